@@ -1,0 +1,12 @@
+//! The pure core: functions from state and event to state and effects.
+//!
+//! Nothing in this folder knows an actor, a disk, a socket, a clock or chance. Time comes in as a
+//! [`time::Timestamp`], limits as arguments, and the same input always gives the same output; that
+//! is what makes replay, rehearsal and property tests possible.
+
+pub mod event;
+pub mod id;
+pub mod rules;
+pub mod settings;
+pub mod time;
+pub mod view;

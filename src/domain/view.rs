@@ -1,0 +1,102 @@
+//! What the reading API shows, independent of HTTP.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+
+/// A profile, folded from its fragments.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProfileView {
+    /// The id of the oldest fragment.
+    pub id: String,
+    /// The ids of the other fragments, by age.
+    pub merged_ids: Vec<String>,
+    /// Whether it has an identifier of a type declared `known`.
+    pub known: bool,
+    /// By type, then value.
+    pub identifiers: Vec<IdentifierView>,
+    /// Folded values.
+    pub traits: BTreeMap<String, Box<RawValue>>,
+    /// Counters.
+    pub stats: Stats,
+    /// Earliest event time.
+    pub first_seen: String,
+    /// Latest event time.
+    pub last_seen: String,
+    /// By age.
+    pub fragments: Vec<FragmentView>,
+}
+
+/// Counters of a profile.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Stats {
+    /// All events.
+    pub events: u64,
+    /// Events by type.
+    pub by_type: BTreeMap<String, u64>,
+}
+
+/// An identifier on a profile.
+#[derive(Clone, Debug, Serialize)]
+pub struct IdentifierView {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The canonical value.
+    pub value: String,
+    /// As the sender spelt it.
+    pub raw: String,
+    /// Earliest event time.
+    pub first_seen: String,
+    /// Latest event time.
+    pub last_seen: String,
+    /// `effective`, `suppressed` or `quarantined`.
+    pub status: &'static str,
+}
+
+/// A fragment of a profile.
+#[derive(Clone, Debug, Serialize)]
+pub struct FragmentView {
+    /// Its id, which the profile answers to for ever.
+    pub id: String,
+    /// What it was made for, such as `slack:U024BE7LH`.
+    pub origin: String,
+    /// How many events it holds.
+    pub events: u64,
+}
+
+/// An event as read back.
+#[derive(Clone, Debug, Serialize)]
+pub struct EventView {
+    /// Its id.
+    pub id: String,
+    /// Its place in the journal.
+    pub sequence: u64,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its source.
+    pub source: String,
+    /// Its session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// The profile that holds it now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile_id: Option<String>,
+    /// `stored`, `profile-less` or `quarantined`.
+    pub status: &'static str,
+    /// Why it is quarantined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// When it occurred.
+    pub occurred_at: String,
+    /// When it was received.
+    pub received_at: String,
+    /// What was found in it, as `type:value`.
+    pub identifiers: Vec<String>,
+    /// The payload; `null` where it cannot be decoded.
+    pub properties: Option<Box<RawValue>>,
+    /// The bytes that cannot be decoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_base64: Option<String>,
+}

@@ -1,0 +1,5 @@
+//! Selfsame: webhooks from any system become one customer profile per person.
+
+pub mod domain;
+
+pub mod engine;
