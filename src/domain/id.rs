@@ -158,6 +158,9 @@ mod tests {
         let key = IdKey(3, 4);
         let mint = |sequence| key.scramble(IdKind::Event, sequence);
         assert!((mint(1) ^ mint(2)).count_ones() > 8);
-        assert_eq!(Identifier::parse("email: a:b "), Some(Identifier { kind: "email".into(), value: "a:b".into() }));
+        assert_eq!(
+            Identifier::parse("email: a:b "),
+            Some(Identifier { kind: "email".into(), value: "a:b".into() })
+        );
     }
 }

@@ -1,6 +1,8 @@
 //! The rules of identifier types and traits, compiled from what users configure.
 
-use super::settings::{Blocked, DecidingLimits, Fold, IdentityConfig, Limit, Normaliser, Settings, TypeConfig};
+use super::settings::{
+    Blocked, DecidingLimits, Fold, IdentityConfig, Limit, Normaliser, Settings, TypeConfig,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Priority of a source's external IDs.

@@ -1,11 +1,13 @@
 //! Moments and spans, in whole milliseconds.
 
+use ::time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use ::time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 /// A moment: milliseconds since 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
@@ -59,7 +61,11 @@ impl fmt::Display for Timestamp {
 /// # Errors
 /// A sentence that says what was expected, when the text is anything else or overflows.
 pub fn parse_span(text: &str) -> Result<i64, String> {
-    let expected = || format!("expected a span such as \"500ms\", \"60s\", \"30m\", \"2h\" or \"7d\", found {text:?}");
+    let expected = || {
+        format!(
+            "expected a span such as \"500ms\", \"60s\", \"30m\", \"2h\" or \"7d\", found {text:?}"
+        )
+    };
     let trimmed = text.trim();
     let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = trimmed.split_at(digits);
