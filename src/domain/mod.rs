@@ -5,8 +5,13 @@
 //! is what makes replay, rehearsal and property tests possible.
 
 pub mod event;
+pub mod fold;
+pub mod fragment;
+pub mod graph;
 pub mod id;
+pub mod normalise;
 pub mod rules;
 pub mod settings;
 pub mod time;
+pub mod timeline;
 pub mod view;

@@ -38,6 +38,7 @@ pub struct Rules {
     namespaces: BTreeSet<String>,
     other: TypeRule,
     traits: BTreeMap<String, Fold>,
+    mail_hashes: bool,
     /// Whether the built-in list of garbage values is on.
     pub builtin_blocked: bool,
     /// Limits that decide.
@@ -69,6 +70,7 @@ impl Rules {
             namespaces,
             other: with_defaults("", false, &none),
             traits: settings.traits.iter().map(|(name, rule)| (name.clone(), rule.fold)).collect(),
+            mail_hashes: yields_mail_hashes(settings),
             builtin_blocked: identity.builtin_blocked,
             limits: settings.limits,
         }
@@ -89,10 +91,23 @@ impl Rules {
         self.traits.get(name).copied().unwrap_or_default()
     }
 
+    /// Whether some source or point yields SHA-256 hashes of mails, so that they can meet clear ones.
+    pub fn yields_mail_hashes(&self) -> bool {
+        self.mail_hashes
+    }
+
     /// The rules by type name, in order.
     pub fn types(&self) -> impl Iterator<Item = (&str, &TypeRule)> {
         self.types.iter().map(|(name, rule)| (name.as_str(), rule))
     }
+}
+
+fn yields_mail_hashes(settings: &Settings) -> bool {
+    const KIND: &str = "email_sha256";
+    let mut points = settings.points.values().flat_map(|point| &point.identifiers);
+    let mut sources = settings.sources.iter();
+    points.any(|one| one.kind == KIND)
+        || sources.any(|(id, source)| source.namespace.as_ref().unwrap_or(id) == KIND)
 }
 
 fn with_defaults(name: &str, is_namespace: bool, said: &TypeConfig) -> TypeRule {

@@ -1,0 +1,95 @@
+//! From clusters before and after to what profiles have to do about it.
+
+use super::observe::{Before, Change, Effects, Move};
+use super::{FragmentIndex, Graph};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Graph {
+    /// The moves and changes between `before` and now; `fragment` is the one whose event it was,
+    /// and the merge of its profile is the one that is told as such.
+    pub(super) fn compare(&self, before: &Before, fragment: Option<FragmentIndex>) -> Effects {
+        let mut moves: Vec<Move> = before
+            .leads
+            .iter()
+            .map(|(fragment, from)| Move {
+                fragment: *fragment,
+                from: *from,
+                to: self.lead(*fragment),
+            })
+            .filter(|one| one.from != one.to)
+            .collect();
+        moves.sort_unstable_by_key(|one| one.fragment);
+        if moves.is_empty() {
+            return Effects::default();
+        }
+        let was = |fragment: FragmentIndex| {
+            before.leads.get(&fragment).copied().unwrap_or_else(|| self.lead(fragment))
+        };
+        let mut changes = self.partings(&moves, &was);
+        changes.extend(self.merges(&moves, &was, fragment));
+        Effects { moves, changes }
+    }
+
+    /// Profiles of which a part became a profile of its own.
+    fn partings(
+        &self,
+        moves: &[Move],
+        was: &dyn Fn(FragmentIndex) -> FragmentIndex,
+    ) -> Vec<Change> {
+        let mut parts: BTreeMap<FragmentIndex, BTreeSet<FragmentIndex>> = BTreeMap::new();
+        for one in moves.iter().filter(|one| was(one.to) == one.from) {
+            let kept = self.lead(one.from);
+            if one.to != kept {
+                parts.entry(one.from).or_default().insert(one.to);
+            }
+        }
+        let change = |(from, others): (FragmentIndex, BTreeSet<FragmentIndex>)| Change {
+            kind: "unmerge",
+            profile: Some(self.lead(from)),
+            others: others.into_iter().collect(),
+            identifier: None,
+            reason: None,
+        };
+        parts.into_iter().map(change).collect()
+    }
+
+    /// Profiles that others joined. Each joiner is named by its old id, or, where only a part of
+    /// it came, by the oldest fragment of that part.
+    fn merges(
+        &self,
+        moves: &[Move],
+        was: &dyn Fn(FragmentIndex) -> FragmentIndex,
+        fragment: Option<FragmentIndex>,
+    ) -> Vec<Change> {
+        let mut joined: BTreeMap<FragmentIndex, BTreeMap<FragmentIndex, FragmentIndex>> =
+            BTreeMap::new();
+        for one in moves.iter().filter(|one| was(one.to) != one.from) {
+            let name = if self.lead(one.from) == one.to { one.from } else { one.fragment };
+            joined.entry(one.to).or_default().entry(one.from).or_insert(name);
+        }
+        let own = fragment.map(|fragment| self.lead(fragment));
+        let told = own.filter(|own| joined.contains_key(own)).or(joined.keys().next().copied());
+        let change = |(into, from): (FragmentIndex, BTreeMap<FragmentIndex, FragmentIndex>)| {
+            // One event makes one merge at most; whatever else joined is told from where it left.
+            if Some(into) == told {
+                let others = from.into_values().collect();
+                return vec![Change {
+                    kind: "merge",
+                    profile: Some(into),
+                    others,
+                    identifier: None,
+                    reason: None,
+                }];
+            }
+            let leave = |(left, name): (FragmentIndex, FragmentIndex)| Change {
+                kind: "unmerge",
+                profile: Some(self.lead(left)),
+                others: vec![name],
+                identifier: None,
+                reason: None,
+            };
+            from.into_iter().map(leave).collect()
+        };
+        joined.into_iter().flat_map(change).collect()
+    }
+}

@@ -1,0 +1,150 @@
+//! The edge table: one row per distinct pair, found from the end with fewer edges.
+
+use super::{Edge, EdgeIndex, GONE, Graph, IN_SESSION, LINK, NONE, NodeIndex, SEEN, rows::Touched};
+use crate::domain::id::Sequence;
+use crate::domain::time::Timestamp;
+
+/// A free row.
+pub(super) const EMPTY: Edge = Edge {
+    a: NONE,
+    b: NONE,
+    next_a: NONE,
+    next_b: NONE,
+    first_at: Timestamp(0),
+    first_event: 0,
+    last_event: 0,
+    count: 0,
+    point: 0,
+    source: 0,
+    flags: GONE,
+};
+
+/// An event's word that two identifiers belong together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Showing {
+    pub(super) at: Timestamp,
+    pub(super) sequence: Sequence,
+    pub(super) point: u16,
+    pub(super) source: u16,
+}
+
+/// What a showing changed about an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) edge: EdgeIndex,
+    /// The pair, or this kind of evidence for it, is new.
+    pub(super) is_new: bool,
+    /// Its earliest event time moved back.
+    pub(super) is_earlier: bool,
+}
+
+impl Graph {
+    /// The edge between two nodes; walks both lists in step, so the shorter one decides the cost.
+    pub(super) fn edge_between(&self, a: NodeIndex, b: NodeIndex) -> Option<EdgeIndex> {
+        let mut left = self.edges_of(a);
+        let mut right = self.edges_of(b);
+        loop {
+            let (edge, other) = left.next()?;
+            if other == b {
+                return Some(edge);
+            }
+            let (edge, other) = right.next()?;
+            if other == a {
+                return Some(edge);
+            }
+        }
+    }
+
+    /// Records that an event (or an operator) showed `a` and `b` together.
+    pub(super) fn show(&mut self, a: NodeIndex, b: NodeIndex, flag: u16, by: Showing) -> Shown {
+        let Some(edge) = self.edge_between(a, b) else {
+            return Shown { edge: self.new_edge(a, b, flag, by), is_new: true, is_earlier: false };
+        };
+        let row = &mut self.edges[edge as usize];
+        let is_new = row.flags & flag == 0;
+        let is_earlier = by.at < row.first_at;
+        row.flags |= flag;
+        if is_earlier {
+            (row.first_at, row.first_event) = (by.at, by.sequence);
+            (row.point, row.source) = (by.point, by.source);
+        }
+        row.last_event = by.sequence;
+        row.count = row.count.saturating_add(1);
+        self.dirty.mark(Touched::Edge(edge));
+        Shown { edge, is_new, is_earlier }
+    }
+
+    fn new_edge(&mut self, x: NodeIndex, y: NodeIndex, flags: u16, by: Showing) -> EdgeIndex {
+        let (a, b) = (x.min(y), x.max(y));
+        let row = Edge {
+            a,
+            b,
+            next_a: NONE,
+            next_b: NONE,
+            first_at: by.at,
+            first_event: by.sequence,
+            last_event: by.sequence,
+            count: 1,
+            point: by.point,
+            source: by.source,
+            flags,
+        };
+        let edge = match self.free_edges.pop() {
+            Some(free) => {
+                self.edges[free as usize] = row;
+                free
+            }
+            None => {
+                self.edges.push(row);
+                (self.edges.len() - 1) as EdgeIndex
+            }
+        };
+        self.attach(edge);
+        self.dirty.mark(Touched::Edge(edge));
+        edge
+    }
+
+    /// Puts an edge at the head of the lists of both its ends.
+    pub(super) fn attach(&mut self, edge: EdgeIndex) {
+        let (a, b) = (self.edges[edge as usize].a, self.edges[edge as usize].b);
+        let (head_a, head_b) = (self.nodes[a as usize].edges, self.nodes[b as usize].edges);
+        let row = &mut self.edges[edge as usize];
+        (row.next_a, row.next_b) = (head_a, head_b);
+        self.nodes[a as usize].edges = edge;
+        self.nodes[b as usize].edges = edge;
+    }
+
+    /// Takes kinds of evidence off an edge, and the edge itself once nothing speaks for it.
+    pub(super) fn withdraw(&mut self, edge: EdgeIndex, flags: u16) {
+        let row = &mut self.edges[edge as usize];
+        row.flags &= !flags;
+        self.dirty.mark(Touched::Edge(edge));
+        if row.flags & (LINK | SEEN | IN_SESSION | super::ALIAS | super::MUST) != 0 {
+            return;
+        }
+        row.flags = GONE;
+        let (a, b) = (row.a, row.b);
+        self.detach(edge, a);
+        self.detach(edge, b);
+        self.free_edges.push(edge);
+    }
+
+    fn detach(&mut self, edge: EdgeIndex, node: NodeIndex) {
+        let next_of = |row: &Edge| if row.a == node { row.next_a } else { row.next_b };
+        let after = next_of(&self.edges[edge as usize]);
+        let mut at = self.nodes[node as usize].edges;
+        if at == edge {
+            self.nodes[node as usize].edges = after;
+            return;
+        }
+        while at != NONE {
+            let row = &mut self.edges[at as usize];
+            let next = if row.a == node { &mut row.next_a } else { &mut row.next_b };
+            if *next == edge {
+                *next = after;
+                return;
+            }
+            at = *next;
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Quarantine of shared identifiers: one that is seen in the same events as many values of one
+//! unique type belongs to nobody, and what it linked before falls apart again.
+
+use super::rows::Touched;
+use super::{Graph, HUB, LINK, NodeIndex, SEEN};
+use smallvec::SmallVec;
+
+impl Graph {
+    /// Whether `node`'s evidence makes it a hub: it was seen in the same events as `shared_by` or
+    /// more values of one unique type.
+    pub(super) fn should_be_hub(&self, node: NodeIndex) -> bool {
+        let Some(shared_by) = self.rule(node).shared_by else { return false };
+        let mut counts: SmallVec<[(u16, u32); 4]> = SmallVec::new();
+        for (edge, other) in self.edges_of(node) {
+            let together = self.edges[edge as usize].flags & (LINK | SEEN) != 0;
+            if !together || !self.rule(other).unique {
+                continue;
+            }
+            let kind = self.nodes[other as usize].kind;
+            let count = match counts.iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, count)) => count,
+                None => {
+                    counts.push((kind, 0));
+                    &mut counts.last_mut().expect("just pushed").1
+                }
+            };
+            *count += 1;
+            if *count >= shared_by {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Brings the mark of a hub in line with the evidence; answers whether it changed.
+    pub(super) fn refresh_hub(&mut self, node: NodeIndex) -> bool {
+        let should = self.should_be_hub(node);
+        if should == self.is_hub(node) {
+            return false;
+        }
+        self.nodes[node as usize].flags ^= HUB;
+        self.dirty.mark(Touched::Node(node));
+        true
+    }
+}

@@ -1,0 +1,369 @@
+//! The graph as rows, for snapshots: which pages changed since the last one, and how a graph is
+//! put together again. Clusters and lists are not written: they follow from the effective edges.
+
+use super::{
+    Birth, Edge, EdgeIndex, FREE, FragmentIndex, GONE, Graph, HUB, Mail, NONE, Names, Node,
+    NodeIndex, SUPPRESSED,
+};
+use crate::domain::id::Sequence;
+use crate::domain::normalise::email_hash;
+use crate::domain::rules::Rules;
+use crate::domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Rows per page: small enough that a scattered change rewrites little, large enough that a
+/// million profiles load in a few thousand reads.
+pub const ROWS: u32 = 64;
+
+/// A row of the graph's tables.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Touched {
+    Node(NodeIndex),
+    Edge(EdgeIndex),
+    Fragment(FragmentIndex),
+}
+
+/// Pages that changed since they were last taken.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    nodes: PageSet,
+    edges: PageSet,
+    fragments: PageSet,
+    pub(super) apart: bool,
+    names: (usize, usize),
+}
+
+impl Dirty {
+    pub(super) fn mark(&mut self, touched: Touched) {
+        match touched {
+            Touched::Node(row) => self.nodes.add(row / ROWS),
+            Touched::Edge(row) => self.edges.add(row / ROWS),
+            Touched::Fragment(row) => self.fragments.add(row / ROWS),
+        }
+    }
+
+    pub(super) fn node(&mut self, node: NodeIndex) {
+        self.mark(Touched::Node(node));
+    }
+}
+
+#[derive(Debug, Default)]
+struct PageSet {
+    words: Vec<u64>,
+}
+
+impl PageSet {
+    fn add(&mut self, page: u32) {
+        let (word, bit) = (page as usize / 64, page % 64);
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
+        }
+        self.words[word] |= 1 << bit;
+    }
+
+    fn take(&mut self) -> Vec<u32> {
+        let words = std::mem::take(&mut self.words);
+        let bits = |(at, word): (usize, u64)| {
+            (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| at as u32 * 64 + bit)
+        };
+        words.into_iter().enumerate().flat_map(bits).collect()
+    }
+}
+
+/// A node as written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRow {
+    kind: u16,
+    flags: u8,
+    value: Box<str>,
+    fragment: FragmentIndex,
+    first_seen: Timestamp,
+    last_seen: Timestamp,
+    raw: Option<(Timestamp, Box<str>)>,
+}
+
+/// An edge as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeRow {
+    a: NodeIndex,
+    b: NodeIndex,
+    first_at: Timestamp,
+    first_event: Sequence,
+    last_event: Sequence,
+    count: u32,
+    point: u16,
+    source: u16,
+    flags: u16,
+}
+
+/// A fragment's birth as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BirthRow {
+    node: NodeIndex,
+    sequence: Sequence,
+    made_at: Sequence,
+    generation: u16,
+    received_at: Timestamp,
+}
+
+/// A part of the graph as written; the number is that of its first row divided by [`ROWS`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Page {
+    /// Identifiers, sessions, anonymous origins; `None` for a free row.
+    Nodes(u32, Vec<Option<NodeRow>>),
+    /// Evidence; `None` for a free row.
+    Edges(u32, Vec<Option<EdgeRow>>),
+    /// Fragments.
+    Fragments(u32, Vec<BirthRow>),
+    /// The names of types, and of points and sources, by number.
+    Names(Vec<String>, Vec<String>),
+    /// Cannot-links: the two nodes and the operator's link.
+    Apart(Vec<(NodeIndex, NodeIndex, u64)>),
+}
+
+impl Graph {
+    /// The pages that changed since the last call, in the order of their keys.
+    pub fn take_changed_pages(&mut self) -> Vec<Page> {
+        let mut pages = Vec::new();
+        if self.dirty.names != (self.types.len(), self.names.len()) {
+            self.dirty.names = (self.types.len(), self.names.len());
+            let list = |names: &Names| names.iter().map(str::to_owned).collect();
+            pages.push(Page::Names(list(&self.types), list(&self.names)));
+        }
+        for page in self.dirty.nodes.take() {
+            let rows = range(page, self.nodes.len()).map(|at| self.node_row(at)).collect();
+            pages.push(Page::Nodes(page, rows));
+        }
+        for page in self.dirty.edges.take() {
+            let rows = range(page, self.edges.len()).map(|at| self.edge_row(at)).collect();
+            pages.push(Page::Edges(page, rows));
+        }
+        for page in self.dirty.fragments.take() {
+            let rows = range(page, self.fragments.len()).map(|at| birth_row(&self.fragments[at]));
+            pages.push(Page::Fragments(page, rows.collect()));
+        }
+        if std::mem::take(&mut self.dirty.apart) {
+            let pairs = self.apart.iter().flat_map(|(a, others)| {
+                others.iter().map(move |(b, link)| (*a, *b, *link)).filter(|(a, b, _)| a < b)
+            });
+            pages.push(Page::Apart(pairs.collect()));
+        }
+        pages
+    }
+
+    fn node_row(&self, at: usize) -> Option<NodeRow> {
+        let row = &self.nodes[at];
+        (row.flags & FREE == 0).then(|| NodeRow {
+            kind: row.kind,
+            flags: row.flags,
+            value: self.text(at as NodeIndex).into(),
+            fragment: row.fragment,
+            first_seen: row.first_seen,
+            last_seen: row.last_seen,
+            raw: self.raw.get(&(at as NodeIndex)).cloned(),
+        })
+    }
+
+    fn edge_row(&self, at: usize) -> Option<EdgeRow> {
+        let row = &self.edges[at];
+        (row.flags & GONE == 0).then_some(EdgeRow {
+            a: row.a,
+            b: row.b,
+            first_at: row.first_at,
+            first_event: row.first_event,
+            last_event: row.last_event,
+            count: row.count,
+            point: row.point,
+            source: row.source,
+            flags: row.flags,
+        })
+    }
+
+    /// Puts a graph together from its pages, in any order.
+    ///
+    /// # Errors
+    /// A sentence that names the row that does not fit the others.
+    pub fn from_pages(
+        rules: Arc<Rules>,
+        pages: impl Iterator<Item = Page>,
+    ) -> Result<Self, String> {
+        let mut graph = Self::new(rules);
+        let mut edges: Vec<(EdgeIndex, EdgeRow)> = Vec::new();
+        let mut apart = Vec::new();
+        let mut texts: Vec<(NodeIndex, NodeRow)> = Vec::new();
+        for page in pages {
+            match page {
+                Page::Nodes(page, rows) => texts.extend(numbered(page, rows)),
+                Page::Edges(page, rows) => edges.extend(numbered(page, rows)),
+                Page::Fragments(page, rows) => graph.load_births(page, &rows),
+                Page::Names(types, names) => graph.load_names(&types, &names),
+                Page::Apart(pairs) => apart = pairs,
+            }
+        }
+        graph.refresh_flags();
+        graph.load_nodes(texts)?;
+        graph.load_edges(edges)?;
+        for (a, b, link) in apart {
+            graph.apart.entry(a).or_default().push((b, link));
+            graph.apart.entry(b).or_default().push((a, link));
+        }
+        graph.dirty = Dirty { names: (graph.types.len(), graph.names.len()), ..Dirty::default() };
+        Ok(graph)
+    }
+
+    fn load_births(&mut self, page: u32, rows: &[BirthRow]) {
+        let from = (page * ROWS) as usize;
+        if self.fragments.len() < from + rows.len() {
+            let empty = Birth {
+                node: NONE,
+                sequence: 0,
+                made_at: 0,
+                generation: 0,
+                received_at: Timestamp(0),
+            };
+            self.fragments.resize(from + rows.len(), empty);
+        }
+        for (at, row) in rows.iter().enumerate() {
+            let BirthRow { node, sequence, made_at, generation, received_at } = *row;
+            self.fragments[from + at] = Birth { node, sequence, made_at, generation, received_at };
+            if generation > 0 {
+                self.later_born.insert((sequence, generation), (from + at) as FragmentIndex);
+            }
+        }
+    }
+
+    fn load_names(&mut self, types: &[String], names: &[String]) {
+        for name in types {
+            self.types.number(name);
+        }
+        for name in names {
+            self.names.number(name);
+        }
+    }
+
+    fn load_nodes(&mut self, rows: Vec<(NodeIndex, NodeRow)>) -> Result<(), String> {
+        let count = rows.iter().map(|(at, _)| *at as usize + 1).max().unwrap_or(0);
+        let free = Node {
+            text: 0,
+            kind: 0,
+            flags: FREE,
+            cluster: NONE,
+            next: NONE,
+            edges: NONE,
+            fragment: NONE,
+            first_seen: Timestamp(0),
+            last_seen: Timestamp(0),
+        };
+        self.nodes = vec![free; count];
+        self.clusters.reserve(count);
+        for (node, row) in rows {
+            if row.kind as usize >= self.flags.len() {
+                return Err(format!("node {node} has the unknown type {}", row.kind));
+            }
+            if row.fragment != NONE && row.fragment as usize >= self.fragments.len() {
+                return Err(format!("node {node} names the unknown fragment {}", row.fragment));
+            }
+            let at = self.text.len() as u64;
+            self.text.extend_from_slice(row.value.as_bytes());
+            self.nodes[node as usize] = Node {
+                text: (at << 16) | row.value.len().min(0xFFFF) as u64,
+                kind: row.kind,
+                flags: row.flags & HUB,
+                cluster: NONE,
+                next: NONE,
+                edges: NONE,
+                fragment: row.fragment,
+                first_seen: row.first_seen,
+                last_seen: row.last_seen,
+            };
+            if let Some(raw) = row.raw {
+                self.raw.insert(node, raw);
+            }
+            self.insert_key(node);
+            self.make_singleton(node);
+            if self.mail_aliases && self.rule(node).mail == Mail::Clear {
+                let hash = email_hash(&row.value);
+                if let Ok(short) = u64::from_str_radix(&hash[..16], 16) {
+                    self.mail_hashes.insert(short, node);
+                }
+            }
+        }
+        for node in (0..count as NodeIndex).rev() {
+            if self.nodes[node as usize].flags & FREE != 0 {
+                self.free_nodes.push(node);
+            }
+        }
+        Ok(())
+    }
+
+    fn load_edges(&mut self, rows: Vec<(EdgeIndex, EdgeRow)>) -> Result<(), String> {
+        let count = rows.iter().map(|(at, _)| *at as usize + 1).max().unwrap_or(0);
+        self.edges = vec![super::evidence::EMPTY; count];
+        for (edge, row) in &rows {
+            let known = |node: NodeIndex| {
+                self.nodes.get(node as usize).is_some_and(|row| row.flags & FREE == 0)
+            };
+            if row.a >= row.b || !known(row.a) || !known(row.b) {
+                return Err(format!("edge {edge} joins unknown nodes {} and {}", row.a, row.b));
+            }
+            self.edges[*edge as usize] = Edge {
+                a: row.a,
+                b: row.b,
+                next_a: NONE,
+                next_b: NONE,
+                first_at: row.first_at,
+                first_event: row.first_event,
+                last_event: row.last_event,
+                count: row.count,
+                point: row.point,
+                source: row.source,
+                flags: row.flags,
+            };
+            self.attach(*edge);
+        }
+        for edge in (0..count as EdgeIndex).rev() {
+            if self.edges[edge as usize].flags & GONE != 0 {
+                self.free_edges.push(edge);
+            }
+        }
+        for (edge, _) in rows {
+            self.join_loaded(edge);
+        }
+        Ok(())
+    }
+
+    /// Joins the ends of a loaded edge as its flags say: the rules were applied when it was written.
+    fn join_loaded(&mut self, edge: EdgeIndex) {
+        if !self.is_active(edge) {
+            return;
+        }
+        let row = &self.edges[edge as usize];
+        let (a, b, left_out) = (row.a, row.b, row.flags & SUPPRESSED != 0);
+        let (x, y) = (self.cluster_of(a), self.cluster_of(b));
+        if left_out {
+            self.clusters[x as usize].dirty = true;
+            self.clusters[y as usize].dirty = true;
+        } else if x != y {
+            self.unite(x, y);
+        }
+        let cluster = self.cluster_of(a) as usize;
+        self.clusters[cluster].edges += 1;
+    }
+}
+
+fn range(page: u32, len: usize) -> std::ops::Range<usize> {
+    let from = (page * ROWS) as usize;
+    from..(from + ROWS as usize).min(len)
+}
+
+fn birth_row(birth: &Birth) -> BirthRow {
+    let Birth { node, sequence, made_at, generation, received_at } = *birth;
+    BirthRow { node, sequence, made_at, generation, received_at }
+}
+
+fn numbered<T>(page: u32, rows: Vec<Option<T>>) -> SmallVec<[(u32, T); 8]> {
+    let rows = rows.into_iter().enumerate();
+    rows.filter_map(|(at, row)| Some((page * ROWS + at as u32, row?))).collect()
+}
