@@ -10,6 +10,7 @@ pub mod fragment;
 pub mod graph;
 pub mod id;
 pub mod normalise;
+pub mod profile;
 pub mod rules;
 pub mod settings;
 pub mod time;

@@ -1,0 +1,91 @@
+//! A profile's values: the fold of its fragments, and its part in the state digest.
+
+use super::fold::Cell;
+use super::fragment::Fragment;
+use super::graph::ClusterView;
+use super::time::{MAX, MIN, Timestamp};
+use std::collections::BTreeMap;
+
+/// What the fragments of one profile come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folded {
+    /// Trait cells by name.
+    pub traits: BTreeMap<Box<str>, Cell>,
+    /// All events.
+    pub events: u64,
+    /// Events by type.
+    pub by_type: BTreeMap<Box<str>, u64>,
+    /// Earliest event time.
+    pub first_seen: Timestamp,
+    /// Latest event time.
+    pub last_seen: Timestamp,
+    /// The sum of the content hashes of all events.
+    pub content: u128,
+}
+
+impl Folded {
+    /// Folds fragments, in whatever order.
+    pub fn new<'a>(fragments: impl Iterator<Item = &'a Fragment>, set_values: u32) -> Self {
+        let mut folded = Self {
+            traits: BTreeMap::new(),
+            events: 0,
+            by_type: BTreeMap::new(),
+            first_seen: MAX,
+            last_seen: MIN,
+            content: 0,
+        };
+        for fragment in fragments.filter(|fragment| fragment.events > 0) {
+            folded.events += fragment.events;
+            folded.first_seen = folded.first_seen.min(fragment.first_seen);
+            folded.last_seen = folded.last_seen.max(fragment.last_seen);
+            folded.content = folded.content.wrapping_add(fragment.content);
+            for (kind, count) in &fragment.by_type {
+                *folded.by_type.entry(kind.clone()).or_default() += count;
+            }
+            for (name, cell) in &fragment.traits {
+                match folded.traits.get_mut(name) {
+                    Some(known) => known.join(cell, set_values),
+                    None => {
+                        folded.traits.insert(name.clone(), cell.clone());
+                    }
+                }
+            }
+        }
+        folded
+    }
+
+    /// The profile's part in the state digest: origins, effective identifiers, traits, counters and
+    /// event contents; neither minted ids, nor times, nor spellings.
+    pub fn digest(&self, cluster: &ClusterView) -> u128 {
+        let mut hasher = blake3::Hasher::new();
+        let mut part = |text: &str| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        let mut origins: Vec<&str> =
+            cluster.fragments.iter().map(|(_, origin)| origin.as_str()).collect();
+        origins.sort_unstable();
+        for origin in origins {
+            part(origin);
+        }
+        part("identifiers");
+        for one in cluster.identifiers.iter().filter(|one| one.status == "effective") {
+            part(&one.kind);
+            part(&one.value);
+        }
+        part("traits");
+        for (name, cell) in &self.traits {
+            part(name);
+            part(&cell.json());
+        }
+        part("events");
+        for (kind, count) in &self.by_type {
+            part(kind);
+            part(&count.to_string());
+        }
+        hasher.update(&self.content.to_le_bytes());
+        let mut first = [0; 16];
+        first.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        u128::from_le_bytes(first)
+    }
+}

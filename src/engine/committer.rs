@@ -1,0 +1,200 @@
+//! The committer: one plain thread that owns the journal.
+//!
+//! Takes all that waits, up to a bound, writes it as one group, calls `fdatasync` once, and passes
+//! the group on to the identity actor. There is no timer: while one group is being synced the next
+//! one gathers. The first storage error is final: nothing after it is acknowledged.
+
+use super::identity::{Committed, IdentityActor};
+use super::shared::{Reply, Shared};
+use super::{Receipt, Refusal};
+use crate::domain::event::{Event, Placed};
+use crate::domain::id::Sequence;
+use crate::domain::settings::{Durability, Settings};
+use crate::journal::{Journal, JournalError, RawRecord, free_bytes};
+use crate::records::{ActRecord, VERSION};
+use actix::Addr;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// Records of one group at most.
+const GROUP_RECORDS: usize = 4_096;
+/// Bytes of one group at most, before compression.
+const GROUP_BYTES: usize = 8 * 1024 * 1024;
+/// How often free space is looked at, and how long a `written` event may wait for its sync.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// What is to happen once a record is durable.
+pub(super) enum Then {
+    /// An event is applied and answered.
+    Event { event: Box<Event>, content: u128, reply: Reply },
+    /// A duplicate is answered, behind its first one.
+    Duplicate { first: Placed, event: Box<Event>, reply: Reply },
+    /// An operator's act takes effect.
+    Act { act: ActRecord, reply: Option<oneshot::Sender<Result<(), Vec<String>>>> },
+    /// A configuration from files takes effect.
+    Configuration { files: Box<Settings>, reply: oneshot::Sender<Result<(), Vec<String>>> },
+    /// Something else in its place in the order.
+    Call(Box<dyn FnOnce(&mut IdentityActor, &mut actix::Context<IdentityActor>) + Send>),
+    /// Segments that lie wholly before a sequence go.
+    Retire(Sequence),
+}
+
+/// An entry of the committer's queue.
+pub(super) struct Entry {
+    pub(super) sequence: Sequence,
+    pub(super) record: Option<(u8, Vec<u8>)>,
+    pub(super) durability: Durability,
+    pub(super) then: Then,
+}
+
+impl Entry {
+    /// An entry without a record.
+    pub(super) fn pass(then: Then) -> Self {
+        Self { sequence: 0, record: None, durability: Durability::Memory, then }
+    }
+}
+
+/// The committer thread's state.
+pub(super) struct Committer {
+    pub(super) journal: Journal,
+    pub(super) folder: PathBuf,
+    pub(super) free_bytes_min: u64,
+    pub(super) queue: Receiver<Entry>,
+    pub(super) identity: Addr<IdentityActor>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Committer {
+    /// Runs until the queue is closed and empty, or storage fails.
+    pub(super) fn run(mut self) {
+        let mut is_synced = true;
+        let mut looked = Instant::now();
+        self.look_at_space();
+        loop {
+            match self.queue.recv_timeout(HEARTBEAT) {
+                Ok(first) => {
+                    let group = self.gather(first);
+                    if let Err(error) = self.commit(group, &mut is_synced) {
+                        return self.shared.fail(error.to_string());
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if looked.elapsed() >= HEARTBEAT {
+                looked = Instant::now();
+                self.look_at_space();
+                if !is_synced {
+                    if let Err(error) = self.journal.sync() {
+                        return self.shared.fail(error.to_string());
+                    }
+                    is_synced = true;
+                }
+            }
+        }
+        if let Err(error) = self.journal.sync() {
+            self.shared.fail(error.to_string());
+        }
+    }
+
+    fn gather(&self, first: Entry) -> Vec<Entry> {
+        let mut bytes = first.record.as_ref().map_or(0, |(_, bytes)| bytes.len());
+        let mut group = vec![first];
+        while group.len() < GROUP_RECORDS && bytes < GROUP_BYTES {
+            let Ok(entry) = self.queue.try_recv() else { break };
+            bytes += entry.record.as_ref().map_or(0, |(_, bytes)| bytes.len());
+            group.push(entry);
+        }
+        group
+    }
+
+    fn commit(&mut self, mut group: Vec<Entry>, is_synced: &mut bool) -> Result<(), JournalError> {
+        let taken: Vec<(u8, Vec<u8>)> =
+            group.iter_mut().filter_map(|entry| entry.record.take()).collect();
+        let level = group.iter().map(|entry| entry.durability).max().unwrap_or_default();
+        let early = level == Durability::Memory && !taken.is_empty();
+        let mut waiting = Some(group);
+        if early {
+            self.pass_on(waiting.take());
+        }
+        match self.write(&taken, level, is_synced) {
+            Ok(()) => {
+                self.pass_on(waiting);
+                Ok(())
+            }
+            Err(error) => {
+                refuse(waiting);
+                Err(error)
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        records: &[(u8, Vec<u8>)],
+        level: Durability,
+        is_synced: &mut bool,
+    ) -> Result<(), JournalError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let raw: Vec<RawRecord<'_>> = records
+            .iter()
+            .map(|(kind, bytes)| RawRecord { kind: *kind, version: VERSION, bytes })
+            .collect();
+        let written = self.journal.append(&raw)?;
+        self.shared.meters.group(records.len(), written.bytes);
+        *is_synced = false;
+        if level == Durability::Fsynced {
+            let started = Instant::now();
+            self.journal.sync()?;
+            self.shared.meters.synced(started.elapsed());
+            *is_synced = true;
+        }
+        Ok(())
+    }
+
+    fn pass_on(&mut self, group: Option<Vec<Entry>>) {
+        let Some(group) = group else { return };
+        let mut entries = Vec::with_capacity(group.len());
+        for entry in group {
+            match entry.then {
+                Then::Retire(before) => {
+                    if let Err(error) = self.journal.remove_segments_before(before) {
+                        self.shared.fail(error.to_string());
+                    }
+                }
+                then => entries.push((entry.sequence, then)),
+            }
+        }
+        // Bounded by the events in flight, which the router counts.
+        self.identity.do_send(Committed(entries));
+    }
+
+    fn look_at_space(&self) {
+        let Ok(free) = free_bytes(&self.folder) else { return };
+        let is_full = free < self.free_bytes_min;
+        if self.shared.storage_full.swap(is_full, Ordering::Relaxed) != is_full {
+            if is_full {
+                tracing::warn!(free, watermark = self.free_bytes_min, "disk nearly full: collect answers 503, reads go on");
+            } else {
+                tracing::info!(free, "disk has room again");
+            }
+        }
+    }
+}
+
+fn refuse(group: Option<Vec<Entry>>) {
+    for entry in group.into_iter().flatten() {
+        match entry.then {
+            Then::Event { reply, .. } | Then::Duplicate { reply, .. } => {
+                reply.send(Err::<Receipt, _>(Refusal::StorageFailed));
+            }
+            _ => {} // dropping the rest tells whoever waits
+        }
+    }
+}

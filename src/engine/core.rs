@@ -1,0 +1,248 @@
+//! What the identity actor owns, as plain state: it takes journal records in their order and
+//! answers what follows. Live operation and replay go through the same functions.
+
+use super::effective::{Effective, Objects};
+use crate::domain::event::{Event, Reason, Standing};
+use crate::domain::fragment::content_hash;
+use crate::domain::graph::{Birth, Change, FragmentIndex, Graph, Move, Page};
+use crate::domain::id::{IdKind, IdParts, Sequence};
+use crate::domain::settings::Settings;
+use crate::domain::time::Timestamp;
+use crate::records::{ActRecord, ChangeRow, Counters, DedupeRow, Genesis, ObjectKind};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The state that follows from the journal up to a sequence, fragments aside.
+pub struct Core {
+    /// The folder's keys.
+    pub genesis: Genesis,
+    /// Identifiers, evidence, clusters.
+    pub graph: Graph,
+    /// What the configuration files said last.
+    pub files: Settings,
+    /// Objects kept by API.
+    pub objects: Objects,
+    /// Both, compiled.
+    pub effective: Arc<Effective>,
+    /// Events that identify nobody.
+    pub profile_less: BTreeSet<Sequence>,
+    /// Events that were set aside.
+    pub quarantined: BTreeMap<Sequence, Reason>,
+    /// Counters.
+    pub counters: Counters,
+    /// Changes of identity, in order.
+    pub changes: Vec<ChangeRow>,
+    /// The last record that was applied.
+    pub applied: Sequence,
+    /// What changed since the last snapshot.
+    pub(super) fresh: Fresh,
+}
+
+/// What changed since the last snapshot.
+#[derive(Debug, Default)]
+pub(super) struct Fresh {
+    /// Fragments whose rows are out of date.
+    pub(super) fragments: BTreeSet<FragmentIndex>,
+    /// Event ids seen.
+    pub(super) dedupe: Vec<DedupeRow>,
+    /// Buckets of loose events that changed.
+    pub(super) loose: BTreeSet<u64>,
+    /// How many changes of identity the snapshot holds.
+    pub(super) changes_saved: usize,
+    /// Whether configuration changed.
+    pub(super) configuration: bool,
+    /// Events since the last snapshot.
+    pub(super) events: u64,
+}
+
+/// Where an event goes.
+#[derive(Debug)]
+pub struct Placement {
+    /// Its fragment, unless it identifies nobody or is set aside.
+    pub fragment: Option<FragmentIndex>,
+    /// Whether it made the fragment.
+    pub is_new: bool,
+    /// The profile that holds it.
+    pub profile: Option<FragmentIndex>,
+    /// Fragments that change hands because of it.
+    pub moves: Vec<Move>,
+    /// How many changes of identity it made.
+    pub changes: usize,
+}
+
+/// Loose events (on no profile) are kept in rows of this many sequences.
+const LOOSE_BUCKET: u64 = 1 << 16;
+
+impl Core {
+    /// The state before the first event.
+    pub fn new(genesis: Genesis, effective: Effective, files: Settings) -> Self {
+        Self {
+            genesis,
+            graph: Graph::new(Arc::clone(&effective.compiled.rules)),
+            files,
+            objects: Objects::new(),
+            effective: Arc::new(effective),
+            profile_less: BTreeSet::new(),
+            quarantined: BTreeMap::new(),
+            counters: Counters::default(),
+            changes: Vec::new(),
+            applied: 0,
+            fresh: Fresh { configuration: true, ..Fresh::default() },
+        }
+    }
+
+    /// Takes an event in.
+    pub fn event(&mut self, sequence: Sequence, event: &Event) -> Placement {
+        self.applied = sequence;
+        self.counters.events += 1;
+        self.fresh.events += 1;
+        if let Some(key) = event.dedupe {
+            let received_at = event.received_at;
+            self.fresh.dedupe.push(DedupeRow { key, sequence, received_at });
+        }
+        if let Standing::Quarantined(reason) = event.standing {
+            self.set_loose(sequence, Some(reason), event);
+            return Placement::nowhere();
+        }
+        let observed = self.graph.observe(sequence, event);
+        let Some(fragment) = observed.fragment else {
+            self.set_loose(sequence, None, event);
+            return Placement::nowhere();
+        };
+        self.fresh.fragments.insert(fragment);
+        let told = observed.effects.changes.len();
+        let event_id = self.event_id(sequence, event.received_at);
+        for change in observed.effects.changes {
+            self.tell(change, Some(event_id), event.received_at);
+        }
+        Placement {
+            fragment: Some(fragment),
+            is_new: observed.is_new,
+            profile: observed.profile,
+            moves: observed.effects.moves,
+            changes: told,
+        }
+    }
+
+    fn set_loose(&mut self, sequence: Sequence, reason: Option<Reason>, event: &Event) {
+        match reason {
+            Some(reason) => {
+                self.quarantined.insert(sequence, reason);
+            }
+            None => {
+                self.profile_less.insert(sequence);
+            }
+        }
+        self.counters.loose_content =
+            self.counters.loose_content.wrapping_add(content_hash(event));
+        self.fresh.loose.insert(sequence / LOOSE_BUCKET);
+    }
+
+    /// Takes an operator's act in; answers whether it took effect.
+    pub fn act(&mut self, sequence: Sequence, act: ActRecord) -> Result<(), Vec<String>> {
+        self.applied = sequence;
+        match act {
+            ActRecord::PutObject { kind, id, json, .. } => {
+                let mut objects = self.objects.clone();
+                objects.insert((kind, id), json);
+                self.configure(None, Some(objects))
+            }
+            ActRecord::DeleteObject { kind, id, .. } => {
+                let mut objects = self.objects.clone();
+                objects.remove(&(kind, id));
+                self.configure(None, Some(objects))
+            }
+            ActRecord::SetAside { sequence: event, .. } => {
+                self.quarantined.insert(event, Reason::Panicked);
+                self.fresh.loose.insert(event / LOOSE_BUCKET);
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts a configuration in force: new files, new objects, or both.
+    pub fn configure(
+        &mut self,
+        files: Option<Settings>,
+        objects: Option<Objects>,
+    ) -> Result<(), Vec<String>> {
+        let files = files.unwrap_or_else(|| self.files.clone());
+        let objects = objects.unwrap_or_else(|| self.objects.clone());
+        let effective = Effective::new(&files, &objects, self.genesis.hash_key)
+            .map_err(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        (self.files, self.objects) = (files, objects);
+        self.effective = Arc::new(effective);
+        self.graph.set_rules(Arc::clone(&self.effective.compiled.rules));
+        self.fresh.configuration = true;
+        Ok(())
+    }
+
+    fn tell(&mut self, change: Change, event: Option<Uuid>, at: Timestamp) {
+        self.counters.changes += 1;
+        let id = |fragment: FragmentIndex| self.fragment_id(fragment).as_u128();
+        let row = ChangeRow {
+            number: self.counters.changes,
+            kind: ChangeRow::kind_number(change.kind),
+            profile: change.profile.map(id),
+            others: change.others.iter().map(|one| id(*one)).collect(),
+            event: event.map(|id| id.as_u128()),
+            identifier: change.identifier,
+            reason: change.reason.map(str::to_owned),
+            at,
+        };
+        self.changes.push(row);
+    }
+
+    /// The id of an event.
+    pub fn event_id(&self, sequence: Sequence, received_at: Timestamp) -> Uuid {
+        let parts = IdParts { received_at, sequence, generation: 0 };
+        self.genesis.id_key.mint(IdKind::Event, parts)
+    }
+
+    /// The id of a fragment, and of the profile that it leads.
+    pub fn fragment_id(&self, fragment: FragmentIndex) -> Uuid {
+        let Birth { sequence, generation, received_at, .. } = self.graph.birth(fragment);
+        let parts = IdParts { received_at, sequence, generation };
+        self.genesis.id_key.mint(IdKind::Fragment, parts)
+    }
+
+    /// The profile that holds the fragment of that id now.
+    pub fn profile_of_id(&self, id: &str) -> Option<FragmentIndex> {
+        let parts = self.genesis.id_key.read(IdKind::Fragment, id)?;
+        let fragment = self.graph.born_of(parts.sequence, parts.generation)?;
+        let minted = self.fragment_id(fragment);
+        (Uuid::try_parse(id) == Ok(minted)).then(|| self.graph.lead(fragment))
+    }
+
+    /// The rows that a snapshot of this state needs, beside the fragments'.
+    ///
+    /// # Errors
+    /// When a row is larger than a row may be.
+    pub(super) fn take_rows(&mut self) -> Result<Vec<super::rows::Row>, crate::records::RecordError> {
+        let pages: Vec<Page> = self.graph.take_changed_pages();
+        super::rows::core_rows(self, &pages)
+    }
+
+    /// The loose events of a bucket: profile-less ones, and quarantined ones with their reasons.
+    pub(super) fn loose_bucket(&self, bucket: u64) -> (Vec<Sequence>, Vec<(Sequence, u8)>) {
+        let range = bucket * LOOSE_BUCKET..(bucket + 1) * LOOSE_BUCKET;
+        let number = |reason: Reason| {
+            Reason::ALL.iter().position(|one| *one == reason).unwrap_or(0) as u8
+        };
+        let less = self.profile_less.range(range.clone()).copied().collect();
+        let aside = self.quarantined.range(range).map(|(at, reason)| (*at, number(*reason)));
+        (less, aside.collect())
+    }
+
+    /// Whether an object of that kind and id is kept by API.
+    pub fn has_object(&self, kind: ObjectKind, id: &str) -> bool {
+        self.objects.contains_key(&(kind, id.to_owned()))
+    }
+}
+
+impl Placement {
+    fn nowhere() -> Self {
+        Self { fragment: None, is_new: false, profile: None, moves: Vec::new(), changes: 0 }
+    }
+}

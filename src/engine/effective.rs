@@ -1,0 +1,121 @@
+//! The configuration in force: what the files say, and the objects kept by API beside it.
+
+use crate::domain::compiled::{Compiled, SettingsProblem};
+use crate::domain::settings::Settings;
+use crate::records::ObjectKind;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Objects kept by API: their JSON by kind and id.
+pub type Objects = BTreeMap<(ObjectKind, String), String>;
+
+/// The configuration in force, compiled.
+#[derive(Debug)]
+pub struct Effective {
+    /// What the HTTP layer reads events by.
+    pub compiled: Compiled,
+    /// Ids of objects that come from files, by kind: they are read-only over the API.
+    pub provisioned: BTreeSet<(ObjectKind, String)>,
+    /// Keys the hashes of event ids.
+    pub hash_key: [u8; 32],
+}
+
+impl Effective {
+    /// Lays `objects` over `files`; where both name the same object, the file's counts.
+    ///
+    /// # Errors
+    /// Every problem found, when the whole does not hold together.
+    pub fn new(
+        files: &Settings,
+        objects: &Objects,
+        hash_key: [u8; 32],
+    ) -> Result<Self, Vec<SettingsProblem>> {
+        let provisioned = provisioned(files);
+        let mut settings = files.clone();
+        for ((kind, id), json) in objects {
+            if !provisioned.contains(&(*kind, id.clone())) {
+                put(&mut settings, *kind, id, json).map_err(|why| {
+                    vec![SettingsProblem { at: format!("{}.{id}", section(*kind)), why }]
+                })?;
+            }
+        }
+        Ok(Self { compiled: Compiled::new(&settings)?, provisioned, hash_key })
+    }
+
+    /// Whether an object comes from a file.
+    pub fn is_provisioned(&self, kind: ObjectKind, id: &str) -> bool {
+        self.provisioned.contains(&(kind, id.to_owned()))
+    }
+
+    /// An object in force as JSON.
+    pub fn object(&self, kind: ObjectKind, id: &str) -> Option<serde_json::Value> {
+        let settings = &self.compiled.settings;
+        match kind {
+            ObjectKind::Source => settings.sources.get(id).and_then(json),
+            ObjectKind::IdentificationPoint => settings.points.get(id).and_then(json),
+            ObjectKind::IdentityType => settings.identity.types.get(id).and_then(json),
+            ObjectKind::Trait => settings.traits.get(id).and_then(json),
+            ObjectKind::Campaign => settings.campaigns.get(id).cloned(),
+        }
+    }
+
+    /// The ids of all objects of a kind, in order.
+    pub fn ids(&self, kind: ObjectKind) -> Vec<String> {
+        let settings = &self.compiled.settings;
+        match kind {
+            ObjectKind::Source => settings.sources.keys().cloned().collect(),
+            ObjectKind::IdentificationPoint => settings.points.keys().cloned().collect(),
+            ObjectKind::IdentityType => settings.identity.types.keys().cloned().collect(),
+            ObjectKind::Trait => settings.traits.keys().cloned().collect(),
+            ObjectKind::Campaign => settings.campaigns.keys().cloned().collect(),
+        }
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Option<serde_json::Value> {
+    serde_json::to_value(value).ok()
+}
+
+fn provisioned(files: &Settings) -> BTreeSet<(ObjectKind, String)> {
+    let all = |kind, ids: Vec<&String>| ids.into_iter().map(move |id| (kind, id.clone()));
+    all(ObjectKind::Source, files.sources.keys().collect())
+        .chain(all(ObjectKind::IdentificationPoint, files.points.keys().collect()))
+        .chain(all(ObjectKind::Campaign, files.campaigns.keys().collect()))
+        .collect()
+}
+
+/// The section of the configuration that a kind of object stands in.
+pub fn section(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Source => "source",
+        ObjectKind::IdentificationPoint => "identification_point",
+        ObjectKind::IdentityType => "identity.types",
+        ObjectKind::Trait => "traits",
+        ObjectKind::Campaign => "campaign",
+    }
+}
+
+/// Puts an object into settings from its JSON.
+fn put(settings: &mut Settings, kind: ObjectKind, id: &str, json: &str) -> Result<(), String> {
+    fn read<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, String> {
+        serde_json::from_str(json).map_err(|cause| cause.to_string())
+    }
+    let id = id.to_owned();
+    match kind {
+        ObjectKind::Source => {
+            settings.sources.insert(id, read(json)?);
+        }
+        ObjectKind::IdentificationPoint => {
+            settings.points.insert(id, read(json)?);
+        }
+        ObjectKind::IdentityType => {
+            settings.identity.types.insert(id, read(json)?);
+        }
+        ObjectKind::Trait => {
+            settings.traits.insert(id, read(json)?);
+        }
+        ObjectKind::Campaign => {
+            settings.campaigns.insert(id, read(json)?);
+        }
+    }
+    Ok(())
+}

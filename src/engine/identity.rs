@@ -1,0 +1,404 @@
+//! The identity actor: the index of identification points, and what triggers merges.
+//!
+//! Owns the [`Core`] and decides, in journal order, which profile an event belongs to and whether
+//! profiles join or part; then tells the profile actors. It is the only one that activates and
+//! passivates them, and every read goes through it, so that a reader sees what it was told is
+//! stored.
+
+use super::committer::Then;
+use super::core::Core;
+use super::rest::FragmentRows;
+use super::profile::{Apply, Op};
+use super::profiles::Profiles;
+use super::router::{Append, RouterActor, duplicate};
+use super::shared::{Reply, Shared};
+use super::snapshots::{Collector, Job};
+use super::{Receipt, Status};
+use crate::domain::event::{Event, Placed, Standing};
+use crate::domain::graph::{FragmentIndex, Move};
+use crate::domain::id::Sequence;
+use crate::domain::view::EventView;
+use crate::records::ActRecord;
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
+use crossbeam_channel::Sender;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tokio::sync::{broadcast, oneshot};
+
+/// A group that is durable.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Committed(pub(super) Vec<(Sequence, Then)>);
+
+/// A profile wrote itself down, as asked at `stamp`.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Passivated {
+    pub(super) lead: FragmentIndex,
+    pub(super) stamp: u64,
+    pub(super) rows: Vec<(FragmentIndex, FragmentRows)>,
+}
+
+/// An event panicked twice.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct SetAside {
+    pub(super) sequence: Sequence,
+}
+
+/// A snapshot is durable.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct SnapshotDone {
+    pub(super) sequence: Sequence,
+    pub(super) rows: usize,
+    pub(super) took: Duration,
+}
+
+/// Runs on the identity actor, between two groups: how everything is read.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Ask(pub(super) Box<dyn FnOnce(&mut IdentityActor, &mut Context<IdentityActor>) + Send>);
+
+/// What a snapshot came to: its sequence, its rows, and how long it took.
+pub(super) type Taken = (Sequence, usize, Duration);
+
+/// When snapshots are taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cadence {
+    pub(super) every: Duration,
+    pub(super) every_events: u64,
+}
+
+/// The identity actor.
+pub(super) struct IdentityActor {
+    pub(super) core: Core,
+    pub(super) profiles: Profiles,
+    pub(super) shared: Arc<Shared>,
+    pub(super) router: Option<Addr<RouterActor>>,
+    /// Receives the configuration in force whenever it changes.
+    pub(super) publish: Arc<super::Published>,
+    pub(super) stream: broadcast::Sender<Arc<EventView>>,
+    snapshots: Sender<Job>,
+    cadence: Cadence,
+    last_snapshot: Instant,
+    is_writing: bool,
+    waiting: Vec<oneshot::Sender<Taken>>,
+    /// Snapshots asked for while one is being written.
+    asked: bool,
+    step: u64,
+}
+
+impl IdentityActor {
+    pub(super) fn new(
+        core: Core,
+        profiles: Profiles,
+        shared: Arc<Shared>,
+        publish: Arc<super::Published>,
+        stream: broadcast::Sender<Arc<EventView>>,
+        snapshots: Sender<Job>,
+        cadence: Cadence,
+    ) -> Self {
+        Self {
+            core,
+            profiles,
+            shared,
+            router: None,
+            publish,
+            stream,
+            snapshots,
+            cadence,
+            last_snapshot: Instant::now(),
+            is_writing: false,
+            waiting: Vec::new(),
+            asked: false,
+            step: 0,
+        }
+    }
+
+    fn take(&mut self, sequence: Sequence, then: Then, context: &mut Context<Self>) {
+        match then {
+            Then::Event { event, content, reply } => self.event(sequence, event, content, reply, context),
+            Then::Duplicate { first, event, reply } => self.duplicate(first, &event, reply, context),
+            Then::Act { act, reply } => {
+                let outcome = self.core.act(sequence, act);
+                self.publish.set(&self.core.effective);
+                if let Some(reply) = reply {
+                    drop(reply.send(outcome));
+                }
+            }
+            Then::Configuration { files, reply } => {
+                self.core.applied = sequence;
+                let outcome = self.core.configure(Some(*files), None);
+                self.publish.set(&self.core.effective);
+                drop(reply.send(outcome));
+            }
+            Then::Call(call) => call(self, context),
+            Then::Retire(_) => {} // the committer's own
+        }
+    }
+
+    fn event(
+        &mut self,
+        sequence: Sequence,
+        event: Box<Event>,
+        content: u128,
+        reply: Reply,
+        context: &mut Context<Self>,
+    ) {
+        let placement = self.core.event(sequence, &event);
+        let event_id = Some(self.core.event_id(sequence, event.received_at));
+        self.tell_stream(sequence, &event, placement.profile);
+        if !placement.moves.is_empty() {
+            self.regroup(&placement.moves, placement.fragment.filter(|_| placement.is_new), context);
+        }
+        let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) else {
+            let status = match event.standing {
+                Standing::Quarantined(reason) => Status::Quarantined(reason),
+                _ => Status::ProfileLess,
+            };
+            return reply.send(Ok(Receipt { event_id, status, profile_id: None }));
+        };
+        let receipt = Receipt { event_id, status: Status::Stored, profile_id: None };
+        let apply = Apply {
+            sequence,
+            event,
+            content,
+            fragment,
+            is_new: placement.is_new,
+            rules: Arc::clone(self.core.graph.rules()),
+            receipt,
+            reply,
+        };
+        let at_rest = self.at_rest(lead, placement.is_new.then_some(fragment));
+        let profile = self.profiles.active(lead, &self.core, at_rest, context.address());
+        profile.do_send(Op::Apply(Box::new(apply)));
+    }
+
+    /// The fragments that a profile has to fetch when it wakes; not the one that is just being made.
+    fn at_rest(&self, lead: FragmentIndex, except: Option<FragmentIndex>) -> Vec<FragmentIndex> {
+        if self.profiles.is_active(lead) {
+            return Vec::new();
+        }
+        let mut all = self.core.graph.fragments_of(lead);
+        all.retain(|fragment| Some(*fragment) != except);
+        all
+    }
+
+    /// A duplicate is answered behind its first one: by the profile that holds it.
+    fn duplicate(&mut self, first: Placed, event: &Event, reply: Reply, context: &mut Context<Self>) {
+        let receipt = duplicate(&self.shared, first);
+        match self.core.locate(first.sequence, event) {
+            Some(lead) if self.profiles.is_active(lead) => {
+                let id = self.core.fragment_id(lead);
+                let profile = self.profiles.active(lead, &self.core, Vec::new(), context.address());
+                profile.do_send(Op::Answer(reply, Receipt { profile_id: Some(id), ..receipt }));
+            }
+            _ => reply.send(Ok(receipt)),
+        }
+    }
+
+    /// Moves fragments between profiles. Each giver is told before any taker waits, so a taker only
+    /// ever waits for steps before its own and nobody waits in a ring.
+    /// `unborn` is a fragment that no row or actor has yet.
+    pub(super) fn regroup(
+        &mut self,
+        moves: &[Move],
+        unborn: Option<FragmentIndex>,
+        context: &mut Context<Self>,
+    ) {
+        self.step += 1;
+        let step = self.step;
+        let mut given: BTreeMap<(FragmentIndex, FragmentIndex), Vec<FragmentIndex>> = BTreeMap::new();
+        for one in moves {
+            given.entry((one.from, one.to)).or_default().push(one.fragment);
+        }
+        let moving: BTreeSet<FragmentIndex> = moves.iter().map(|one| one.fragment).collect();
+        let mut givers: BTreeMap<FragmentIndex, usize> = BTreeMap::new();
+        let mut loads: BTreeMap<FragmentIndex, Vec<FragmentIndex>> = BTreeMap::new();
+        let takers: BTreeSet<FragmentIndex> = moves.iter().map(|one| one.to).collect();
+        for taker in &takers {
+            let mut own = self.at_rest(*taker, unborn);
+            own.retain(|fragment| !moving.contains(fragment));
+            self.profiles.active(*taker, &self.core, own, context.address());
+        }
+        for ((from, to), fragments) in given {
+            let target = self.profiles.active(to, &self.core, Vec::new(), context.address());
+            match self.profiles.find(from) {
+                Some(giver) => {
+                    giver.do_send(Op::Release { fragments, to: target, step });
+                    *givers.entry(to).or_default() += 1;
+                }
+                None => loads.entry(to).or_default().extend(fragments),
+            }
+        }
+        for (taker, givers) in givers {
+            self.tell(taker, Op::Expect { step, givers });
+        }
+        for (taker, fragments) in loads {
+            self.tell(taker, Op::Load(fragments));
+        }
+        let gone: BTreeSet<FragmentIndex> = moves
+            .iter()
+            .map(|one| one.from)
+            .filter(|from| self.core.graph.lead(*from) != *from)
+            .collect();
+        for lead in gone {
+            self.profiles.stop(lead);
+        }
+    }
+
+    fn tell(&mut self, lead: FragmentIndex, op: Op) {
+        if let Some(profile) = self.profiles.find(lead) {
+            profile.do_send(op);
+        }
+    }
+
+    /// Sends a profile something, waking it first.
+    pub(super) fn tell_awake(&mut self, lead: FragmentIndex, op: Op, context: &mut Context<Self>) {
+        let at_rest = self.at_rest(lead, None);
+        let profile = self.profiles.active(lead, &self.core, at_rest, context.address());
+        profile.do_send(op);
+    }
+
+    fn tell_stream(&self, sequence: Sequence, event: &Event, profile: Option<FragmentIndex>) {
+        if self.stream.receiver_count() > 0 {
+            let view = self.core.event_view(sequence, event, profile);
+            drop(self.stream.send(Arc::new(view)));
+        }
+    }
+
+    /// Takes a snapshot of the present state; `reply` hears when it is durable.
+    pub(super) fn snapshot(&mut self, reply: Option<oneshot::Sender<Taken>>) {
+        if self.is_writing {
+            self.asked |= reply.is_some();
+            self.waiting.extend(reply);
+            return;
+        }
+        self.waiting.extend(reply);
+        self.asked = false;
+        self.is_writing = true;
+        self.last_snapshot = Instant::now();
+        let fragments: Vec<FragmentIndex> =
+            std::mem::take(&mut self.core.fresh.fragments).into_iter().collect();
+        let rows = match self.core.take_rows() {
+            Ok(rows) => rows,
+            Err(error) => return self.shared.fail(format!("gathering a snapshot: {error}")),
+        };
+        let mut active: BTreeMap<FragmentIndex, Vec<FragmentIndex>> = BTreeMap::new();
+        let mut resting = Vec::new();
+        for fragment in &fragments {
+            let lead = self.core.graph.lead(*fragment);
+            if self.profiles.is_active(lead) {
+                active.entry(lead).or_default().push(*fragment);
+            } else if let Some(newer) = self.shared.rest.newer(*fragment) {
+                resting.extend(newer.keyed(*fragment));
+            }
+        }
+        let job = Job { sequence: self.core.applied, rows, started: Instant::now() };
+        let collector = Collector::new(job, active.len(), self.snapshots.clone());
+        for (lead, fragments) in active {
+            self.tell(lead, Op::Save(fragments, Arc::clone(&collector)));
+        }
+        collector.add(resting);
+    }
+
+    fn tick(&mut self) {
+        let meters = &self.shared.meters;
+        meters.profiles.store(self.core.graph.profiles(), Ordering::Relaxed);
+        meters.active_profiles.store(self.profiles.count() as u64, Ordering::Relaxed);
+        meters.events.store(self.core.counters.events, Ordering::Relaxed);
+        meters.graph_bytes.store(self.core.graph.memory() as u64, Ordering::Relaxed);
+        let is_due = self.last_snapshot.elapsed() >= self.cadence.every
+            || self.core.fresh.events >= self.cadence.every_events;
+        if is_due && (self.core.fresh.events > 0 || self.core.fresh.configuration) {
+            self.snapshot(None);
+        }
+    }
+}
+
+impl Actor for IdentityActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(Duration::from_secs(1), |identity, _| identity.tick());
+    }
+}
+
+impl Handler<Committed> for IdentityActor {
+    type Result = ();
+
+    fn handle(&mut self, Committed(group): Committed, context: &mut Self::Context) {
+        for (sequence, then) in group {
+            self.take(sequence, then, context);
+        }
+        self.profiles.passivate_idle();
+    }
+}
+
+impl Handler<Ask> for IdentityActor {
+    type Result = ();
+
+    fn handle(&mut self, Ask(ask): Ask, context: &mut Self::Context) {
+        ask(self, context);
+    }
+}
+
+impl Handler<Passivated> for IdentityActor {
+    type Result = ();
+
+    fn handle(&mut self, passivated: Passivated, _: &mut Self::Context) {
+        let Passivated { lead, stamp, rows } = passivated;
+        let is_idle = self.profiles.may_rest(lead, stamp);
+        for (fragment, rows) in rows {
+            // Chunks left the fragment's own memory either way.
+            if !is_idle {
+                self.shared.rest.put_chunks(fragment, &rows.chunks);
+                if !rows.chunks.is_empty() {
+                    self.core.fresh.fragments.insert(fragment);
+                }
+            } else if self.core.fresh.fragments.contains(&fragment) || !rows.chunks.is_empty() {
+                self.core.fresh.fragments.insert(fragment);
+                self.shared.rest.put(fragment, rows);
+            } else if !self.is_writing {
+                self.shared.rest.forget(fragment); // the snapshot holds this very state
+            } else {
+                self.shared.rest.put(fragment, rows);
+            }
+        }
+        if is_idle {
+            self.profiles.stop(lead);
+        }
+    }
+}
+
+impl Handler<SetAside> for IdentityActor {
+    type Result = ();
+
+    fn handle(&mut self, SetAside { sequence }: SetAside, _: &mut Self::Context) {
+        let act = ActRecord::SetAside { at: self.shared.clock.now(), sequence };
+        let (Some(router), Ok(bytes)) = (&self.router, act.encode()) else { return };
+        let then = Then::Act { act, reply: None };
+        router.do_send(Append { kind: crate::records::kind::ACT, bytes, then });
+    }
+}
+
+impl Handler<SnapshotDone> for IdentityActor {
+    type Result = ();
+
+    fn handle(&mut self, done: SnapshotDone, _: &mut Self::Context) {
+        let SnapshotDone { sequence, rows, took } = done;
+        self.is_writing = false;
+        self.shared.meters.snapshots.fetch_add(1, Ordering::Relaxed);
+        self.shared.meters.snapshot_sequence.store(sequence, Ordering::Relaxed);
+        self.shared.rest.keep_only(&self.core.fresh.fragments);
+        if self.asked {
+            return self.snapshot(None);
+        }
+        for reply in self.waiting.drain(..) {
+            drop(reply.send((sequence, rows, took)));
+        }
+    }
+}

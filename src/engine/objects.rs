@@ -1,0 +1,140 @@
+//! Configuration that changes while the engine runs: objects by API, and files read again.
+
+use super::committer::Then;
+use super::effective::Effective;
+use super::router::Append;
+use super::{Engine, ObjectKind, Refusal};
+use crate::domain::settings::Settings;
+use crate::records::{ActRecord, kind};
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+/// Why an object was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ObjectRefusal {
+    /// It comes from a file.
+    #[error("it comes from a configuration file and is read-only here; change the file and reload")]
+    Provisioned,
+    /// There is no such object.
+    #[error("there is no such object")]
+    NotFound,
+    /// It does not hold together with the rest; each sentence is one problem.
+    #[error("{}", .0.join("; "))]
+    Invalid(Vec<String>),
+    /// The engine takes nothing at the moment.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl Engine {
+    /// Creates or replaces an object; answers whether it is new, and the object as it now counts.
+    ///
+    /// # Errors
+    /// When it comes from a file, does not hold together, or the engine takes nothing.
+    pub async fn put_object(
+        &self,
+        object: ObjectKind,
+        id: String,
+        body: Value,
+    ) -> Result<(bool, Value), ObjectRefusal> {
+        let before = self.effective();
+        if before.is_provisioned(object, &id) {
+            return Err(ObjectRefusal::Provisioned);
+        }
+        let body = with_id(object, &id, body)?;
+        let is_new = before.object(object, &id).is_none();
+        let json = body.to_string();
+        self.try_on(&before, object, &id, &json).await?;
+        let act = ActRecord::PutObject { at: self.shared.clock.now(), kind: object, id: id.clone(), json };
+        self.act(act).await?;
+        let now = self.effective().object(object, &id).ok_or(ObjectRefusal::NotFound)?;
+        Ok((is_new, now))
+    }
+
+    /// Whether the whole would still hold together with this object in it.
+    async fn try_on(
+        &self,
+        before: &Effective,
+        object: ObjectKind,
+        id: &str,
+        json: &str,
+    ) -> Result<(), ObjectRefusal> {
+        let key = (object, id.to_owned());
+        let hash_key = before.hash_key;
+        let (files, mut objects) =
+            self.ask(|identity, _| (identity.core.files.clone(), identity.core.objects.clone())).await?;
+        objects.insert(key, json.to_owned());
+        let problems = |all: Vec<crate::domain::compiled::SettingsProblem>| {
+            ObjectRefusal::Invalid(all.iter().map(ToString::to_string).collect())
+        };
+        Effective::new(&files, &objects, hash_key).map(drop).map_err(problems)
+    }
+
+    /// Removes an object.
+    ///
+    /// # Errors
+    /// When it comes from a file, is not there, or the engine takes nothing.
+    pub async fn delete_object(&self, object: ObjectKind, id: String) -> Result<(), ObjectRefusal> {
+        if self.effective().is_provisioned(object, &id) {
+            return Err(ObjectRefusal::Provisioned);
+        }
+        let wanted = id.clone();
+        if !self.ask(move |identity, _| identity.core.has_object(object, &wanted)).await? {
+            return Err(ObjectRefusal::NotFound);
+        }
+        self.act(ActRecord::DeleteObject { at: self.shared.clock.now(), kind: object, id }).await
+    }
+
+    /// Puts what the configuration files say now in force; all of it or nothing.
+    ///
+    /// # Errors
+    /// When it does not hold together, or the engine takes nothing.
+    pub async fn reload(&self, files: Settings) -> Result<(), ObjectRefusal> {
+        let (present, objects) =
+            self.ask(|identity, _| (identity.core.files.clone(), identity.core.objects.clone())).await?;
+        if present == files {
+            return Ok(());
+        }
+        let problems = |all: Vec<crate::domain::compiled::SettingsProblem>| {
+            ObjectRefusal::Invalid(all.iter().map(ToString::to_string).collect())
+        };
+        Effective::new(&files, &objects, self.effective().hash_key).map_err(problems)?;
+        let bytes = serde_json::to_vec(&files)
+            .map_err(|cause| ObjectRefusal::Invalid(vec![cause.to_string()]))?;
+        let (reply, answer) = oneshot::channel();
+        let then = Then::Configuration { files: Box::new(files), reply };
+        self.append(kind::CONFIGURATION, bytes, then)?;
+        answer.await.map_err(Refusal::from)?.map_err(ObjectRefusal::Invalid)
+    }
+
+    pub(super) async fn act(&self, act: ActRecord) -> Result<(), ObjectRefusal> {
+        let bytes =
+            act.encode().map_err(|cause| ObjectRefusal::Invalid(vec![cause.to_string()]))?;
+        let (reply, answer) = oneshot::channel();
+        self.append(kind::ACT, bytes, Then::Act { act, reply: Some(reply) })?;
+        answer.await.map_err(Refusal::from)?.map_err(ObjectRefusal::Invalid)
+    }
+
+    fn append(&self, kind: u8, bytes: Vec<u8>, then: Then) -> Result<(), Refusal> {
+        self.router.try_send(Append { kind, bytes, then }).map_err(|_| Refusal::Overloaded)
+    }
+}
+
+/// Puts the id that the path names into an object's body.
+fn with_id(object: ObjectKind, id: &str, body: Value) -> Result<Value, ObjectRefusal> {
+    let Value::Object(mut fields) = body else {
+        return Err(ObjectRefusal::Invalid(vec!["expected a JSON object".to_owned()]));
+    };
+    let has_id =
+        matches!(object, ObjectKind::Source | ObjectKind::IdentificationPoint | ObjectKind::Campaign);
+    if has_id {
+        match fields.insert("id".to_owned(), Value::String(id.to_owned())) {
+            Some(Value::String(other)) if other != id && !other.is_empty() => {
+                let why = format!("id: expected {id:?} as in the path, found {other:?}");
+                return Err(ObjectRefusal::Invalid(vec![why]));
+            }
+            _ => {}
+        }
+    }
+    Ok(Value::Object(fields))
+}

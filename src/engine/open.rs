@@ -1,0 +1,425 @@
+//! Opening: data folder → journal → snapshot → replay of the tail → running actors; and the end.
+
+use super::committer::{Committer, Entry, Then};
+use super::core::Core;
+use super::effective::Effective;
+use super::identity::{Cadence, IdentityActor};
+use super::profiles::Profiles;
+use super::replay::{ReplayError, replay};
+use super::rest::Rest;
+use super::router::{Close, RouterActor};
+use super::rows::{self, LoadError};
+use super::shared::{PanicOn, Shared};
+use super::{Engine, Published, Refusal, snapshots};
+use crate::clock::Clock;
+use crate::domain::compiled::SettingsProblem;
+use crate::domain::id::{IdKey, Sequence};
+use crate::domain::settings::Settings;
+use crate::journal::{
+    self, DataFolder, FolderError, Journal, JournalError, JournalOptions, JournalReader, RawRecord,
+};
+use crate::records::{self, DedupeRow, Genesis, RecordError, kind};
+use crate::snapshot::{self, SnapshotError, SnapshotStore};
+use actix::{Actor, Arbiter};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::{broadcast, oneshot, watch};
+
+/// How long sled may take to open before it is given up and the snapshot rebuilt.
+const OPEN_WATCHDOG: Duration = Duration::from_secs(60);
+/// Events that the live stream keeps for a slow reader.
+const STREAM_EVENTS: usize = 1_024;
+
+/// How an engine runs.
+#[derive(Debug)]
+pub struct Options {
+    /// The data folder.
+    pub data: PathBuf,
+    /// What the configuration files say.
+    pub settings: Settings,
+    /// The clock.
+    pub clock: Clock,
+    /// Events between the router and their answers at most.
+    pub queue: usize,
+    /// Profiles in memory at most.
+    pub active_profiles: usize,
+    /// How often a snapshot is taken.
+    pub snapshot_every: Duration,
+    /// After how many events a snapshot is taken.
+    pub snapshot_every_events: u64,
+    /// Bytes of a journal segment.
+    pub segment_bytes: u64,
+    /// Free space below which collect answers 503.
+    pub free_bytes_min: u64,
+    /// Threads for profile actors.
+    pub arbiters: usize,
+    /// A fault for tests: event type and how many times.
+    pub panic_on: Option<(String, usize)>,
+}
+
+/// Why an engine does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The data folder cannot be taken.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The journal is damaged or cannot be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The snapshot cannot be used, and the journal no longer reaches back to its beginning.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The snapshot's rows cannot be read.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The journal cannot be replayed.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// A record of ours does not encode or decode.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The configuration does not hold together.
+    #[error("the configuration does not hold together: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Settings(Vec<SettingsProblem>),
+    /// The journal begins after its beginning, and nothing holds what went before.
+    #[error("the journal begins at sequence {first}, and no snapshot or checkpoint holds what went before; restore one of them")]
+    BeginningLost {
+        /// The first sequence that is left.
+        first: Sequence,
+    },
+    /// The operating system has no randomness to give.
+    #[error("no randomness for the folder's keys: {0}")]
+    Randomness(String),
+}
+
+/// What recovery found.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// The number of the snapshot that recovery started from; 0 without one.
+    pub generation: u64,
+    /// The sequence of that snapshot.
+    pub snapshot_sequence: Sequence,
+    /// The last sequence of the journal.
+    pub sequence: Sequence,
+    /// Records replayed.
+    pub records: u64,
+    /// Bytes of a torn tail that were dropped.
+    pub torn_bytes: u64,
+    /// Why the snapshot was not used, if it was not.
+    pub snapshot_refused: Option<String>,
+    /// How long it all took.
+    pub took: Duration,
+}
+
+impl Recovered {
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "generation": self.generation,
+            "snapshot_sequence": self.snapshot_sequence,
+            "sequence": self.sequence,
+            "records": self.records,
+            "torn_bytes": self.torn_bytes,
+            "snapshot_refused": self.snapshot_refused,
+            "took_ms": u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+}
+
+/// An engine whose state is recovered, and which nobody drives yet.
+pub struct Prepared {
+    options: Options,
+    folder: DataFolder,
+    journal: Journal,
+    reader: JournalReader,
+    rest: Rest,
+    core: Core,
+    dedupe: Vec<DedupeRow>,
+    recovered: Recovered,
+}
+
+/// The threads of a running engine, and the lock of its folder.
+pub(super) struct Threads {
+    handles: Mutex<Vec<JoinHandle<()>>>,
+    arbiters: Mutex<Vec<Arbiter>>,
+    folder: Mutex<Option<DataFolder>>,
+}
+
+impl Prepared {
+    /// Recovers the state in a data folder; blocks, and tells its `progress` in records.
+    ///
+    /// # Errors
+    /// When the folder is taken, damaged beyond what a replay mends, or cannot be written.
+    pub fn recover(
+        options: Options,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self, EngineError> {
+        let started = Instant::now();
+        let folder = DataFolder::take(&options.data)?;
+        let mut journal_options = JournalOptions::new(options.data.join("journal"));
+        journal_options.segment_bytes = options.segment_bytes;
+        let (mut journal, reader, report) = journal::open(journal_options, &mut |_| {})?;
+        let genesis = genesis(&mut journal, &reader, &options.clock)?;
+        let last = reader.next_sequence() - 1;
+        let (store, snapshot_refused) = open_store(&options.data.join("snapshot"), last)?;
+        let rest = Rest::new(store);
+        let (core, mut dedupe) = starting_point(&rest, genesis, &reader)?;
+        let (generation, snapshot_sequence) = (core.counters.snapshots, core.applied);
+        let mut replayed = replay(core, &rest, &reader, progress)?;
+        dedupe.append(&mut replayed.dedupe);
+        let mut core = replayed.core;
+        configure(&mut core, &mut journal, &options.settings)?;
+        let recovered = Recovered {
+            generation,
+            snapshot_sequence,
+            sequence: core.applied,
+            records: replayed.records,
+            torn_bytes: report.torn_bytes,
+            snapshot_refused,
+            took: started.elapsed(),
+        };
+        tracing::info!(
+            generation = recovered.generation,
+            sequence = recovered.sequence,
+            records = recovered.records,
+            torn_bytes = recovered.torn_bytes,
+            took = ?recovered.took,
+            "recovered"
+        );
+        Ok(Self { options, folder, journal, reader, rest, core, dedupe, recovered })
+    }
+
+    /// Starts the actors and threads; to be called within an actix system.
+    pub fn start(self) -> Engine {
+        let Self { options, folder, journal, reader, rest, core, dedupe, recovered } = self;
+        let shared = Arc::new(Shared {
+            rest,
+            reader,
+            genesis: core.genesis,
+            clock: options.clock,
+            directory: dashmap::DashMap::new(),
+            in_flight: Arc::default(),
+            storage_full: AtomicBool::new(false),
+            failure: Mutex::new(None),
+            failed: watch::Sender::new(false),
+            panic_on: options
+                .panic_on
+                .map(|(kind, times)| PanicOn { kind, times: times.into() }),
+            meters: super::meters::Meters::default(),
+        });
+        let published = Arc::new(Published(std::sync::RwLock::new(Arc::clone(&core.effective))));
+        let stream = broadcast::Sender::new(STREAM_EVENTS);
+        let next = journal.next_sequence();
+        let arbiters: Vec<Arbiter> =
+            (0..options.arbiters.max(1) + 2).map(|_| Arbiter::new()).collect();
+        let homes = arbiters[2..].iter().map(Arbiter::handle).collect();
+        let profiles = Profiles::new(homes, options.active_profiles, Arc::clone(&shared));
+        let (to_snapshots, snapshot_jobs) = crossbeam_channel::unbounded();
+        let cadence =
+            Cadence { every: options.snapshot_every, every_events: options.snapshot_every_events };
+        let identity = {
+            let (shared, published, stream) =
+                (Arc::clone(&shared), Arc::clone(&published), stream.clone());
+            IdentityActor::start_in_arbiter(&arbiters[1].handle(), move |_| {
+                IdentityActor::new(core, profiles, shared, published, stream, to_snapshots, cadence)
+            })
+        };
+        // As long as the events in flight, which the router bounds, and a few acts.
+        let (to_committer, queue) = crossbeam_channel::unbounded::<Entry>();
+        let router = {
+            let shared = Arc::clone(&shared);
+            RouterActor::start_in_arbiter(&arbiters[0].handle(), move |_| {
+                RouterActor::new(shared, to_committer, next, options.queue, dedupe)
+            })
+        };
+        identity.do_send(super::identity::Ask(Box::new({
+            let router = router.clone();
+            move |identity, _| identity.router = Some(router)
+        })));
+        let committer = Committer {
+            journal,
+            folder: options.data,
+            free_bytes_min: options.free_bytes_min,
+            queue,
+            identity: identity.clone(),
+            shared: Arc::clone(&shared),
+        };
+        let handles = vec![
+            spawn("committer", move || committer.run()),
+            spawn("snapshots", {
+                let (shared, identity) = (Arc::clone(&shared), identity.clone());
+                move || snapshots::run(&snapshot_jobs, &shared, &identity)
+            }),
+        ];
+        let threads = Threads {
+            handles: Mutex::new(handles),
+            arbiters: Mutex::new(arbiters),
+            folder: Mutex::new(Some(folder)),
+        };
+        Engine {
+            router,
+            identity,
+            shared,
+            published,
+            stream,
+            recovered: Arc::new(recovered),
+            stopping: Arc::default(),
+            threads: Arc::new(threads),
+        }
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .expect("a thread can be started while the program starts")
+}
+
+impl Engine {
+    /// Drains: takes nothing more, applies what was taken, takes a last snapshot, ends. What is not
+    /// done within `limit` is left to the next start's replay.
+    pub async fn stop(&self, limit: Duration) {
+        self.stopping.store(true, Ordering::Release);
+        let (reply, drained) = oneshot::channel();
+        let then = Then::Call(Box::new(move |_, _| drop(reply.send(()))));
+        self.router.do_send(Close(then));
+        let drain = async {
+            drop(drained.await);
+            while self.shared.in_flight.load(Ordering::Acquire) > 0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            if !self.shared.is_failed() {
+                drop(self.snapshot().await);
+            }
+        };
+        if tokio::time::timeout(limit, drain).await.is_err() {
+            tracing::warn!(?limit, "draining took too long; the next start replays the rest");
+        }
+        let arbiters = self.threads.arbiters.lock().map(|mut all| std::mem::take(&mut *all));
+        for arbiter in arbiters.unwrap_or_default() {
+            arbiter.stop();
+            let left = arbiter.join();
+            drop(left);
+        }
+        let handles = self.threads.handles.lock().map(|mut all| std::mem::take(&mut *all));
+        for handle in handles.unwrap_or_default() {
+            drop(handle.join());
+        }
+        if let Ok(mut folder) = self.threads.folder.lock() {
+            drop(folder.take());
+        }
+    }
+
+    /// What recovery found.
+    pub fn recovered(&self) -> &Recovered {
+        &self.recovered
+    }
+}
+
+/// The folder's keys: the first record, or made now.
+fn genesis(
+    journal: &mut Journal,
+    reader: &JournalReader,
+    clock: &Clock,
+) -> Result<Option<Genesis>, EngineError> {
+    if reader.next_sequence() > journal::FIRST_SEQUENCE {
+        let first = reader.read(journal::FIRST_SEQUENCE)?;
+        let first = first.filter(|record| record.kind == kind::GENESIS);
+        return Ok(match first {
+            Some(record) => Some(Genesis::decode(record.version, &record.bytes)?),
+            None => None,
+        });
+    }
+    let mut random = [0u8; 48];
+    getrandom::fill(&mut random).map_err(|cause| EngineError::Randomness(cause.to_string()))?;
+    let word = |at: usize| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&random[at..at + 8]);
+        u64::from_le_bytes(bytes)
+    };
+    let mut hash_key = [0; 32];
+    hash_key.copy_from_slice(&random[16..]);
+    let genesis =
+        Genesis { made_at: clock.now(), id_key: IdKey(word(0), word(8)), hash_key };
+    let bytes = genesis.encode()?;
+    journal.append(&[RawRecord { kind: kind::GENESIS, version: records::VERSION, bytes: &bytes }])?;
+    journal.sync()?;
+    Ok(Some(genesis))
+}
+
+/// Opens the snapshot store; one that cannot be used is set aside and an empty one taken.
+fn open_store(
+    path: &Path,
+    last: Sequence,
+) -> Result<(SnapshotStore, Option<String>), EngineError> {
+    let refused = match snapshot::open(path, OPEN_WATCHDOG) {
+        Ok(store) => match store.sequence() {
+            Some(at) if at > last => {
+                drop(store);
+                format!("it is at sequence {at}, and the journal ends at {last}")
+            }
+            _ => return Ok((store, None)),
+        },
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!(%refused, "the snapshot is set aside and rebuilt from the journal");
+    snapshot::set_aside(path)?;
+    Ok((snapshot::open(path, OPEN_WATCHDOG)?, Some(refused)))
+}
+
+/// The state of the snapshot, or an empty one at the journal's beginning.
+fn starting_point(
+    rest: &Rest,
+    genesis: Option<Genesis>,
+    reader: &JournalReader,
+) -> Result<(Core, Vec<DedupeRow>), EngineError> {
+    if let Some(sequence) = rest.store().sequence() {
+        let loaded = rows::load(rest.store(), sequence)?;
+        return Ok((loaded.core, loaded.dedupe));
+    }
+    let Some(genesis) = genesis else {
+        return Err(EngineError::BeginningLost { first: reader.first_sequence() });
+    };
+    Ok((empty(genesis)?, Vec::new()))
+}
+
+fn empty(genesis: Genesis) -> Result<Core, EngineError> {
+    let files = Settings::default();
+    let effective = Effective::new(&files, &Default::default(), genesis.hash_key)
+        .map_err(EngineError::Settings)?;
+    Ok(Core::new(genesis, effective, files))
+}
+
+/// Records what the files say now, where that differs from what they said last.
+fn configure(
+    core: &mut Core,
+    journal: &mut Journal,
+    settings: &Settings,
+) -> Result<(), EngineError> {
+    if core.files == *settings {
+        return Ok(());
+    }
+    Effective::new(settings, &core.objects, core.genesis.hash_key)
+        .map_err(EngineError::Settings)?;
+    let bytes = serde_json::to_vec(settings).map_err(|cause| RecordError::Encoding {
+        what: "the configuration",
+        cause: cause.to_string(),
+    })?;
+    let record = RawRecord { kind: kind::CONFIGURATION, version: records::VERSION, bytes: &bytes };
+    journal.append(&[record])?;
+    journal.sync()?;
+    core.applied = journal.next_sequence() - 1;
+    core.configure(Some(settings.clone()), None).map_err(|all| {
+        let problem = |why: String| SettingsProblem { at: String::new(), why };
+        EngineError::Settings(all.into_iter().map(problem).collect())
+    })
+}
+
+impl From<Refusal> for std::io::Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::other(refusal.to_string())
+    }
+}

@@ -1,0 +1,314 @@
+//! The profile actor: the only writer of one profile's fragments.
+//!
+//! Owns the fragments of its profile. Applies events in journal order, gives fragments up and takes
+//! them in when clusters change, shows the fold, and writes its fragments down when asked to. Its
+//! mailbox is bounded by the events in flight. A panic while an event is applied costs only that
+//! event: the fragment is rebuilt from snapshot and journal, the event is tried once more, and set
+//! aside if it panics again.
+
+use super::identity::{IdentityActor, Passivated, SetAside};
+use super::rest::{FragmentRows, RowError};
+use super::shared::{Reply, Shared};
+use super::snapshots::Collector;
+use super::{Receipt, Refusal, Status, rebuild};
+use crate::domain::event::{Event, Reason};
+use crate::domain::fragment::Fragment;
+use crate::domain::graph::{ClusterView, FragmentIndex};
+use crate::domain::id::Sequence;
+use crate::domain::profile::Folded;
+use crate::domain::rules::Rules;
+use actix::{Actor, ActorContext, Addr, Context, Handler, Message};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// A profile's values and what the graph says of it.
+#[derive(Debug)]
+pub(super) struct Viewed {
+    pub(super) cluster: ClusterView,
+    pub(super) folded: Folded,
+    /// How many events each fragment holds.
+    pub(super) events: BTreeMap<FragmentIndex, u64>,
+}
+
+/// What a profile actor is told; always by the identity actor (but for [`Op::Adopt`]), so that all
+/// of it is in journal order.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) enum Op {
+    /// An event of one of its fragments.
+    Apply(Box<Apply>),
+    /// An answer that must not overtake the events before it.
+    Answer(Reply, Receipt),
+    /// Gives fragments to another profile.
+    Release { fragments: Vec<FragmentIndex>, to: Addr<ProfileActor>, step: u64 },
+    /// So many profiles are about to give fragments; nothing else happens until they have.
+    Expect { step: u64, givers: usize },
+    /// Fragments given by another profile.
+    Adopt { step: u64, fragments: Vec<(FragmentIndex, Fragment)> },
+    /// Fragments at rest become its own.
+    Load(Vec<FragmentIndex>),
+    /// Shows the profile.
+    View(ClusterView, u32, oneshot::Sender<Viewed>),
+    /// Its events before a sequence, newest first.
+    Timeline { before: Sequence, limit: usize, reply: oneshot::Sender<Vec<Sequence>> },
+    /// Writes fragments down for a snapshot.
+    Save(Vec<FragmentIndex>, Arc<Collector>),
+    /// Writes all fragments down and tells the identity actor, which then decides.
+    Passivate { stamp: u64 },
+    /// The end.
+    Stop,
+}
+
+/// An event to apply.
+pub(super) struct Apply {
+    pub(super) sequence: Sequence,
+    pub(super) event: Box<Event>,
+    pub(super) content: u128,
+    pub(super) fragment: FragmentIndex,
+    pub(super) is_new: bool,
+    pub(super) rules: Arc<Rules>,
+    pub(super) receipt: Receipt,
+    pub(super) reply: Reply,
+}
+
+/// The profile actor.
+pub struct ProfileActor {
+    lead: FragmentIndex,
+    id: Uuid,
+    fragments: Vec<(FragmentIndex, Fragment)>,
+    /// Fragments to fetch from rest before the first message.
+    to_load: Vec<FragmentIndex>,
+    shared: Arc<Shared>,
+    identity: Addr<IdentityActor>,
+    /// The step whose givers are awaited, and how many are left.
+    awaited: Option<(u64, usize)>,
+    held: VecDeque<Op>,
+    /// Fragments of later steps that came before they were awaited.
+    early: Vec<(u64, Vec<(FragmentIndex, Fragment)>)>,
+}
+
+impl ProfileActor {
+    pub(super) fn new(
+        lead: FragmentIndex,
+        id: Uuid,
+        to_load: Vec<FragmentIndex>,
+        shared: Arc<Shared>,
+        identity: Addr<IdentityActor>,
+    ) -> Self {
+        Self {
+            lead,
+            id,
+            fragments: Vec::new(),
+            to_load,
+            shared,
+            identity,
+            awaited: None,
+            held: VecDeque::new(),
+            early: Vec::new(),
+        }
+    }
+
+    fn fetch(&mut self, fragments: Vec<FragmentIndex>) {
+        for fragment in fragments {
+            match self.shared.rest.load(fragment) {
+                Ok(state) => self.fragments.push((fragment, state)),
+                Err(error) => self.fail(&error),
+            }
+        }
+    }
+
+    fn fail(&self, error: &RowError) {
+        self.shared.fail(format!("profile {}: {error}", self.id));
+    }
+
+    fn fragment(&mut self, fragment: FragmentIndex) -> Option<&mut Fragment> {
+        self.fragments.iter_mut().find(|(known, _)| *known == fragment).map(|(_, state)| state)
+    }
+
+    fn perform(&mut self, op: Op, context: &mut Context<Self>) {
+        match op {
+            Op::Apply(apply) => self.apply(*apply),
+            Op::Answer(reply, receipt) => reply.send(Ok(receipt)),
+            Op::Release { fragments, to, step } => self.release(&fragments, &to, step),
+            Op::Expect { step, givers } => {
+                self.awaited = Some((step, givers));
+                let early = std::mem::take(&mut self.early);
+                for (at, fragments) in early {
+                    self.adopt(at, fragments);
+                }
+            }
+            Op::Adopt { step, fragments } => self.adopt(step, fragments),
+            Op::Load(fragments) => self.fetch(fragments),
+            Op::View(cluster, set_values, reply) => {
+                let folded = Folded::new(self.fragments.iter().map(|(_, one)| one), set_values);
+                let events = self.fragments.iter().map(|(index, one)| (*index, one.events)).collect();
+                drop(reply.send(Viewed { cluster, folded, events }));
+            }
+            Op::Timeline { before, limit, reply } => match self.timeline(before, limit) {
+                Ok(all) => drop(reply.send(all)),
+                Err(error) => self.fail(&error),
+            },
+            Op::Save(fragments, collector) => self.save(&fragments, &collector),
+            Op::Passivate { stamp } => self.passivate(stamp),
+            Op::Stop => context.stop(),
+        }
+    }
+
+    fn apply(&mut self, apply: Apply) {
+        let Apply { fragment, is_new, sequence, .. } = apply;
+        if is_new && self.fragment(fragment).is_none() {
+            self.fragments.push((fragment, Fragment::default()));
+        }
+        let outcome = self.try_apply(&apply).or_else(|()| {
+            self.rebuild(fragment, &apply)?;
+            self.try_apply(&apply)
+        });
+        match outcome {
+            Ok(()) => {
+                let receipt = Receipt { profile_id: Some(self.id), ..apply.receipt };
+                apply.reply.send(Ok(receipt));
+            }
+            Err(()) => {
+                drop(self.rebuild(fragment, &apply));
+                let status = Status::Quarantined(Reason::Panicked);
+                self.identity.do_send(SetAside { sequence });
+                apply.reply.send(Ok(Receipt { status, ..apply.receipt }));
+            }
+        }
+    }
+
+    fn try_apply(&mut self, apply: &Apply) -> Result<(), ()> {
+        let shared = Arc::clone(&self.shared);
+        let Some(fragment) = self.fragment(apply.fragment) else {
+            self.fail(&RowError::Missing(apply.fragment));
+            return Ok(());
+        };
+        let attempt = std::panic::AssertUnwindSafe(|| {
+            shared.maybe_panic(&apply.event.kind);
+            fragment.apply(apply.sequence, &apply.event, apply.content, &apply.rules);
+        });
+        std::panic::catch_unwind(attempt).map_err(drop)
+    }
+
+    /// Brings a fragment back to what it was before an event, from snapshot and journal.
+    fn rebuild(&mut self, fragment: FragmentIndex, apply: &Apply) -> Result<(), ()> {
+        tracing::error!(sequence = apply.sequence, "applying an event panicked; its fragment is rebuilt");
+        let before = (apply.sequence, &*apply.event);
+        match rebuild::fragment(&self.shared, fragment, before, &apply.rules) {
+            Ok(state) => {
+                self.shared.meters.rebuilt.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                if let Some(place) = self.fragment(fragment) {
+                    *place = state;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.shared.fail(format!("profile {}: {error}", self.id));
+                Err(())
+            }
+        }
+    }
+
+    fn release(&mut self, fragments: &[FragmentIndex], to: &Addr<Self>, step: u64) {
+        let is_given = |(index, _): &(FragmentIndex, Fragment)| fragments.contains(index);
+        let all = std::mem::take(&mut self.fragments);
+        let (given, kept) = all.into_iter().partition(is_given);
+        self.fragments = kept;
+        to.do_send(Op::Adopt { step, fragments: given });
+    }
+
+    fn adopt(&mut self, at: u64, fragments: Vec<(FragmentIndex, Fragment)>) {
+        match self.awaited {
+            Some((step, left)) if step == at => {
+                self.fragments.extend(fragments);
+                self.awaited = (left > 1).then_some((step, left - 1));
+            }
+            _ => self.early.push((at, fragments)),
+        }
+    }
+
+    fn timeline(&self, before: Sequence, limit: usize) -> Result<Vec<Sequence>, RowError> {
+        let mut all: Vec<Sequence> = Vec::new();
+        for (index, fragment) in &self.fragments {
+            let timeline = &fragment.timeline;
+            let fitting = timeline.newest_first().filter(|sequence| *sequence < before);
+            let mut found: Vec<Sequence> = fitting.take(limit).collect();
+            for number in (0..timeline.saved).rev() {
+                if found.len() >= limit {
+                    break;
+                }
+                let chunk = self.shared.rest.chunk(*index, number)?;
+                let mut older: Vec<Sequence> =
+                    chunk.iter().filter(|sequence| *sequence < before).collect();
+                older.reverse();
+                found.extend(older);
+            }
+            all.extend(found.into_iter().take(limit));
+        }
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        all.truncate(limit);
+        Ok(all)
+    }
+
+    fn save(&mut self, fragments: &[FragmentIndex], collector: &Collector) {
+        let mut rows = Vec::new();
+        for (index, state) in self.fragments.iter_mut() {
+            if !fragments.contains(index) {
+                continue;
+            }
+            match FragmentRows::take(state) {
+                Ok(taken) => {
+                    self.shared.rest.put_chunks(*index, &taken.chunks);
+                    rows.extend(taken.keyed(*index));
+                }
+                Err(error) => return self.shared.fail(format!("profile {}: {error}", self.id)),
+            }
+        }
+        collector.add(rows);
+    }
+
+    fn passivate(&mut self, stamp: u64) {
+        let mut rows = Vec::with_capacity(self.fragments.len());
+        for (index, state) in &mut self.fragments {
+            match FragmentRows::take(state) {
+                Ok(taken) => rows.push((*index, taken)),
+                Err(error) => return self.shared.fail(format!("profile {}: {error}", self.id)),
+            }
+        }
+        self.identity.do_send(Passivated { lead: self.lead, stamp, rows });
+    }
+}
+
+impl Actor for ProfileActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Self::Context) {
+        let fragments = std::mem::take(&mut self.to_load);
+        self.fetch(fragments);
+    }
+}
+
+impl Handler<Op> for ProfileActor {
+    type Result = ();
+
+    fn handle(&mut self, op: Op, context: &mut Self::Context) {
+        if self.awaited.is_some() && !matches!(op, Op::Adopt { .. }) {
+            self.held.push_back(op);
+            return;
+        }
+        self.perform(op, context);
+        while self.awaited.is_none() {
+            let Some(op) = self.held.pop_front() else { return };
+            self.perform(op, context);
+        }
+    }
+}
+
+/// What a duplicate, or an event on no profile, is answered when the engine is gone.
+impl From<oneshot::error::RecvError> for Refusal {
+    fn from(_: oneshot::error::RecvError) -> Self {
+        Self::Recovering
+    }
+}

@@ -1,0 +1,141 @@
+//! Which profiles have an actor, and which of them rests next.
+
+use super::core::Core;
+use super::identity::IdentityActor;
+use super::profile::{Op, ProfileActor};
+use super::shared::Shared;
+use crate::domain::graph::FragmentIndex;
+use actix::{Actor, Addr, ArbiterHandle};
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// What is known of an active profile.
+struct Active {
+    address: Addr<ProfileActor>,
+    /// When it was last used, in uses of any profile.
+    stamp: u64,
+    /// It was asked to write itself down at that stamp.
+    asked_at: Option<u64>,
+}
+
+/// The active profiles, in the order of their last use.
+pub(super) struct Profiles {
+    active: HashMap<FragmentIndex, Active>,
+    /// Uses, oldest first; those that are not the profile's last one are out of date.
+    uses: VecDeque<(u64, FragmentIndex)>,
+    stamp: u64,
+    active_max: usize,
+    /// Asked to rest, and not yet gone.
+    leaving: usize,
+    arbiters: Vec<ArbiterHandle>,
+    shared: Arc<Shared>,
+}
+
+impl Profiles {
+    pub(super) fn new(arbiters: Vec<ArbiterHandle>, active_max: usize, shared: Arc<Shared>) -> Self {
+        Self {
+            active: HashMap::new(),
+            uses: VecDeque::new(),
+            stamp: 0,
+            active_max: active_max.max(1),
+            leaving: 0,
+            arbiters,
+            shared,
+        }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.active.len()
+    }
+
+    pub(super) fn is_active(&self, lead: FragmentIndex) -> bool {
+        self.active.contains_key(&lead)
+    }
+
+    /// The actor of an active profile; counts as a use.
+    pub(super) fn find(&mut self, lead: FragmentIndex) -> Option<Addr<ProfileActor>> {
+        self.stamp += 1;
+        let stamp = self.stamp;
+        let active = self.active.get_mut(&lead)?;
+        active.stamp = stamp;
+        self.uses.push_back((stamp, lead));
+        let address = active.address.clone();
+        self.drop_old_uses();
+        Some(address)
+    }
+
+    /// The actor of a profile, started with the fragments that are `at_rest` if it has none.
+    pub(super) fn active(
+        &mut self,
+        lead: FragmentIndex,
+        core: &Core,
+        at_rest: Vec<FragmentIndex>,
+        identity: Addr<IdentityActor>,
+    ) -> Addr<ProfileActor> {
+        if let Some(address) = self.find(lead) {
+            return address;
+        }
+        let id = core.fragment_id(lead);
+        let shared = Arc::clone(&self.shared);
+        let arbiter = &self.arbiters[id.as_u128() as usize % self.arbiters.len()];
+        let address = ProfileActor::start_in_arbiter(arbiter, move |_| {
+            ProfileActor::new(lead, id, at_rest, shared, identity)
+        });
+        self.shared.directory.insert(lead, address.clone());
+        let entry = Active { address: address.clone(), stamp: self.stamp, asked_at: None };
+        self.active.insert(lead, entry);
+        self.uses.push_back((self.stamp, lead));
+        address
+    }
+
+    /// Keeps the queue of uses from growing past a few times the active profiles.
+    fn drop_old_uses(&mut self) {
+        if self.uses.len() > 4 * self.active.len() + 1_024 {
+            let active = &self.active;
+            let is_last = |(stamp, lead): &(u64, FragmentIndex)| {
+                active.get(lead).is_some_and(|one| one.stamp == *stamp)
+            };
+            self.uses.retain(is_last);
+        }
+    }
+
+    /// Asks the longest idle profiles beyond the limit to write themselves down.
+    pub(super) fn passivate_idle(&mut self) {
+        while self.active.len() - self.leaving > self.active_max {
+            let Some((stamp, lead)) = self.uses.pop_front() else { return };
+            let Some(active) = self.active.get_mut(&lead) else { continue };
+            if active.stamp == stamp && active.asked_at.is_none() {
+                active.asked_at = Some(stamp);
+                active.address.do_send(Op::Passivate { stamp });
+                self.leaving += 1;
+            }
+        }
+    }
+
+    /// Whether a profile that wrote itself down was not used since it was asked to.
+    pub(super) fn may_rest(&mut self, lead: FragmentIndex, stamp: u64) -> bool {
+        let Some(active) = self.active.get_mut(&lead) else { return false };
+        if active.asked_at != Some(stamp) {
+            return false;
+        }
+        if active.stamp == stamp {
+            return true;
+        }
+        active.asked_at = None;
+        self.leaving -= 1;
+        self.uses.push_back((active.stamp, lead));
+        false
+    }
+
+    /// Ends a profile's actor once it has done what it was told before.
+    pub(super) fn stop(&mut self, lead: FragmentIndex) {
+        if let Some(active) = self.active.remove(&lead) {
+            self.shared.directory.remove(&lead);
+            if active.asked_at.is_some() {
+                self.leaving -= 1;
+            }
+            active.address.do_send(Op::Stop);
+        }
+    }
+}

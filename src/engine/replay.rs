@@ -1,0 +1,188 @@
+//! From a state and the journal behind it to the present state, without clock or actors.
+
+use super::core::Core;
+use super::rebuild::RebuildError;
+use super::rest::{FragmentRows, Rest, RowError};
+use super::rows::Row;
+use crate::domain::event::Event;
+use crate::domain::fragment::{Fragment, content_hash};
+use crate::domain::graph::FragmentIndex;
+use crate::domain::id::Sequence;
+use crate::domain::settings::Settings;
+use crate::journal::{JournalReader, Record};
+use crate::records::{ActRecord, DedupeRow, RecordError, decode_event, kind};
+use crate::snapshot::SnapshotError;
+use hashbrown::HashMap;
+use std::collections::BTreeSet;
+
+/// Fragments in memory at most while replaying; beyond it a snapshot is written on the way.
+const FRAGMENTS_MAX: usize = 500_000;
+
+/// Why a replay stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The journal, a record or a row cannot be read.
+    #[error("at sequence {at}: {cause}")]
+    Reading {
+        /// Where.
+        at: Sequence,
+        /// Why.
+        cause: RebuildError,
+    },
+    /// A configuration record does not hold together.
+    #[error("the configuration record at sequence {at} does not hold together: {problems}")]
+    Configuration {
+        /// Where.
+        at: Sequence,
+        /// Every problem.
+        problems: String,
+    },
+    /// The snapshot store failed.
+    #[error(transparent)]
+    Store(#[from] SnapshotError),
+}
+
+/// What a replay came to.
+pub struct Replayed {
+    /// The state at the last record.
+    pub core: Core,
+    /// Event ids seen on the way.
+    pub dedupe: Vec<DedupeRow>,
+    /// Records applied.
+    pub records: u64,
+}
+
+struct Replay<'a> {
+    core: Core,
+    rest: &'a Rest,
+    fragments: HashMap<FragmentIndex, Fragment>,
+    aside: BTreeSet<Sequence>,
+    dedupe: Vec<DedupeRow>,
+    records: u64,
+}
+
+/// Applies everything behind `core` in the journal. Afterwards the changed fragments lie in `rest`.
+///
+/// # Errors
+/// At the first record or row that cannot be read, with its sequence.
+pub fn replay(
+    core: Core,
+    rest: &Rest,
+    reader: &JournalReader,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Replayed, ReplayError> {
+    let from = core.applied + 1;
+    let total = reader.next_sequence().saturating_sub(from);
+    let aside = set_aside(reader, from)?;
+    let fragments = HashMap::new();
+    let mut replay = Replay { core, rest, fragments, aside, dedupe: Vec::new(), records: 0 };
+    for record in reader.scan(from) {
+        let (sequence, record) = record.map_err(|cause| reading(from, cause.into()))?;
+        replay.record(sequence, &record)?;
+        replay.records += 1;
+        if replay.records.is_multiple_of(1_024) {
+            progress(replay.records, total);
+        }
+        if replay.fragments.len() > FRAGMENTS_MAX {
+            replay.flush()?;
+        }
+    }
+    progress(replay.records, total);
+    replay.lay_down()
+}
+
+fn reading(at: Sequence, cause: RebuildError) -> ReplayError {
+    ReplayError::Reading { at, cause }
+}
+
+/// Events that were set aside after the fact: they must not be applied a second time.
+fn set_aside(reader: &JournalReader, from: Sequence) -> Result<BTreeSet<Sequence>, ReplayError> {
+    let mut all = BTreeSet::new();
+    for record in reader.scan(from) {
+        let (at, record) = record.map_err(|cause| reading(from, cause.into()))?;
+        if record.kind == kind::ACT {
+            let act = ActRecord::decode(record.version, &record.bytes)
+                .map_err(|cause| reading(at, cause.into()))?;
+            if let ActRecord::SetAside { sequence, .. } = act {
+                all.insert(sequence);
+            }
+        }
+    }
+    Ok(all)
+}
+
+impl Replay<'_> {
+    fn record(&mut self, sequence: Sequence, record: &Record) -> Result<(), ReplayError> {
+        let at = |cause: RecordError| reading(sequence, cause.into());
+        match record.kind {
+            kind::EVENT => {
+                let event = decode_event(record.version, &record.bytes).map_err(at)?;
+                self.event(sequence, &event).map_err(|cause| reading(sequence, cause.into()))
+            }
+            kind::ACT => {
+                let act = ActRecord::decode(record.version, &record.bytes).map_err(at)?;
+                // An act that did not hold together had no effect then, and has none now.
+                drop(self.core.act(sequence, act));
+                Ok(())
+            }
+            kind::CONFIGURATION => {
+                let files: Settings = serde_json::from_slice(&record.bytes).map_err(|cause| {
+                    let problems = cause.to_string();
+                    ReplayError::Configuration { at: sequence, problems }
+                })?;
+                self.core.applied = sequence;
+                self.core.configure(Some(files), None).map_err(|all| {
+                    ReplayError::Configuration { at: sequence, problems: all.join("; ") }
+                })
+            }
+            _ => {
+                self.core.applied = sequence;
+                Ok(())
+            }
+        }
+    }
+
+    fn event(&mut self, sequence: Sequence, event: &Event) -> Result<(), RowError> {
+        if let Some(key) = event.dedupe {
+            self.dedupe.push(DedupeRow { key, sequence, received_at: event.received_at });
+        }
+        let placement = self.core.event(sequence, event);
+        let Some(index) = placement.fragment else { return Ok(()) };
+        let fragment = match self.fragments.entry(index) {
+            hashbrown::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            hashbrown::hash_map::Entry::Vacant(entry) => match placement.is_new {
+                true => entry.insert(Fragment::default()),
+                false => entry.insert(self.rest.load(index)?),
+            },
+        };
+        if !self.aside.contains(&sequence) {
+            let rules = self.core.graph.rules();
+            fragment.apply(sequence, event, content_hash(event), rules);
+        }
+        Ok(())
+    }
+
+    /// Writes a snapshot on the way, so that memory stays bounded however long the journal is.
+    fn flush(&mut self) -> Result<(), ReplayError> {
+        let at = self.core.applied;
+        let mut rows: Vec<Row> =
+            self.core.take_rows().map_err(|cause| reading(at, cause.into()))?;
+        for (index, mut fragment) in self.fragments.drain() {
+            let taken =
+                FragmentRows::take(&mut fragment).map_err(|cause| reading(at, cause.into()))?;
+            rows.extend(taken.keyed(index));
+        }
+        self.core.fresh.fragments.clear();
+        Ok(self.rest.store().commit(rows, at)?)
+    }
+
+    fn lay_down(mut self) -> Result<Replayed, ReplayError> {
+        let at = self.core.applied;
+        for (index, mut fragment) in self.fragments.drain() {
+            let taken =
+                FragmentRows::take(&mut fragment).map_err(|cause| reading(at, cause.into()))?;
+            self.rest.put(index, taken);
+        }
+        Ok(Replayed { core: self.core, dedupe: self.dedupe, records: self.records })
+    }
+}

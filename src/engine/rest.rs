@@ -1,0 +1,158 @@
+//! Rows that are newer than the snapshot: what passivated profiles left behind, until a snapshot
+//! holds it.
+
+use crate::domain::fragment::Fragment;
+use crate::domain::graph::FragmentIndex;
+use crate::domain::timeline::Chunk;
+use crate::records::{RecordError, decode_fragment, encode_fragment};
+use crate::snapshot::{SnapshotError, SnapshotStore};
+use bytes::Bytes;
+use dashmap::DashMap;
+use std::collections::BTreeSet;
+
+/// Why a fragment could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// The snapshot store failed.
+    #[error(transparent)]
+    Store(#[from] SnapshotError),
+    /// A row does not decode.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The graph knows a fragment that has no row.
+    #[error("expected a row for fragment {0}, found none in the snapshot; move the snapshot folder aside to rebuild it from the journal")]
+    Missing(FragmentIndex),
+}
+
+/// The rows of one fragment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FragmentRows {
+    /// The fragment itself.
+    pub(super) row: Bytes,
+    /// Full timeline chunks that the snapshot may not hold yet, by number.
+    pub(super) chunks: Vec<(u32, Bytes)>,
+}
+
+impl FragmentRows {
+    /// Encodes a fragment, and moves its full chunks out of it.
+    pub(super) fn take(fragment: &mut Fragment) -> Result<Self, RecordError> {
+        let row = encode_fragment(fragment)?.into();
+        let timeline = &mut fragment.timeline;
+        let first = timeline.saved;
+        let full = std::mem::take(&mut timeline.full);
+        timeline.saved += full.len() as u32;
+        let chunks = full.iter().zip(first..).map(|(chunk, number)| {
+            (number, Bytes::copy_from_slice(chunk.bytes()))
+        });
+        Ok(Self { row, chunks: chunks.collect() })
+    }
+
+    /// The snapshot rows of this fragment.
+    pub(super) fn keyed(self, fragment: FragmentIndex) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        let chunk = |(number, bytes): (u32, Bytes)| {
+            (chunk_key(fragment, number), Some(bytes.to_vec()))
+        };
+        let mut rows: Vec<_> = self.chunks.into_iter().map(chunk).collect();
+        rows.push((fragment_key(fragment), Some(self.row.to_vec())));
+        rows
+    }
+}
+
+/// The key of a fragment's row.
+pub fn fragment_key(fragment: FragmentIndex) -> Vec<u8> {
+    let mut key = vec![b'f'];
+    key.extend_from_slice(&fragment.to_be_bytes());
+    key
+}
+
+/// The key of a full timeline chunk.
+pub fn chunk_key(fragment: FragmentIndex, number: u32) -> Vec<u8> {
+    let mut key = vec![b't'];
+    key.extend_from_slice(&fragment.to_be_bytes());
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// Fragments at rest: the newer rows here, the others in the snapshot store.
+pub struct Rest {
+    store: SnapshotStore,
+    newer: DashMap<FragmentIndex, FragmentRows>,
+}
+
+impl Rest {
+    /// Fragments at rest in `store`.
+    pub fn new(store: SnapshotStore) -> Self {
+        Self { store, newer: DashMap::new() }
+    }
+
+    /// The snapshot store beneath.
+    pub fn store(&self) -> &SnapshotStore {
+        &self.store
+    }
+
+    /// A fragment at rest.
+    ///
+    /// # Errors
+    /// When the store fails, or the row is missing or damaged.
+    pub fn load(&self, fragment: FragmentIndex) -> Result<Fragment, RowError> {
+        if let Some(rows) = self.newer.get(&fragment) {
+            if !rows.row.is_empty() {
+                return Ok(decode_fragment(&rows.row)?);
+            }
+        }
+        match self.store.get(&fragment_key(fragment))? {
+            Some(row) => Ok(decode_fragment(&row)?),
+            None => Err(RowError::Missing(fragment)),
+        }
+    }
+
+    /// A full timeline chunk.
+    ///
+    /// # Errors
+    /// When the store fails, or the chunk is missing.
+    pub fn chunk(&self, fragment: FragmentIndex, number: u32) -> Result<Chunk, RowError> {
+        if let Some(rows) = self.newer.get(&fragment) {
+            if let Some((_, bytes)) = rows.chunks.iter().find(|(known, _)| *known == number) {
+                return Ok(Chunk::from_bytes(bytes.to_vec()));
+            }
+        }
+        match self.store.get(&chunk_key(fragment, number))? {
+            Some(bytes) => Ok(Chunk::from_bytes(bytes)),
+            None => Err(RowError::Missing(fragment)),
+        }
+    }
+
+    /// Lays a passivated fragment down.
+    pub(super) fn put(&self, fragment: FragmentIndex, rows: FragmentRows) {
+        let mut entry = self.newer.entry(fragment).or_default();
+        entry.row = rows.row;
+        entry.chunks.extend(rows.chunks);
+    }
+
+    /// Keeps chunks readable that are on their way into the snapshot.
+    pub(super) fn put_chunks(&self, fragment: FragmentIndex, chunks: &[(u32, Bytes)]) {
+        if !chunks.is_empty() {
+            self.newer.entry(fragment).or_default().chunks.extend_from_slice(chunks);
+        }
+    }
+
+    /// The newer rows of a fragment, for a snapshot.
+    pub(super) fn newer(&self, fragment: FragmentIndex) -> Option<FragmentRows> {
+        self.newer.get(&fragment).map(|rows| rows.clone())
+    }
+
+    /// Forgets the newer rows of a fragment, once the snapshot holds them.
+    pub(super) fn forget(&self, fragment: FragmentIndex) {
+        self.newer.remove(&fragment);
+    }
+
+    /// Forgets all newer rows but those of `fresh` fragments: the snapshot holds the others.
+    pub(super) fn keep_only(&self, fresh: &BTreeSet<FragmentIndex>) {
+        self.newer.retain(|fragment, _| fresh.contains(fragment));
+    }
+
+    /// How many fragments have newer rows.
+    pub fn newer_count(&self) -> usize {
+        self.newer.len()
+    }
+}

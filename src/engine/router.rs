@@ -1,0 +1,226 @@
+//! The router actor: the one place where order is made.
+//!
+//! Owns the next sequence and the window of event ids. Drops duplicates, numbers records, and hands
+//! them to the committer in the order in which they came. Everything later is a function of that
+//! order. Who refuses, refuses here, before anything has changed: when too many events are in
+//! flight, the disk is nearly full, or the engine is stopping.
+
+use super::committer::{Entry, Then};
+use super::shared::{Reply, Shared, Ticket};
+use super::{Receipt, Refusal, Status};
+use crate::domain::event::{Event, Placed};
+use crate::domain::id::{IdKind, IdParts, Sequence};
+use crate::domain::settings::Durability;
+use crate::records::DedupeRow;
+use actix::{Actor, Context, Handler, Message};
+use crossbeam_channel::Sender;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// An event on its way to the journal.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) event: Box<Event>,
+    pub(super) bytes: Vec<u8>,
+    pub(super) content: u128,
+    pub(super) durability: Durability,
+    pub(super) dedupe_window_ms: i64,
+    pub(super) reply: Reply,
+}
+
+/// Events of one request: all are taken, or none.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Ingest(pub(super) SmallVec<[Incoming; 1]>);
+
+/// A record that is no event: an operator's act, a configuration.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Append {
+    pub(super) kind: u8,
+    pub(super) bytes: Vec<u8>,
+    pub(super) then: Then,
+}
+
+/// Takes no more; `then` goes through the pipeline behind everything that was taken.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Close(pub(super) Then);
+
+/// Goes through the pipeline in order without leaving a record.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Pass(pub(super) Then);
+
+/// The router actor.
+pub(super) struct RouterActor {
+    shared: Arc<Shared>,
+    committer: Sender<Entry>,
+    next: Sequence,
+    in_flight_max: usize,
+    seen: HashMap<[u8; 16], Placed>,
+    by_age: VecDeque<[u8; 16]>,
+    longest_window_ms: i64,
+    is_closed: bool,
+}
+
+impl RouterActor {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        committer: Sender<Entry>,
+        next: Sequence,
+        in_flight_max: usize,
+        remembered: Vec<DedupeRow>,
+    ) -> Self {
+        let mut router = Self {
+            shared,
+            committer,
+            next,
+            in_flight_max,
+            seen: HashMap::with_capacity(remembered.len()),
+            by_age: VecDeque::with_capacity(remembered.len()),
+            longest_window_ms: 0,
+            is_closed: false,
+        };
+        for row in remembered {
+            let placed = Placed { sequence: row.sequence, received_at: row.received_at };
+            router.remember(row.key, placed);
+        }
+        router
+    }
+
+    fn remember(&mut self, key: [u8; 16], placed: Placed) {
+        self.seen.insert(key, placed);
+        self.by_age.push_back(key);
+    }
+
+    /// Forgets event ids that no source remembers any more.
+    fn forget_old(&mut self, now_ms: i64) {
+        while let Some(key) = self.by_age.front() {
+            let is_old = self
+                .seen
+                .get(key)
+                .is_none_or(|placed| now_ms - placed.received_at.0 > self.longest_window_ms);
+            if !is_old {
+                return;
+            }
+            if let Some(key) = self.by_age.pop_front() {
+                self.seen.remove(&key);
+            }
+        }
+    }
+
+    fn refusal(&self, count: usize) -> Option<Refusal> {
+        if self.shared.is_failed() {
+            return Some(Refusal::StorageFailed);
+        }
+        if self.is_closed {
+            return Some(Refusal::Recovering);
+        }
+        if self.shared.storage_full.load(Ordering::Relaxed) {
+            return Some(Refusal::StorageFull);
+        }
+        let in_flight = self.shared.in_flight.load(Ordering::Acquire);
+        // A batch larger than the whole queue still gets through an idle engine.
+        let is_over = in_flight > 0 && in_flight + count > self.in_flight_max;
+        is_over.then_some(Refusal::Overloaded)
+    }
+
+    fn take(&mut self, mut incoming: Incoming) {
+        incoming.reply.ticket = Some(Ticket::take(&self.shared.in_flight));
+        let now = incoming.event.received_at;
+        if let Some(key) = incoming.event.dedupe {
+            self.longest_window_ms = self.longest_window_ms.max(incoming.dedupe_window_ms);
+            let first = self.seen.get(&key).copied();
+            let remembered =
+                first.filter(|one| now.0 - one.received_at.0 <= incoming.dedupe_window_ms);
+            if let Some(first) = remembered {
+                let Incoming { event, reply, .. } = incoming;
+                return self.hand_on(Entry::pass(Then::Duplicate { first, event, reply }));
+            }
+            self.remember(key, Placed { sequence: self.next, received_at: now });
+        }
+        let Incoming { event, bytes, content, durability, reply, .. } = incoming;
+        self.record(crate::records::kind::EVENT, bytes, durability, Then::Event {
+            event,
+            content,
+            reply,
+        });
+    }
+
+    fn record(&mut self, kind: u8, bytes: Vec<u8>, durability: Durability, then: Then) {
+        let sequence = self.next;
+        self.next += 1;
+        self.hand_on(Entry { sequence, record: Some((kind, bytes)), durability, then });
+    }
+
+    /// The channel is as long as events may be in flight, so it takes whatever was let in.
+    fn hand_on(&self, entry: Entry) {
+        if self.committer.send(entry).is_err() {
+            self.shared.fail("the committer is gone".to_owned());
+        }
+    }
+}
+
+impl Actor for RouterActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        use actix::AsyncContext;
+        context.set_mailbox_capacity(self.in_flight_max.max(16));
+        context.run_interval(std::time::Duration::from_secs(1), |router, _| {
+            let now = router.shared.clock.now();
+            router.forget_old(now.0);
+        });
+    }
+}
+
+impl Handler<Ingest> for RouterActor {
+    type Result = ();
+
+    fn handle(&mut self, Ingest(events): Ingest, _: &mut Self::Context) {
+        match self.refusal(events.len()) {
+            Some(refusal) => events.into_iter().for_each(|one| one.reply.send(Err(refusal))),
+            None => events.into_iter().for_each(|one| self.take(one)),
+        }
+    }
+}
+
+impl Handler<Append> for RouterActor {
+    type Result = ();
+
+    fn handle(&mut self, append: Append, _: &mut Self::Context) {
+        if self.is_closed || self.shared.is_failed() {
+            return; // dropping `then` tells whoever waits
+        }
+        self.record(append.kind, append.bytes, Durability::Fsynced, append.then);
+    }
+}
+
+impl Handler<Pass> for RouterActor {
+    type Result = ();
+
+    fn handle(&mut self, Pass(then): Pass, _: &mut Self::Context) {
+        self.hand_on(Entry::pass(then));
+    }
+}
+
+impl Handler<Close> for RouterActor {
+    type Result = ();
+
+    fn handle(&mut self, Close(then): Close, _: &mut Self::Context) {
+        self.is_closed = true;
+        self.hand_on(Entry::pass(then));
+    }
+}
+
+/// The answer to a duplicate: the first one's id.
+pub(super) fn duplicate(shared: &Shared, first: Placed) -> Receipt {
+    let parts =
+        IdParts { received_at: first.received_at, sequence: first.sequence, generation: 0 };
+    let event_id = shared.genesis.id_key.mint(IdKind::Event, parts);
+    Receipt { event_id: Some(event_id), status: Status::Duplicate, profile_id: None }
+}

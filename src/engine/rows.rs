@@ -1,0 +1,161 @@
+//! The snapshot's layout: which row lies under which key, and how a [`Core`] comes back from them.
+//!
+//! | key | row |
+//! |---|---|
+//! | `a` | genesis |
+//! | `b` | configuration files' settings, objects by API (JSON) |
+//! | `c` | counters |
+//! | `d` + sequence | event ids seen up to that sequence since the snapshot before |
+//! | `e` + page | edges · `n` + page: nodes · `o` + page: fragments' births · `x`: names · `y`: cannot-links |
+//! | `f` + fragment | a fragment · `t` + fragment + number: a full chunk of its timeline |
+//! | `l` + bucket | events on no profile |
+//! | `m` + number | changes of identity from that number on |
+
+use super::core::{Core, Fresh};
+use super::effective::{Effective, Objects};
+use crate::domain::event::Reason;
+use crate::domain::graph::{Graph, Page};
+use crate::domain::id::Sequence;
+use crate::domain::settings::Settings;
+use crate::records::{
+    self, ChangeRow, Counters, DedupeRow, Genesis, ObjectKind, RecordError, decode_page,
+    encode_page,
+};
+use crate::snapshot::{SnapshotError, SnapshotStore};
+use std::sync::Arc;
+
+/// A row to write; `None` removes it.
+pub(super) type Row = (Vec<u8>, Option<Vec<u8>>);
+
+/// Why a snapshot cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] SnapshotError),
+    /// A row does not decode.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Rows do not fit each other.
+    #[error("the snapshot's rows do not fit each other: {0}")]
+    Inconsistent(String),
+}
+
+fn key(prefix: u8, number: u64) -> Vec<u8> {
+    let mut key = vec![prefix];
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+fn page_key(page: &Page) -> Vec<u8> {
+    match page {
+        Page::Nodes(at, _) => key(b'n', u64::from(*at)),
+        Page::Edges(at, _) => key(b'e', u64::from(*at)),
+        Page::Fragments(at, _) => key(b'o', u64::from(*at)),
+        Page::Names(..) => vec![b'x'],
+        Page::Apart(_) => vec![b'y'],
+    }
+}
+
+/// The rows of everything but fragments that changed since the last call.
+pub(super) fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, RecordError> {
+    let mut rows: Vec<Row> = Vec::new();
+    for page in pages {
+        rows.push((page_key(page), Some(encode_page(page)?)));
+    }
+    core.counters.snapshots += 1;
+    let fresh = std::mem::take(&mut core.fresh);
+    if fresh.configuration {
+        rows.push((vec![b'a'], Some(core.genesis.encode()?)));
+        let json = |value: Result<String, serde_json::Error>| {
+            value.map_err(|cause| RecordError::Encoding { what: "settings", cause: cause.to_string() })
+        };
+        let objects: Vec<(ObjectKind, String, String)> =
+            core.objects.iter().map(|((kind, id), text)| (*kind, id.clone(), text.clone())).collect();
+        let configuration = (json(serde_json::to_string(&core.files))?, objects);
+        rows.push((vec![b'b'], Some(records::encode("the configuration", &configuration)?)));
+    }
+    rows.push((vec![b'c'], Some(records::encode("counters", &core.counters)?)));
+    if !fresh.dedupe.is_empty() {
+        let row = records::encode("event ids", &fresh.dedupe)?;
+        rows.push((key(b'd', core.applied), Some(row)));
+    }
+    for bucket in &fresh.loose {
+        let row = records::encode("loose events", &core.loose_bucket(*bucket))?;
+        rows.push((key(b'l', *bucket), Some(row)));
+    }
+    for run in core.changes[fresh.changes_saved..].chunks(1_000) {
+        rows.push((key(b'm', run[0].number), Some(records::encode("changes", &run)?)));
+    }
+    core.fresh = Fresh { changes_saved: core.changes.len(), ..Fresh::default() };
+    core.fresh.fragments = fresh.fragments;
+    Ok(rows)
+}
+
+/// What a snapshot holds, fragments aside.
+pub(super) struct Loaded {
+    pub(super) core: Core,
+    pub(super) dedupe: Vec<DedupeRow>,
+}
+
+/// Reads everything but fragments back.
+pub(super) fn load(store: &SnapshotStore, sequence: Sequence) -> Result<Loaded, LoadError> {
+    let need = |what: &'static str, row: Option<Vec<u8>>| {
+        row.ok_or_else(|| LoadError::Inconsistent(format!("{what} is missing")))
+    };
+    let genesis = Genesis::decode(records::VERSION, &need("genesis", store.get(b"a")?)?)?;
+    let (files, objects): (String, Vec<(ObjectKind, String, String)>) =
+        records::decode("the configuration", &need("the configuration", store.get(b"b")?)?)?;
+    let files: Settings = serde_json::from_str(&files)
+        .map_err(|cause| LoadError::Inconsistent(format!("the settings: {cause}")))?;
+    let objects: Objects =
+        objects.into_iter().map(|(kind, id, json)| ((kind, id), json)).collect();
+    let effective = Effective::new(&files, &objects, genesis.hash_key).map_err(|problems| {
+        LoadError::Inconsistent(problems.iter().map(ToString::to_string).collect())
+    })?;
+    let mut core = Core::new(genesis, effective, files);
+    core.objects = objects;
+    core.counters = records::decode::<Counters>("counters", &need("counters", store.get(b"c")?)?)?;
+    core.graph = load_graph(store, &core)?;
+    load_loose(store, &mut core)?;
+    for row in store.scan_prefix(b"m") {
+        core.changes.extend(records::decode::<Vec<ChangeRow>>("changes", &row?.1)?);
+    }
+    let mut dedupe = Vec::new();
+    for row in store.scan_prefix(b"d") {
+        dedupe.extend(records::decode::<Vec<DedupeRow>>("event ids", &row?.1)?);
+    }
+    core.applied = sequence;
+    core.fresh = Fresh { changes_saved: core.changes.len(), ..Fresh::default() };
+    Ok(Loaded { core, dedupe })
+}
+
+fn load_graph(store: &SnapshotStore, core: &Core) -> Result<Graph, LoadError> {
+    let mut failed = None;
+    let rules = Arc::clone(&core.effective.compiled.rules);
+    let pages = [b"x".as_slice(), b"y", b"o", b"n", b"e"]
+        .into_iter()
+        .flat_map(|prefix| store.scan_prefix(prefix))
+        .map_while(|row| {
+            let page = row.map_err(LoadError::from).and_then(|(_, row)| Ok(decode_page(&row)?));
+            page.map_err(|error| failed = Some(error)).ok()
+        });
+    let graph = Graph::from_pages(rules, pages);
+    match failed {
+        Some(error) => Err(error),
+        None => graph.map_err(LoadError::Inconsistent),
+    }
+}
+
+fn load_loose(store: &SnapshotStore, core: &mut Core) -> Result<(), LoadError> {
+    for row in store.scan_prefix(b"l") {
+        let (less, aside): (Vec<Sequence>, Vec<(Sequence, u8)>) =
+            records::decode("loose events", &row?.1)?;
+        core.profile_less.extend(less);
+        let reason = |number: u8| {
+            Reason::ALL.get(usize::from(number)).copied().unwrap_or(Reason::MalformedBody)
+        };
+        core.quarantined.extend(aside.into_iter().map(|(at, number)| (at, reason(number))));
+    }
+    Ok(())
+}

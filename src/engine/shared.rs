@@ -1,0 +1,167 @@
+//! What all parts of a running engine hold in common, and how answers find their way back.
+
+use super::rest::Rest;
+use super::{Receipt, Refusal};
+use crate::clock::Clock;
+use crate::domain::graph::FragmentIndex;
+use crate::journal::JournalReader;
+use crate::records::Genesis;
+use dashmap::DashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::sync::oneshot;
+
+/// What all parts hold in common.
+pub struct Shared {
+    /// Fragments at rest.
+    pub rest: Rest,
+    /// Reads the journal.
+    pub reader: JournalReader,
+    /// The folder's keys.
+    pub genesis: Genesis,
+    /// The program's clock.
+    pub clock: Clock,
+    /// Actors of active profiles, by the leading fragment that an external ID resolves to.
+    pub(super) directory: DashMap<FragmentIndex, actix::Addr<super::profile::ProfileActor>>,
+    /// Events between the router and their answers.
+    pub(super) in_flight: Arc<AtomicUsize>,
+    /// Free space is below the watermark.
+    pub(super) storage_full: AtomicBool,
+    /// Why the engine failed, once it did.
+    pub(super) failure: Mutex<Option<String>>,
+    /// Tells the program that it has to end.
+    pub(super) failed: tokio::sync::watch::Sender<bool>,
+    /// A fault to inject, for tests of supervision.
+    pub(super) panic_on: Option<PanicOn>,
+    /// What the engine counts.
+    pub meters: super::meters::Meters,
+}
+
+/// A fault for tests: applying events of this type panics, so many times.
+#[derive(Debug)]
+pub struct PanicOn {
+    /// The event type.
+    pub kind: String,
+    /// How many times are left.
+    pub times: AtomicUsize,
+}
+
+impl Shared {
+    /// Stops acknowledging, for good; the first cause is kept.
+    pub(super) fn fail(&self, why: String) {
+        tracing::error!(%why, "the engine stops: no further event is acknowledged");
+        if let Ok(mut failure) = self.failure.lock() {
+            failure.get_or_insert(why);
+        }
+        self.failed.send_replace(true);
+    }
+
+    /// Whether the engine failed.
+    pub fn is_failed(&self) -> bool {
+        *self.failed.borrow()
+    }
+
+    /// Panics where a test asked for it.
+    pub(super) fn maybe_panic(&self, kind: &str) {
+        let Some(fault) = self.panic_on.as_ref().filter(|fault| fault.kind == kind) else { return };
+        let left = fault.times.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
+        assert!(left.is_err(), "a fault injected by a test");
+    }
+}
+
+/// A place among the events in flight; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Ticket(Arc<AtomicUsize>);
+
+impl Ticket {
+    pub(super) fn take(counter: &Arc<AtomicUsize>) -> Self {
+        counter.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(counter))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The outcome of one event.
+pub(super) type Outcome = Result<Receipt, Refusal>;
+
+/// Where an event's outcome goes.
+#[derive(Debug)]
+pub(super) struct Reply {
+    to: ReplyTo,
+    /// Held until the outcome is known.
+    pub(super) ticket: Option<Ticket>,
+}
+
+#[derive(Debug)]
+enum ReplyTo {
+    One(oneshot::Sender<Outcome>),
+    Part(Arc<Parts>, usize),
+    Nobody,
+}
+
+/// The outcomes of a batch, answered together.
+#[derive(Debug)]
+pub(super) struct Parts {
+    outcomes: Mutex<Vec<Option<Outcome>>>,
+    left: AtomicUsize,
+    done: Mutex<Option<oneshot::Sender<Vec<Outcome>>>>,
+}
+
+impl Reply {
+    /// An answer to a single event.
+    pub(super) fn one() -> (Self, oneshot::Receiver<Outcome>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self { to: ReplyTo::One(sender), ticket: None }, receiver)
+    }
+
+    /// Answers to the events of a batch.
+    pub(super) fn batch(count: usize) -> (Vec<Self>, oneshot::Receiver<Vec<Outcome>>) {
+        let (sender, receiver) = oneshot::channel();
+        let parts = Arc::new(Parts {
+            outcomes: Mutex::new(vec![None; count]),
+            left: AtomicUsize::new(count),
+            done: Mutex::new(Some(sender)),
+        });
+        let part = |at| Self { to: ReplyTo::Part(Arc::clone(&parts), at), ticket: None };
+        ((0..count).map(part).collect(), receiver)
+    }
+
+    /// No answer is wanted.
+    #[cfg(test)]
+    pub(super) fn nobody() -> Self {
+        Self { to: ReplyTo::Nobody, ticket: None }
+    }
+
+    /// Gives the outcome.
+    pub(super) fn send(mut self, outcome: Outcome) {
+        self.ticket = None;
+        match std::mem::replace(&mut self.to, ReplyTo::Nobody) {
+            // The sender may have hung up; the event is durable all the same.
+            ReplyTo::One(sender) => drop(sender.send(outcome)),
+            ReplyTo::Part(parts, at) => parts.set(at, outcome),
+            ReplyTo::Nobody => {}
+        }
+    }
+}
+
+impl Parts {
+    fn set(&self, at: usize, outcome: Outcome) {
+        if let Ok(mut outcomes) = self.outcomes.lock() {
+            outcomes[at] = Some(outcome);
+        }
+        if self.left.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return;
+        }
+        let all = self.outcomes.lock().map(|mut all| std::mem::take(&mut *all)).unwrap_or_default();
+        let sender = self.done.lock().ok().and_then(|mut done| done.take());
+        if let Some(sender) = sender {
+            let outcome = |one: Option<Outcome>| one.unwrap_or(Err(Refusal::Overloaded));
+            drop(sender.send(all.into_iter().map(outcome).collect()));
+        }
+    }
+}

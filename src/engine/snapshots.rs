@@ -1,0 +1,72 @@
+//! Snapshots: gathered at one sequence, written by one thread, off the acknowledgement path.
+
+use super::identity::{IdentityActor, SnapshotDone};
+use super::rows::Row;
+use super::shared::Shared;
+use crate::domain::id::Sequence;
+use actix::Addr;
+use crossbeam_channel::{Receiver, Sender};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// Gathers the rows of one snapshot from the actors that hold them; the last one sends it off.
+#[derive(Debug)]
+pub(super) struct Collector {
+    rows: Mutex<Vec<Row>>,
+    left: AtomicUsize,
+    job: Mutex<Option<Job>>,
+    to: Sender<Job>,
+}
+
+/// A snapshot to write.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) sequence: Sequence,
+    pub(super) rows: Vec<Row>,
+    pub(super) started: Instant,
+}
+
+impl Collector {
+    /// Waits for `parts` more calls of [`Self::add`] before `job` goes to the writer.
+    pub(super) fn new(job: Job, parts: usize, to: Sender<Job>) -> Arc<Self> {
+        let collector = Self {
+            rows: Mutex::new(Vec::new()),
+            left: AtomicUsize::new(parts + 1),
+            job: Mutex::new(Some(job)),
+            to,
+        };
+        Arc::new(collector)
+    }
+
+    /// Adds one part's rows.
+    pub(super) fn add(&self, rows: Vec<Row>) {
+        if let Ok(mut all) = self.rows.lock() {
+            all.extend(rows);
+        }
+        if self.left.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return;
+        }
+        let job = self.job.lock().ok().and_then(|mut job| job.take());
+        let rows = self.rows.lock().map(|mut rows| std::mem::take(&mut *rows)).unwrap_or_default();
+        if let Some(mut job) = job {
+            job.rows.extend(rows);
+            drop(self.to.send(job)); // the writer is only gone when the engine is
+        }
+    }
+}
+
+/// Runs the writer until the engine is gone.
+pub(super) fn run(queue: &Receiver<Job>, shared: &Shared, identity: &Addr<IdentityActor>) {
+    for job in queue {
+        let Job { sequence, rows, started } = job;
+        let count = rows.len();
+        if let Err(error) = shared.rest.store().commit(rows, sequence) {
+            shared.fail(format!("writing the snapshot at sequence {sequence}: {error}"));
+            return;
+        }
+        let took = started.elapsed();
+        tracing::debug!(sequence, rows = count, ?took, "snapshot taken");
+        identity.do_send(SnapshotDone { sequence, rows: count, took });
+    }
+}

@@ -1,0 +1,143 @@
+//! From the core's state to what the reading API shows.
+
+use super::core::Core;
+use super::profile::Viewed;
+use crate::domain::event::{Event, Payload, Standing};
+use crate::domain::graph::FragmentIndex;
+use crate::domain::id::Sequence;
+use crate::domain::time::Timestamp;
+use crate::domain::view::{
+    ChangeView, EventView, FragmentView, IdentifierView, ProfileView, SessionView, Stats,
+};
+use crate::records::ChangeRow;
+use base64::Engine as _;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+impl Core {
+    /// The profile that holds an event now, from what is in the event itself.
+    pub(super) fn locate(&self, sequence: Sequence, event: &Event) -> Option<FragmentIndex> {
+        if self.profile_less.contains(&sequence) || self.quarantined.contains_key(&sequence) {
+            return None;
+        }
+        let graph = &self.graph;
+        let rules = graph.rules();
+        let node = match super::rebuild::origin_key(event, rules) {
+            Some(("", session)) => graph.session(session),
+            Some((kind, value)) => graph.identifier(kind, value),
+            None => graph.anonymous(sequence),
+        }?;
+        graph.fragment_of(node).map(|fragment| graph.lead(fragment))
+    }
+
+    /// An event as shown.
+    pub(super) fn event_view(
+        &self,
+        sequence: Sequence,
+        event: &Event,
+        profile: Option<FragmentIndex>,
+    ) -> EventView {
+        let reason = self.quarantined.get(&sequence).copied().or(match event.standing {
+            Standing::Quarantined(reason) => Some(reason),
+            _ => None,
+        });
+        let status = match (reason, profile) {
+            (Some(_), _) => "quarantined",
+            (None, Some(_)) => "stored",
+            (None, None) => "profile-less",
+        };
+        let (properties, body_base64) = match &event.payload {
+            Payload::Json(bytes) => (raw_json(bytes), None),
+            Payload::Opaque(bytes) => {
+                (None, Some(base64::engine::general_purpose::STANDARD.encode(bytes)))
+            }
+        };
+        let name = |found: &crate::domain::event::Found| format!("{}:{}", found.kind, found.value);
+        let identifiers = event.external.iter().chain(&event.identifiers).map(name).collect();
+        EventView {
+            id: self.event_id(sequence, event.received_at).to_string(),
+            sequence,
+            kind: event.kind.to_string(),
+            source: event.source.to_string(),
+            session_id: event.session.as_deref().map(str::to_owned),
+            profile_id: profile.map(|lead| self.fragment_id(lead).to_string()),
+            status,
+            reason: reason.map(crate::domain::event::Reason::name),
+            occurred_at: event.occurred_at.to_string(),
+            received_at: event.received_at.to_string(),
+            identifiers,
+            properties,
+            body_base64,
+        }
+    }
+
+    /// A profile as shown.
+    pub(super) fn profile_view(&self, viewed: Viewed) -> ProfileView {
+        let Viewed { cluster, folded, events } = viewed;
+        let id = |fragment: FragmentIndex| self.fragment_id(fragment).to_string();
+        let identifier = |one: crate::domain::graph::Shown| IdentifierView {
+            kind: one.kind,
+            value: one.value,
+            raw: one.raw,
+            first_seen: one.first_seen.to_string(),
+            last_seen: one.last_seen.to_string(),
+            status: one.status,
+        };
+        let traits = folded.traits.iter().filter_map(|(name, cell)| {
+            Some((name.to_string(), RawValue::from_string(cell.json()).ok()?))
+        });
+        let by_type = folded.by_type.iter().map(|(kind, count)| (kind.to_string(), *count));
+        ProfileView {
+            id: id(cluster.lead),
+            merged_ids: cluster.fragments.iter().skip(1).map(|(one, _)| id(*one)).collect(),
+            known: cluster.known,
+            identifiers: cluster.identifiers.into_iter().map(identifier).collect(),
+            traits: traits.collect(),
+            stats: Stats { events: folded.events, by_type: by_type.collect() },
+            first_seen: folded.first_seen.to_string(),
+            last_seen: folded.last_seen.to_string(),
+            fragments: cluster
+                .fragments
+                .iter()
+                .map(|(one, origin)| FragmentView {
+                    id: id(*one),
+                    origin: origin.clone(),
+                    events: events.get(one).copied().unwrap_or(0),
+                })
+                .collect(),
+        }
+    }
+
+    /// A session as shown.
+    pub(super) fn session_view(&self, id: &str) -> Option<SessionView> {
+        let node = self.graph.session(id)?;
+        let (first, last) = self.graph.seen(node);
+        let profile = self.graph.lead_of_node(node)?;
+        Some(SessionView {
+            id: id.to_owned(),
+            profile_id: Some(self.fragment_id(profile).to_string()),
+            first_seen: first.to_string(),
+            last_seen: last.to_string(),
+        })
+    }
+}
+
+/// A change of identity as shown.
+pub(super) fn change_view(row: &ChangeRow) -> ChangeView {
+    let id = |id: u128| Uuid::from_u128(id).to_string();
+    let at: Timestamp = row.at;
+    ChangeView {
+        sequence: row.number,
+        kind: ChangeRow::KINDS[usize::from(row.kind) % ChangeRow::KINDS.len()],
+        profile_id: row.profile.map(id),
+        merged_ids: row.others.iter().map(|one| id(*one)).collect(),
+        event_id: row.event.map(id),
+        identifier: row.identifier.clone(),
+        reason: row.reason.clone(),
+        at: at.to_string(),
+    }
+}
+
+fn raw_json(bytes: &[u8]) -> Option<Box<RawValue>> {
+    serde_json::from_slice(bytes).ok()
+}

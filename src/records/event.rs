@@ -1,0 +1,168 @@
+//! The event record.
+
+use super::{RecordError, encode, expect_version};
+use crate::domain::event::{Event, Found, Payload, Reason, Standing, Timing, TraitValue};
+use crate::domain::time::Timestamp;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+const WHAT: &str = "an event record";
+
+#[derive(Serialize, Deserialize)]
+struct EventV1<'a> {
+    received_at: i64,
+    /// `occurred_at` less `received_at`: small numbers pack well.
+    occurred_after: i64,
+    timing: u8,
+    #[serde(borrow)]
+    source: &'a str,
+    kind: &'a str,
+    session: Option<&'a str>,
+    dedupe: Option<[u8; 16]>,
+    external: Option<FoundV1<'a>>,
+    identifiers: Vec<FoundV1<'a>>,
+    traits: Vec<TraitV1<'a>>,
+    /// 0 open, 1 anonymous, 2 and more: quarantined, by the order of [`Reason::ALL`].
+    standing: u8,
+    is_json: bool,
+    #[serde(with = "raw")]
+    payload: &'a [u8],
+}
+
+#[derive(Serialize, Deserialize)]
+struct FoundV1<'a> {
+    kind: &'a str,
+    value: &'a str,
+    raw: Option<&'a str>,
+    point: &'a str,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TraitV1<'a> {
+    name: &'a str,
+    json: &'a str,
+    point: bool,
+}
+
+/// Byte slices as one run of bytes rather than a sequence of numbers.
+mod raw {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<&'de [u8], D::Error> {
+        <&[u8]>::deserialize(from)
+    }
+}
+
+/// The bytes of an event's record, in the present version.
+///
+/// # Errors
+/// When the event is larger than a record may be.
+pub fn encode_event(event: &Event) -> Result<Vec<u8>, RecordError> {
+    let (is_json, payload) = match &event.payload {
+        Payload::Json(bytes) => (true, bytes),
+        Payload::Opaque(bytes) => (false, bytes),
+    };
+    encode(
+        WHAT,
+        &EventV1 {
+            received_at: event.received_at.0,
+            occurred_after: event.occurred_at.0.wrapping_sub(event.received_at.0),
+            timing: match event.timing {
+                Timing::Said => 0,
+                Timing::Received => 1,
+                Timing::Unsaid => 2,
+            },
+            source: &event.source,
+            kind: &event.kind,
+            session: event.session.as_deref(),
+            dedupe: event.dedupe,
+            external: event.external.as_ref().map(found_v1),
+            identifiers: event.identifiers.iter().map(found_v1).collect(),
+            traits: event.traits.iter().map(trait_v1).collect(),
+            standing: match event.standing {
+                Standing::Open => 0,
+                Standing::Anonymous => 1,
+                Standing::Quarantined(reason) => {
+                    2 + Reason::ALL.iter().position(|one| *one == reason).unwrap_or(0) as u8
+                }
+            },
+            is_json,
+            payload,
+        },
+    )
+}
+
+fn found_v1(found: &Found) -> FoundV1<'_> {
+    FoundV1 {
+        kind: &found.kind,
+        value: &found.value,
+        raw: found.raw.as_deref(),
+        point: &found.point,
+    }
+}
+
+fn trait_v1(value: &TraitValue) -> TraitV1<'_> {
+    TraitV1 { name: &value.name, json: &value.json, point: value.point }
+}
+
+/// Reads an event's record of any version.
+///
+/// # Errors
+/// When the version is unknown or the bytes do not decode.
+pub fn decode_event(version: u8, bytes: &[u8]) -> Result<Event, RecordError> {
+    expect_version(WHAT, version)?;
+    let v1: EventV1<'_> = borrowed(bytes)?;
+    let timing = match v1.timing {
+        0 => Timing::Said,
+        1 => Timing::Received,
+        _ => Timing::Unsaid,
+    };
+    let standing = match v1.standing {
+        0 => Standing::Open,
+        1 => Standing::Anonymous,
+        number => {
+            let reason = Reason::ALL.get(usize::from(number) - 2).copied();
+            Standing::Quarantined(reason.unwrap_or(Reason::MalformedBody))
+        }
+    };
+    let payload = Bytes::copy_from_slice(v1.payload);
+    Ok(Event {
+        received_at: Timestamp(v1.received_at),
+        occurred_at: Timestamp(v1.received_at.wrapping_add(v1.occurred_after)),
+        timing,
+        source: v1.source.into(),
+        kind: v1.kind.into(),
+        session: v1.session.map(Into::into),
+        dedupe: v1.dedupe,
+        external: v1.external.as_ref().map(found),
+        identifiers: v1.identifiers.iter().map(found).collect(),
+        traits: v1
+            .traits
+            .iter()
+            .map(|one| TraitValue { name: one.name.into(), json: one.json.into(), point: one.point })
+            .collect(),
+        standing,
+        payload: if v1.is_json { Payload::Json(payload) } else { Payload::Opaque(payload) },
+    })
+}
+
+fn found(v1: &FoundV1<'_>) -> Found {
+    Found {
+        kind: v1.kind.into(),
+        value: v1.value.into(),
+        raw: v1.raw.map(Into::into),
+        point: v1.point.into(),
+    }
+}
+
+fn borrowed<'a>(bytes: &'a [u8]) -> Result<EventV1<'a>, RecordError> {
+    use bincode::Options;
+    super::options()
+        .reject_trailing_bytes()
+        .deserialize(bytes)
+        .map_err(|cause| RecordError::Encoding { what: WHAT, cause: cause.to_string() })
+}

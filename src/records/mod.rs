@@ -1,0 +1,86 @@
+//! What journal records and snapshot rows hold, byte for byte.
+//!
+//! One frozen struct per record and version; a later version gets a struct of its own and an upcast
+//! from the one before. Encoded with bincode 1.3 under a size limit, trailing bytes rejected. What
+//! stands in `tests/golden` must be read by every later version.
+
+mod acts;
+mod event;
+mod state;
+
+pub use acts::{ActRecord, Genesis, ObjectKind};
+pub use event::{decode_event, encode_event};
+pub use state::{
+    ChangeRow, Counters, DedupeRow, decode_fragment, decode_page, encode_fragment, encode_page,
+};
+
+use bincode::Options;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Bytes of the largest record that is read or written.
+pub const RECORD_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The kinds of journal records; a number is never used twice.
+pub mod kind {
+    /// The folder's keys; the first record of a journal.
+    pub const GENESIS: u8 = 1;
+    /// The effective configuration from files.
+    pub const CONFIGURATION: u8 = 2;
+    /// An event.
+    pub const EVENT: u8 = 3;
+    /// An operator's act.
+    pub const ACT: u8 = 4;
+}
+
+/// The version in which all kinds are written now.
+pub const VERSION: u8 = 1;
+
+/// Bytes that are not what they should be.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The version is not one that this program knows.
+    #[error("expected {what} of version 1 to {VERSION}, found version {found}; it was written by a later program")]
+    Version {
+        /// What was read.
+        what: &'static str,
+        /// The version found.
+        found: u8,
+    },
+    /// The bytes do not decode.
+    #[error("expected {what}, found bytes that do not decode: {cause}")]
+    Encoding {
+        /// What was read.
+        what: &'static str,
+        /// What the decoder says.
+        cause: String,
+    },
+}
+
+fn options() -> impl Options {
+    bincode::DefaultOptions::new().with_limit(RECORD_BYTES).with_varint_encoding()
+}
+
+/// Encodes any row or record of ours.
+///
+/// # Errors
+/// When it is larger than [`RECORD_BYTES`].
+pub fn encode<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, RecordError> {
+    options()
+        .serialize(value)
+        .map_err(|cause| RecordError::Encoding { what, cause: cause.to_string() })
+}
+
+/// Decodes what [`encode`] made.
+///
+/// # Errors
+/// When the bytes are anything else, or something trails behind.
+pub fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, RecordError> {
+    options()
+        .reject_trailing_bytes()
+        .deserialize(bytes)
+        .map_err(|cause| RecordError::Encoding { what, cause: cause.to_string() })
+}
+
+fn expect_version(what: &'static str, found: u8) -> Result<(), RecordError> {
+    if found == VERSION { Ok(()) } else { Err(RecordError::Version { what, found }) }
+}

@@ -1,0 +1,182 @@
+//! Snapshot rows: the graph's pages, fragments, and what else the engine knows at a sequence.
+
+use super::{RecordError, decode, encode};
+use crate::domain::fold::{Cell, Sorted};
+use crate::domain::fragment::Fragment;
+use crate::domain::graph::Page;
+use crate::domain::id::Sequence;
+use crate::domain::time::Timestamp;
+use crate::domain::timeline::{Chunk, Timeline};
+use bigdecimal::BigDecimal;
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+/// Counters and cursors at the snapshot's sequence.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Events of every status.
+    pub events: u64,
+    /// Changes of identity told so far.
+    pub changes: u64,
+    /// Snapshots taken so far.
+    pub snapshots: u64,
+    /// Re-resolutions so far.
+    pub generation: u16,
+    /// The sum of the content hashes of events on no profile.
+    pub loose_content: u128,
+}
+
+/// An event id that was seen, for duplicates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DedupeRow {
+    /// The keyed hash of source and event id.
+    pub key: [u8; 16],
+    /// The first event with it.
+    pub sequence: Sequence,
+    /// When that was received.
+    pub received_at: Timestamp,
+}
+
+/// A change of identity, as kept. Profiles go by their minted ids, so that a change stays readable
+/// whatever becomes of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeRow {
+    /// The number of the change, from 1.
+    pub number: u64,
+    /// What happened: an index into [`ChangeRow::KINDS`].
+    pub kind: u8,
+    /// The profile.
+    pub profile: Option<u128>,
+    /// The profiles that joined it or left it.
+    pub others: Vec<u128>,
+    /// The event that caused it.
+    pub event: Option<u128>,
+    /// The identifier at fault.
+    pub identifier: Option<String>,
+    /// The rule at work, or the operator's reason.
+    pub reason: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl ChangeRow {
+    /// The kinds of changes by number.
+    pub const KINDS: [&str; 6] =
+        ["merge", "unmerge", "refusal", "quarantine", "release", "erasure"];
+
+    /// The number of a kind.
+    pub fn kind_number(name: &str) -> u8 {
+        Self::KINDS.iter().position(|kind| *kind == name).unwrap_or(0) as u8
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct FragmentV1 {
+    events: u64,
+    by_type: Vec<(Box<str>, u64)>,
+    first_seen: i64,
+    last_seen: i64,
+    content: u128,
+    traits: Vec<(Box<str>, CellV1)>,
+    chunks_saved: u32,
+    tail: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum CellV1 {
+    Last(i64, Box<str>),
+    First(i64, Box<str>),
+    Min(Box<str>),
+    Max(Box<str>),
+    Sum(String),
+    Set(Vec<Box<str>>),
+    Consent(i64, bool),
+}
+
+/// The bytes of a fragment's row. Its full chunks have rows of their own and must be saved with it.
+///
+/// # Errors
+/// When the fragment is larger than a row may be.
+pub fn encode_fragment(fragment: &Fragment) -> Result<Vec<u8>, RecordError> {
+    let traits = fragment.traits.iter().map(|(name, cell)| (name.clone(), cell_v1(cell)));
+    encode(
+        "a fragment",
+        &FragmentV1 {
+            events: fragment.events,
+            by_type: fragment.by_type.clone(),
+            first_seen: fragment.first_seen.0,
+            last_seen: fragment.last_seen.0,
+            content: fragment.content,
+            traits: traits.collect(),
+            chunks_saved: fragment.timeline.saved + fragment.timeline.full.len() as u32,
+            tail: fragment.timeline.tail.bytes().to_vec(),
+        },
+    )
+}
+
+/// Reads a fragment's row.
+///
+/// # Errors
+/// When the bytes do not decode.
+pub fn decode_fragment(bytes: &[u8]) -> Result<Fragment, RecordError> {
+    let v1: FragmentV1 = decode("a fragment", bytes)?;
+    let mut traits = Vec::with_capacity(v1.traits.len());
+    for (name, cell) in v1.traits {
+        traits.push((name, cell_of(cell)?));
+    }
+    Ok(Fragment {
+        events: v1.events,
+        by_type: v1.by_type,
+        first_seen: Timestamp(v1.first_seen),
+        last_seen: Timestamp(v1.last_seen),
+        content: v1.content,
+        traits,
+        timeline: Timeline {
+            saved: v1.chunks_saved,
+            full: Vec::new(),
+            tail: Chunk::from_bytes(v1.tail),
+        },
+    })
+}
+
+fn cell_v1(cell: &Cell) -> CellV1 {
+    match cell {
+        Cell::Last(at, json) => CellV1::Last(at.0, json.clone()),
+        Cell::First(at, json) => CellV1::First(at.0, json.clone()),
+        Cell::Min(json) => CellV1::Min(json.clone()),
+        Cell::Max(json) => CellV1::Max(json.clone()),
+        Cell::Sum(sum) => CellV1::Sum(sum.to_string()),
+        Cell::Set(set) => CellV1::Set(set.iter().map(|one| one.0.clone()).collect()),
+        Cell::Consent(at, granted) => CellV1::Consent(at.0, *granted),
+    }
+}
+
+fn cell_of(cell: CellV1) -> Result<Cell, RecordError> {
+    Ok(match cell {
+        CellV1::Last(at, json) => Cell::Last(Timestamp(at), json),
+        CellV1::First(at, json) => Cell::First(Timestamp(at), json),
+        CellV1::Min(json) => Cell::Min(json),
+        CellV1::Max(json) => Cell::Max(json),
+        CellV1::Sum(sum) => Cell::Sum(Box::new(BigDecimal::from_str(&sum).map_err(|cause| {
+            RecordError::Encoding { what: "a trait's sum", cause: cause.to_string() }
+        })?)),
+        CellV1::Set(set) => Cell::Set(set.into_iter().map(Sorted).collect()),
+        CellV1::Consent(at, granted) => Cell::Consent(Timestamp(at), granted),
+    })
+}
+
+/// The bytes of a page of the graph.
+///
+/// # Errors
+/// When the page is larger than a row may be.
+pub fn encode_page(page: &Page) -> Result<Vec<u8>, RecordError> {
+    encode("a page of the graph", page)
+}
+
+/// Reads a page of the graph.
+///
+/// # Errors
+/// When the bytes do not decode.
+pub fn decode_page(bytes: &[u8]) -> Result<Page, RecordError> {
+    decode("a page of the graph", bytes)
+}
