@@ -10,7 +10,8 @@ use super::{Receipt, Refusal};
 use crate::domain::event::{Event, Placed};
 use crate::domain::id::Sequence;
 use crate::domain::settings::{Durability, Settings};
-use crate::journal::{Journal, JournalError, RawRecord, free_bytes};
+use crate::journal::folder::free_bytes;
+use crate::journal::{Journal, JournalError, RawRecord};
 use crate::records::{ActRecord, VERSION};
 use actix::Addr;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -180,7 +181,11 @@ impl Committer {
         let is_full = free < self.free_bytes_min;
         if self.shared.storage_full.swap(is_full, Ordering::Relaxed) != is_full {
             if is_full {
-                tracing::warn!(free, watermark = self.free_bytes_min, "disk nearly full: collect answers 503, reads go on");
+                tracing::warn!(
+                    free,
+                    watermark = self.free_bytes_min,
+                    "disk nearly full: collect answers 503, reads go on"
+                );
             } else {
                 tracing::info!(free, "disk has room again");
             }

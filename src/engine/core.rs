@@ -79,7 +79,7 @@ impl Core {
     pub fn new(genesis: Genesis, effective: Effective, files: Settings) -> Self {
         Self {
             genesis,
-            graph: Graph::new(Arc::clone(&effective.compiled.rules)),
+            graph: Graph::new(Arc::new(effective.compiled.rules.clone())),
             files,
             objects: Objects::new(),
             effective: Arc::new(effective),
@@ -134,8 +134,7 @@ impl Core {
                 self.profile_less.insert(sequence);
             }
         }
-        self.counters.loose_content =
-            self.counters.loose_content.wrapping_add(content_hash(event));
+        self.counters.loose_content = self.counters.loose_content.wrapping_add(content_hash(event));
         self.fresh.loose.insert(sequence / LOOSE_BUCKET);
     }
 
@@ -173,7 +172,7 @@ impl Core {
             .map_err(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         (self.files, self.objects) = (files, objects);
         self.effective = Arc::new(effective);
-        self.graph.set_rules(Arc::clone(&self.effective.compiled.rules));
+        self.graph.set_rules(Arc::new(self.effective.compiled.rules.clone()));
         self.fresh.configuration = true;
         Ok(())
     }
@@ -219,7 +218,9 @@ impl Core {
     ///
     /// # Errors
     /// When a row is larger than a row may be.
-    pub(super) fn take_rows(&mut self) -> Result<Vec<super::rows::Row>, crate::records::RecordError> {
+    pub(super) fn take_rows(
+        &mut self,
+    ) -> Result<Vec<super::rows::Row>, crate::records::RecordError> {
         let pages: Vec<Page> = self.graph.take_changed_pages();
         super::rows::core_rows(self, &pages)
     }
@@ -227,9 +228,8 @@ impl Core {
     /// The loose events of a bucket: profile-less ones, and quarantined ones with their reasons.
     pub(super) fn loose_bucket(&self, bucket: u64) -> (Vec<Sequence>, Vec<(Sequence, u8)>) {
         let range = bucket * LOOSE_BUCKET..(bucket + 1) * LOOSE_BUCKET;
-        let number = |reason: Reason| {
-            Reason::ALL.iter().position(|one| *one == reason).unwrap_or(0) as u8
-        };
+        let number =
+            |reason: Reason| Reason::ALL.iter().position(|one| *one == reason).unwrap_or(0) as u8;
         let less = self.profile_less.range(range.clone()).copied().collect();
         let aside = self.quarantined.range(range).map(|(at, reason)| (*at, number(*reason)));
         (less, aside.collect())

@@ -34,7 +34,7 @@ impl Effective {
         for ((kind, id), json) in objects {
             if !provisioned.contains(&(*kind, id.clone())) {
                 put(&mut settings, *kind, id, json).map_err(|why| {
-                    vec![SettingsProblem { at: format!("{}.{id}", section(*kind)), why }]
+                    vec![SettingsProblem { at: format!("{}.{id}", section(*kind)), sentence: why }]
                 })?;
             }
         }
@@ -76,7 +76,9 @@ fn json<T: serde::Serialize>(value: &T) -> Option<serde_json::Value> {
 }
 
 fn provisioned(files: &Settings) -> BTreeSet<(ObjectKind, String)> {
-    let all = |kind, ids: Vec<&String>| ids.into_iter().map(move |id| (kind, id.clone()));
+    fn all(kind: ObjectKind, ids: Vec<&String>) -> impl Iterator<Item = (ObjectKind, String)> {
+        ids.into_iter().map(move |id| (kind, id.clone()))
+    }
     all(ObjectKind::Source, files.sources.keys().collect())
         .chain(all(ObjectKind::IdentificationPoint, files.points.keys().collect()))
         .chain(all(ObjectKind::Campaign, files.campaigns.keys().collect()))

@@ -7,9 +7,9 @@
 
 use super::committer::Then;
 use super::core::Core;
-use super::rest::FragmentRows;
 use super::profile::{Apply, Op};
 use super::profiles::Profiles;
+use super::rest::FragmentRows;
 use super::router::{Append, RouterActor, duplicate};
 use super::shared::{Reply, Shared};
 use super::snapshots::{Collector, Job};
@@ -60,7 +60,9 @@ pub(super) struct SnapshotDone {
 /// Runs on the identity actor, between two groups: how everything is read.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Ask(pub(super) Box<dyn FnOnce(&mut IdentityActor, &mut Context<IdentityActor>) + Send>);
+pub(super) struct Ask(
+    pub(super) Box<dyn FnOnce(&mut IdentityActor, &mut Context<IdentityActor>) + Send>,
+);
 
 /// What a snapshot came to: its sequence, its rows, and how long it took.
 pub(super) type Taken = (Sequence, usize, Duration);
@@ -120,20 +122,24 @@ impl IdentityActor {
 
     fn take(&mut self, sequence: Sequence, then: Then, context: &mut Context<Self>) {
         match then {
-            Then::Event { event, content, reply } => self.event(sequence, event, content, reply, context),
-            Then::Duplicate { first, event, reply } => self.duplicate(first, &event, reply, context),
+            Then::Event { event, content, reply } => {
+                self.event(sequence, event, content, reply, context)
+            }
+            Then::Duplicate { first, event, reply } => {
+                self.duplicate(first, &event, reply, context)
+            }
             Then::Act { act, reply } => {
                 let outcome = self.core.act(sequence, act);
                 self.publish.set(&self.core.effective);
                 if let Some(reply) = reply {
-                    drop(reply.send(outcome));
+                    let _ = reply.send(outcome);
                 }
             }
             Then::Configuration { files, reply } => {
                 self.core.applied = sequence;
                 let outcome = self.core.configure(Some(*files), None);
                 self.publish.set(&self.core.effective);
-                drop(reply.send(outcome));
+                let _ = reply.send(outcome);
             }
             Then::Call(call) => call(self, context),
             Then::Retire(_) => {} // the committer's own
@@ -152,7 +158,11 @@ impl IdentityActor {
         let event_id = Some(self.core.event_id(sequence, event.received_at));
         self.tell_stream(sequence, &event, placement.profile);
         if !placement.moves.is_empty() {
-            self.regroup(&placement.moves, placement.fragment.filter(|_| placement.is_new), context);
+            self.regroup(
+                &placement.moves,
+                placement.fragment.filter(|_| placement.is_new),
+                context,
+            );
         }
         let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) else {
             let status = match event.standing {
@@ -188,7 +198,13 @@ impl IdentityActor {
     }
 
     /// A duplicate is answered behind its first one: by the profile that holds it.
-    fn duplicate(&mut self, first: Placed, event: &Event, reply: Reply, context: &mut Context<Self>) {
+    fn duplicate(
+        &mut self,
+        first: Placed,
+        event: &Event,
+        reply: Reply,
+        context: &mut Context<Self>,
+    ) {
         let receipt = duplicate(&self.shared, first);
         match self.core.locate(first.sequence, event) {
             Some(lead) if self.profiles.is_active(lead) => {
@@ -211,7 +227,8 @@ impl IdentityActor {
     ) {
         self.step += 1;
         let step = self.step;
-        let mut given: BTreeMap<(FragmentIndex, FragmentIndex), Vec<FragmentIndex>> = BTreeMap::new();
+        let mut given: BTreeMap<(FragmentIndex, FragmentIndex), Vec<FragmentIndex>> =
+            BTreeMap::new();
         for one in moves {
             given.entry((one.from, one.to)).or_default().push(one.fragment);
         }
@@ -219,6 +236,13 @@ impl IdentityActor {
         let mut givers: BTreeMap<FragmentIndex, usize> = BTreeMap::new();
         let mut loads: BTreeMap<FragmentIndex, Vec<FragmentIndex>> = BTreeMap::new();
         let takers: BTreeSet<FragmentIndex> = moves.iter().map(|one| one.to).collect();
+        // Before any taker wakes: a profile that both takes and gives may be at rest now, and what
+        // it gives is then fetched from there.
+        let awake: BTreeSet<FragmentIndex> = moves
+            .iter()
+            .map(|one| one.from)
+            .filter(|from| self.profiles.is_active(*from))
+            .collect();
         for taker in &takers {
             let mut own = self.at_rest(*taker, unborn);
             own.retain(|fragment| !moving.contains(fragment));
@@ -226,7 +250,7 @@ impl IdentityActor {
         }
         for ((from, to), fragments) in given {
             let target = self.profiles.active(to, &self.core, Vec::new(), context.address());
-            match self.profiles.find(from) {
+            match self.profiles.find(from).filter(|_| awake.contains(&from)) {
                 Some(giver) => {
                     giver.do_send(Op::Release { fragments, to: target, step });
                     *givers.entry(to).or_default() += 1;
@@ -266,7 +290,7 @@ impl IdentityActor {
     fn tell_stream(&self, sequence: Sequence, event: &Event, profile: Option<FragmentIndex>) {
         if self.stream.receiver_count() > 0 {
             let view = self.core.event_view(sequence, event, profile);
-            drop(self.stream.send(Arc::new(view)));
+            let _ = self.stream.send(Arc::new(view));
         }
     }
 
@@ -398,7 +422,7 @@ impl Handler<SnapshotDone> for IdentityActor {
             return self.snapshot(None);
         }
         for reply in self.waiting.drain(..) {
-            drop(reply.send((sequence, rows, took)));
+            let _ = reply.send((sequence, rows, took));
         }
     }
 }

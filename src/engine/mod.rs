@@ -25,7 +25,7 @@ mod views;
 pub use self::core::Core;
 pub use effective::{Effective, section};
 pub use objects::ObjectRefusal;
-pub use open::{EngineError, Options, Recovered};
+pub use open::{EngineError, Options, Prepared, Recovered};
 pub use reading::{EventFilter, PageRequest, Paged, ProfileRef};
 pub use replay::{Replayed, replay};
 pub use rest::RowError;
@@ -244,3 +244,6 @@ fn incoming(submission: Submission, reply: Reply) -> Result<Incoming, Refusal> {
     let content = content_hash(&event);
     Ok(Incoming { event: Box::new(event), bytes, content, durability, dedupe_window_ms, reply })
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,12 @@ impl Engine {
         let is_new = before.object(object, &id).is_none();
         let json = body.to_string();
         self.try_on(&before, object, &id, &json).await?;
-        let act = ActRecord::PutObject { at: self.shared.clock.now(), kind: object, id: id.clone(), json };
+        let act = ActRecord::PutObject {
+            at: self.shared.clock.now(),
+            kind: object,
+            id: id.clone(),
+            json,
+        };
         self.act(act).await?;
         let now = self.effective().object(object, &id).ok_or(ObjectRefusal::NotFound)?;
         Ok((is_new, now))
@@ -61,8 +66,9 @@ impl Engine {
     ) -> Result<(), ObjectRefusal> {
         let key = (object, id.to_owned());
         let hash_key = before.hash_key;
-        let (files, mut objects) =
-            self.ask(|identity, _| (identity.core.files.clone(), identity.core.objects.clone())).await?;
+        let (files, mut objects) = self
+            .ask(|identity, _| (identity.core.files.clone(), identity.core.objects.clone()))
+            .await?;
         objects.insert(key, json.to_owned());
         let problems = |all: Vec<crate::domain::compiled::SettingsProblem>| {
             ObjectRefusal::Invalid(all.iter().map(ToString::to_string).collect())
@@ -90,8 +96,9 @@ impl Engine {
     /// # Errors
     /// When it does not hold together, or the engine takes nothing.
     pub async fn reload(&self, files: Settings) -> Result<(), ObjectRefusal> {
-        let (present, objects) =
-            self.ask(|identity, _| (identity.core.files.clone(), identity.core.objects.clone())).await?;
+        let (present, objects) = self
+            .ask(|identity, _| (identity.core.files.clone(), identity.core.objects.clone()))
+            .await?;
         if present == files {
             return Ok(());
         }
@@ -125,8 +132,10 @@ fn with_id(object: ObjectKind, id: &str, body: Value) -> Result<Value, ObjectRef
     let Value::Object(mut fields) = body else {
         return Err(ObjectRefusal::Invalid(vec!["expected a JSON object".to_owned()]));
     };
-    let has_id =
-        matches!(object, ObjectKind::Source | ObjectKind::IdentificationPoint | ObjectKind::Campaign);
+    let has_id = matches!(
+        object,
+        ObjectKind::Source | ObjectKind::IdentificationPoint | ObjectKind::Campaign
+    );
     if has_id {
         match fields.insert("id".to_owned(), Value::String(id.to_owned())) {
             Some(Value::String(other)) if other != id && !other.is_empty() => {

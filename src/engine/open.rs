@@ -13,11 +13,11 @@ use super::shared::{PanicOn, Shared};
 use super::{Engine, Published, Refusal, snapshots};
 use crate::clock::Clock;
 use crate::domain::compiled::SettingsProblem;
+use crate::domain::event::Reason;
 use crate::domain::id::{IdKey, Sequence};
 use crate::domain::settings::Settings;
-use crate::journal::{
-    self, DataFolder, FolderError, Journal, JournalError, JournalOptions, JournalReader, RawRecord,
-};
+use crate::journal::folder::{DataFolder, FolderError};
+use crate::journal::{self, Journal, JournalError, JournalOptions, JournalReader, RawRecord};
 use crate::records::{self, DedupeRow, Genesis, RecordError, kind};
 use crate::snapshot::{self, SnapshotError, SnapshotStore};
 use actix::{Actor, Arbiter};
@@ -85,11 +85,16 @@ pub enum EngineError {
     #[error("the configuration does not hold together: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Settings(Vec<SettingsProblem>),
     /// The journal begins after its beginning, and nothing holds what went before.
-    #[error("the journal begins at sequence {first}, and no snapshot or checkpoint holds what went before; restore one of them")]
+    #[error(
+        "the journal begins at sequence {first}, and no snapshot or checkpoint holds what went before; restore one of them"
+    )]
     BeginningLost {
         /// The first sequence that is left.
         first: Sequence,
     },
+    /// A damaged snapshot folder cannot be moved.
+    #[error("the damaged snapshot folder cannot be moved aside: {0}; move it by hand")]
+    SetAside(std::io::Error),
     /// The operating system has no randomness to give.
     #[error("no randomness for the folder's keys: {0}")]
     Randomness(String),
@@ -194,7 +199,10 @@ impl Prepared {
     /// Starts the actors and threads; to be called within an actix system.
     pub fn start(self) -> Engine {
         let Self { options, folder, journal, reader, rest, core, dedupe, recovered } = self;
+        let panicked = core.quarantined.iter().filter(|(_, why)| **why == Reason::Panicked);
+        let aside = panicked.map(|(sequence, _)| *sequence).collect();
         let shared = Arc::new(Shared {
+            aside: Mutex::new(aside),
             rest,
             reader,
             genesis: core.genesis,
@@ -204,9 +212,7 @@ impl Prepared {
             storage_full: AtomicBool::new(false),
             failure: Mutex::new(None),
             failed: watch::Sender::new(false),
-            panic_on: options
-                .panic_on
-                .map(|(kind, times)| PanicOn { kind, times: times.into() }),
+            panic_on: options.panic_on.map(|(kind, times)| PanicOn { kind, times: times.into() }),
             meters: super::meters::Meters::default(),
         });
         let published = Arc::new(Published(std::sync::RwLock::new(Arc::clone(&core.effective))));
@@ -284,7 +290,9 @@ impl Engine {
     pub async fn stop(&self, limit: Duration) {
         self.stopping.store(true, Ordering::Release);
         let (reply, drained) = oneshot::channel();
-        let then = Then::Call(Box::new(move |_, _| drop(reply.send(()))));
+        let then = Then::Call(Box::new(move |_, _| {
+            let _ = reply.send(());
+        }));
         self.router.do_send(Close(then));
         let drain = async {
             drop(drained.await);
@@ -306,7 +314,7 @@ impl Engine {
         }
         let handles = self.threads.handles.lock().map(|mut all| std::mem::take(&mut *all));
         for handle in handles.unwrap_or_default() {
-            drop(handle.join());
+            let _ = handle.join();
         }
         if let Ok(mut folder) = self.threads.folder.lock() {
             drop(folder.take());
@@ -342,19 +350,19 @@ fn genesis(
     };
     let mut hash_key = [0; 32];
     hash_key.copy_from_slice(&random[16..]);
-    let genesis =
-        Genesis { made_at: clock.now(), id_key: IdKey(word(0), word(8)), hash_key };
+    let genesis = Genesis { made_at: clock.now(), id_key: IdKey(word(0), word(8)), hash_key };
     let bytes = genesis.encode()?;
-    journal.append(&[RawRecord { kind: kind::GENESIS, version: records::VERSION, bytes: &bytes }])?;
+    journal.append(&[RawRecord {
+        kind: kind::GENESIS,
+        version: records::VERSION,
+        bytes: &bytes,
+    }])?;
     journal.sync()?;
     Ok(Some(genesis))
 }
 
 /// Opens the snapshot store; one that cannot be used is set aside and an empty one taken.
-fn open_store(
-    path: &Path,
-    last: Sequence,
-) -> Result<(SnapshotStore, Option<String>), EngineError> {
+fn open_store(path: &Path, last: Sequence) -> Result<(SnapshotStore, Option<String>), EngineError> {
     let refused = match snapshot::open(path, OPEN_WATCHDOG) {
         Ok(store) => match store.sequence() {
             Some(at) if at > last => {
@@ -366,7 +374,7 @@ fn open_store(
         Err(error) => error.to_string(),
     };
     tracing::warn!(%refused, "the snapshot is set aside and rebuilt from the journal");
-    snapshot::set_aside(path)?;
+    snapshot::set_aside(path).map_err(EngineError::SetAside)?;
     Ok((snapshot::open(path, OPEN_WATCHDOG)?, Some(refused)))
 }
 
@@ -413,7 +421,7 @@ fn configure(
     journal.sync()?;
     core.applied = journal.next_sequence() - 1;
     core.configure(Some(settings.clone()), None).map_err(|all| {
-        let problem = |why: String| SettingsProblem { at: String::new(), why };
+        let problem = |why: String| SettingsProblem { at: String::new(), sentence: why };
         EngineError::Settings(all.into_iter().map(problem).collect())
     })
 }

@@ -143,11 +143,14 @@ impl ProfileActor {
             Op::Load(fragments) => self.fetch(fragments),
             Op::View(cluster, set_values, reply) => {
                 let folded = Folded::new(self.fragments.iter().map(|(_, one)| one), set_values);
-                let events = self.fragments.iter().map(|(index, one)| (*index, one.events)).collect();
-                drop(reply.send(Viewed { cluster, folded, events }));
+                let events =
+                    self.fragments.iter().map(|(index, one)| (*index, one.events)).collect();
+                let _ = reply.send(Viewed { cluster, folded, events });
             }
             Op::Timeline { before, limit, reply } => match self.timeline(before, limit) {
-                Ok(all) => drop(reply.send(all)),
+                Ok(all) => {
+                    let _ = reply.send(all);
+                }
                 Err(error) => self.fail(&error),
             },
             Op::Save(fragments, collector) => self.save(&fragments, &collector),
@@ -171,7 +174,8 @@ impl ProfileActor {
                 apply.reply.send(Ok(receipt));
             }
             Err(()) => {
-                drop(self.rebuild(fragment, &apply));
+                self.shared.set_aside(sequence);
+                let _ = self.rebuild(fragment, &apply); // it fails the engine itself
                 let status = Status::Quarantined(Reason::Panicked);
                 self.identity.do_send(SetAside { sequence });
                 apply.reply.send(Ok(Receipt { status, ..apply.receipt }));
@@ -194,7 +198,10 @@ impl ProfileActor {
 
     /// Brings a fragment back to what it was before an event, from snapshot and journal.
     fn rebuild(&mut self, fragment: FragmentIndex, apply: &Apply) -> Result<(), ()> {
-        tracing::error!(sequence = apply.sequence, "applying an event panicked; its fragment is rebuilt");
+        tracing::error!(
+            sequence = apply.sequence,
+            "applying an event panicked; its fragment is rebuilt"
+        );
         let before = (apply.sequence, &*apply.event);
         match rebuild::fragment(&self.shared, fragment, before, &apply.rules) {
             Ok(state) => {

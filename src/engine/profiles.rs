@@ -33,7 +33,11 @@ pub(super) struct Profiles {
 }
 
 impl Profiles {
-    pub(super) fn new(arbiters: Vec<ArbiterHandle>, active_max: usize, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(
+        arbiters: Vec<ArbiterHandle>,
+        active_max: usize,
+        shared: Arc<Shared>,
+    ) -> Self {
         Self {
             active: HashMap::new(),
             uses: VecDeque::new(),

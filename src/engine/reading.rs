@@ -92,7 +92,7 @@ impl Engine {
     ) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
         let ask = Ask(Box::new(move |identity, context| {
-            drop(reply.send(question(identity, context)));
+            let _ = reply.send(question(identity, context));
         }));
         // Reads are few beside events and each waits for its answer, so they bound themselves.
         self.identity.do_send(ask);
@@ -193,7 +193,8 @@ impl Engine {
             }
         }
         let page = PageRequest { limit: usize::MAX - 1, before: None };
-        let merges = self.profile_merges(id, page).await?.map(|page| page.items).unwrap_or_default();
+        let merges =
+            self.profile_merges(id, page).await?.map(|page| page.items).unwrap_or_default();
         let json = serde_json::json!({ "profile": profile, "events": events, "merges": merges });
         Ok(Some(json))
     }
@@ -299,7 +300,9 @@ impl Engine {
                     tracing::error!(%error, sequence, "reading the journal");
                     Refusal::StorageFailed
                 })?;
-                let Some(record) = record.filter(|record| record.kind == kind::EVENT) else { continue };
+                let Some(record) = record.filter(|record| record.kind == kind::EVENT) else {
+                    continue;
+                };
                 match decode_event(record.version, &record.bytes) {
                     Ok(event) => found.push((sequence, Box::new(event))),
                     Err(error) => tracing::error!(%error, sequence, "reading an event"),
@@ -322,9 +325,7 @@ impl Engine {
             applied
                 .map(|(sequence, event)| {
                     let is_open = !matches!(event.standing, Standing::Quarantined(_));
-                    let lead = lead.or_else(|| {
-                        core.locate(sequence, &event).filter(|_| is_open)
-                    });
+                    let lead = lead.or_else(|| core.locate(sequence, &event).filter(|_| is_open));
                     core.event_view(sequence, &event, lead)
                 })
                 .collect()
@@ -422,7 +423,7 @@ impl IdentityActor {
             ProfileRef::Id(id) => self.core.profile_of_id(id),
             ProfileRef::Identifier(Identifier { kind, value }) => {
                 let rule = self.core.graph.rules().of(kind);
-                let value = canonical(rule, None, value)?;
+                let value = canonical(kind, rule, None, value)?;
                 self.core.graph.lead_of_node(self.core.graph.identifier(kind, &value)?)
             }
         }

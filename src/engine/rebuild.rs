@@ -26,7 +26,8 @@ pub enum RebuildError {
 
 /// What an event's fragment is called by: external ID, session, or strongest identifier.
 pub(super) fn origin_key<'a>(event: &'a Event, rules: &Rules) -> Option<(&'a str, &'a str)> {
-    let strongest = |found: &&Found| (rules.of(&found.kind).priority, found.kind.clone(), found.value.clone());
+    let strongest =
+        |found: &&Found| (rules.of(&found.kind).priority, found.kind.clone(), found.value.clone());
     let external = event.external.as_ref().map(|found| (&*found.kind, &*found.value));
     let session = event.session.as_deref().map(|id| ("", id));
     let identifier = event.identifiers.iter().min_by_key(strongest);
@@ -51,7 +52,7 @@ pub(super) fn fragment(
         if sequence >= at.0 {
             break;
         }
-        if record.kind != kind::EVENT {
+        if record.kind != kind::EVENT || shared.is_aside(sequence) {
             continue;
         }
         let event = decode_event(record.version, &record.bytes)?;

@@ -131,8 +131,9 @@ impl Replay<'_> {
                     ReplayError::Configuration { at: sequence, problems }
                 })?;
                 self.core.applied = sequence;
-                self.core.configure(Some(files), None).map_err(|all| {
-                    ReplayError::Configuration { at: sequence, problems: all.join("; ") }
+                self.core.configure(Some(files), None).map_err(|all| ReplayError::Configuration {
+                    at: sequence,
+                    problems: all.join("; "),
                 })
             }
             _ => {

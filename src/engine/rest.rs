@@ -20,7 +20,9 @@ pub enum RowError {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// The graph knows a fragment that has no row.
-    #[error("expected a row for fragment {0}, found none in the snapshot; move the snapshot folder aside to rebuild it from the journal")]
+    #[error(
+        "expected a row for fragment {0}, found none in the snapshot; move the snapshot folder aside to rebuild it from the journal"
+    )]
     Missing(FragmentIndex),
 }
 
@@ -41,17 +43,17 @@ impl FragmentRows {
         let first = timeline.saved;
         let full = std::mem::take(&mut timeline.full);
         timeline.saved += full.len() as u32;
-        let chunks = full.iter().zip(first..).map(|(chunk, number)| {
-            (number, Bytes::copy_from_slice(chunk.bytes()))
-        });
+        let chunks = full
+            .iter()
+            .zip(first..)
+            .map(|(chunk, number)| (number, Bytes::copy_from_slice(chunk.bytes())));
         Ok(Self { row, chunks: chunks.collect() })
     }
 
     /// The snapshot rows of this fragment.
     pub(super) fn keyed(self, fragment: FragmentIndex) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-        let chunk = |(number, bytes): (u32, Bytes)| {
-            (chunk_key(fragment, number), Some(bytes.to_vec()))
-        };
+        let chunk =
+            |(number, bytes): (u32, Bytes)| (chunk_key(fragment, number), Some(bytes.to_vec()));
         let mut rows: Vec<_> = self.chunks.into_iter().map(chunk).collect();
         rows.push((fragment_key(fragment), Some(self.row.to_vec())));
         rows

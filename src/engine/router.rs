@@ -144,11 +144,12 @@ impl RouterActor {
             self.remember(key, Placed { sequence: self.next, received_at: now });
         }
         let Incoming { event, bytes, content, durability, reply, .. } = incoming;
-        self.record(crate::records::kind::EVENT, bytes, durability, Then::Event {
-            event,
-            content,
-            reply,
-        });
+        self.record(
+            crate::records::kind::EVENT,
+            bytes,
+            durability,
+            Then::Event { event, content, reply },
+        );
     }
 
     fn record(&mut self, kind: u8, bytes: Vec<u8>, durability: Durability, then: Then) {
@@ -219,8 +220,7 @@ impl Handler<Close> for RouterActor {
 
 /// The answer to a duplicate: the first one's id.
 pub(super) fn duplicate(shared: &Shared, first: Placed) -> Receipt {
-    let parts =
-        IdParts { received_at: first.received_at, sequence: first.sequence, generation: 0 };
+    let parts = IdParts { received_at: first.received_at, sequence: first.sequence, generation: 0 };
     let event_id = shared.genesis.id_key.mint(IdKind::Event, parts);
     Receipt { event_id: Some(event_id), status: Status::Duplicate, profile_id: None }
 }

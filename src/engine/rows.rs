@@ -68,10 +68,16 @@ pub(super) fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, Rec
     if fresh.configuration {
         rows.push((vec![b'a'], Some(core.genesis.encode()?)));
         let json = |value: Result<String, serde_json::Error>| {
-            value.map_err(|cause| RecordError::Encoding { what: "settings", cause: cause.to_string() })
+            value.map_err(|cause| RecordError::Encoding {
+                what: "settings",
+                cause: cause.to_string(),
+            })
         };
-        let objects: Vec<(ObjectKind, String, String)> =
-            core.objects.iter().map(|((kind, id), text)| (*kind, id.clone(), text.clone())).collect();
+        let objects: Vec<(ObjectKind, String, String)> = core
+            .objects
+            .iter()
+            .map(|((kind, id), text)| (*kind, id.clone(), text.clone()))
+            .collect();
         let configuration = (json(serde_json::to_string(&core.files))?, objects);
         rows.push((vec![b'b'], Some(records::encode("the configuration", &configuration)?)));
     }
@@ -108,8 +114,7 @@ pub(super) fn load(store: &SnapshotStore, sequence: Sequence) -> Result<Loaded, 
         records::decode("the configuration", &need("the configuration", store.get(b"b")?)?)?;
     let files: Settings = serde_json::from_str(&files)
         .map_err(|cause| LoadError::Inconsistent(format!("the settings: {cause}")))?;
-    let objects: Objects =
-        objects.into_iter().map(|(kind, id, json)| ((kind, id), json)).collect();
+    let objects: Objects = objects.into_iter().map(|(kind, id, json)| ((kind, id), json)).collect();
     let effective = Effective::new(&files, &objects, genesis.hash_key).map_err(|problems| {
         LoadError::Inconsistent(problems.iter().map(ToString::to_string).collect())
     })?;
@@ -132,7 +137,7 @@ pub(super) fn load(store: &SnapshotStore, sequence: Sequence) -> Result<Loaded, 
 
 fn load_graph(store: &SnapshotStore, core: &Core) -> Result<Graph, LoadError> {
     let mut failed = None;
-    let rules = Arc::clone(&core.effective.compiled.rules);
+    let rules = Arc::new(core.effective.compiled.rules.clone());
     let pages = [b"x".as_slice(), b"y", b"o", b"n", b"e"]
         .into_iter()
         .flat_map(|prefix| store.scan_prefix(prefix))

@@ -4,9 +4,11 @@ use super::rest::Rest;
 use super::{Receipt, Refusal};
 use crate::clock::Clock;
 use crate::domain::graph::FragmentIndex;
+use crate::domain::id::Sequence;
 use crate::journal::JournalReader;
 use crate::records::Genesis;
 use dashmap::DashMap;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
@@ -31,6 +33,8 @@ pub struct Shared {
     pub(super) failure: Mutex<Option<String>>,
     /// Tells the program that it has to end.
     pub(super) failed: tokio::sync::watch::Sender<bool>,
+    /// Events that were set aside because applying them panicked.
+    pub(super) aside: Mutex<BTreeSet<Sequence>>,
     /// A fault to inject, for tests of supervision.
     pub(super) panic_on: Option<PanicOn>,
     /// What the engine counts.
@@ -56,6 +60,18 @@ impl Shared {
         self.failed.send_replace(true);
     }
 
+    /// Remembers that an event is applied no more.
+    pub(super) fn set_aside(&self, sequence: Sequence) {
+        if let Ok(mut aside) = self.aside.lock() {
+            aside.insert(sequence);
+        }
+    }
+
+    /// Whether an event is applied no more.
+    pub(super) fn is_aside(&self, sequence: Sequence) -> bool {
+        self.aside.lock().is_ok_and(|aside| aside.contains(&sequence))
+    }
+
     /// Whether the engine failed.
     pub fn is_failed(&self) -> bool {
         *self.failed.borrow()
@@ -64,7 +80,8 @@ impl Shared {
     /// Panics where a test asked for it.
     pub(super) fn maybe_panic(&self, kind: &str) {
         let Some(fault) = self.panic_on.as_ref().filter(|fault| fault.kind == kind) else { return };
-        let left = fault.times.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
+        let left =
+            fault.times.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
         assert!(left.is_err(), "a fault injected by a test");
     }
 }
@@ -161,7 +178,7 @@ impl Parts {
         let sender = self.done.lock().ok().and_then(|mut done| done.take());
         if let Some(sender) = sender {
             let outcome = |one: Option<Outcome>| one.unwrap_or(Err(Refusal::Overloaded));
-            drop(sender.send(all.into_iter().map(outcome).collect()));
+            let _ = sender.send(all.into_iter().map(outcome).collect());
         }
     }
 }

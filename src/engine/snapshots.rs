@@ -51,7 +51,7 @@ impl Collector {
         let rows = self.rows.lock().map(|mut rows| std::mem::take(&mut *rows)).unwrap_or_default();
         if let Some(mut job) = job {
             job.rows.extend(rows);
-            drop(self.to.send(job)); // the writer is only gone when the engine is
+            let _ = self.to.send(job); // the writer is only gone when the engine is
         }
     }
 }

@@ -143,7 +143,11 @@ pub fn decode_event(version: u8, bytes: &[u8]) -> Result<Event, RecordError> {
         traits: v1
             .traits
             .iter()
-            .map(|one| TraitValue { name: one.name.into(), json: one.json.into(), point: one.point })
+            .map(|one| TraitValue {
+                name: one.name.into(),
+                json: one.json.into(),
+                point: one.point,
+            })
             .collect(),
         standing,
         payload: if v1.is_json { Payload::Json(payload) } else { Payload::Opaque(payload) },

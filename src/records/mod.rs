@@ -39,7 +39,9 @@ pub const VERSION: u8 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The version is not one that this program knows.
-    #[error("expected {what} of version 1 to {VERSION}, found version {found}; it was written by a later program")]
+    #[error(
+        "expected {what} of version 1 to {VERSION}, found version {found}; it was written by a later program"
+    )]
     Version {
         /// What was read.
         what: &'static str,

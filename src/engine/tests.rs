@@ -1,0 +1,261 @@
+//! The engine in process: what it answers, and that restarts, snapshots and passivation change
+//! nothing.
+
+use super::*;
+use crate::clock::Clock;
+use crate::domain::event::Payload;
+use crate::domain::extract::RequestFacts;
+use crate::domain::id::Identifier;
+use crate::domain::settings::Settings;
+use serde_json::json;
+use std::path::Path;
+use std::time::Duration;
+
+fn settings() -> Settings {
+    serde_json::from_value(json!({
+        "sources": {
+            "web": {"id": "web", "profile_id": "u", "occurred_at": "at", "event_id": "k", "traits": {"city": "city", "spent": "spent"}},
+            "shop": {"id": "shop", "profile_id": "c", "occurred_at": "at", "event_id": "k", "traits": {"city": "city"}},
+        },
+        "points": {
+            "mail": {"id": "mail", "identifiers": [{"type": "email", "path": "m", "trait": "email"}]},
+            "dev": {"id": "dev", "identifiers": [{"type": "device", "path": "d"}]},
+        },
+        "identity": {"types": {"web": {"unique": true}, "device": {"shared_by": 3}}},
+        "traits": {"spent": {"fold": "sum"}},
+    }))
+    .unwrap()
+}
+
+fn options(data: &Path) -> Options {
+    Options {
+        data: data.to_owned(),
+        settings: settings(),
+        clock: Clock::system(),
+        queue: 10_000,
+        active_profiles: 1_000,
+        snapshot_every: Duration::from_secs(3_600),
+        snapshot_every_events: u64::MAX,
+        segment_bytes: 1 << 20,
+        free_bytes_min: 0,
+        arbiters: 2,
+        panic_on: None,
+    }
+}
+
+fn open(options: Options) -> Engine {
+    Prepared::recover(options, &mut |_, _| {}).unwrap().start()
+}
+
+fn submission(
+    engine: &Engine,
+    source: &str,
+    session: Option<&str>,
+    body: &serde_json::Value,
+) -> Submission {
+    let effective = engine.effective();
+    let source = &effective.compiled.sources[source];
+    let facts = RequestFacts {
+        event_type: "x",
+        session,
+        header: &|_| None,
+        query: &[],
+        received_at: Clock::system().now(),
+        batch_index: None,
+    };
+    let payload = Payload::Json(body.to_string().into());
+    let event = effective.compiled.extract(source, &facts, payload, &effective.hash_key);
+    Submission { event, durability: Durability::Fsynced, dedupe_window_ms: 1_000_000 }
+}
+
+async fn send(
+    engine: &Engine,
+    source: &str,
+    session: Option<&str>,
+    body: serde_json::Value,
+) -> Receipt {
+    let submission = submission(engine, source, session, &body);
+    engine.ingest(submission).await.unwrap()
+}
+
+async fn by(engine: &Engine, name: &str) -> crate::domain::view::ProfileView {
+    let identifier = Identifier::parse(name).unwrap();
+    engine.profile(ProfileRef::Identifier(identifier), false).await.unwrap().unwrap()
+}
+
+/// A small random generator, so that a failing world can be named by its seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+fn random_event(dice: &mut Dice, number: u64) -> (&'static str, Option<String>, serde_json::Value) {
+    let mut body = json!({"at": 1_700_000_000 + dice.roll(5_000), "k": format!("k{number}"), "city": format!("c{}", dice.roll(9)), "spent": dice.roll(10)});
+    let source = if dice.roll(2) == 0 { "web" } else { "shop" };
+    if dice.roll(4) > 0 {
+        body[if source == "web" { "u" } else { "c" }] = json!(dice.roll(40));
+    }
+    if dice.roll(3) == 0 {
+        body["m"] = json!(format!("m{}@site.org", dice.roll(30)));
+    }
+    if dice.roll(5) == 0 {
+        body["d"] = json!(format!("d{}", dice.roll(10)));
+    }
+    let session = (dice.roll(3) == 0).then(|| format!("S{}", dice.roll(20)));
+    (source, session, body)
+}
+
+#[test]
+fn two_systems_meet_and_survive_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let engine = open(options(folder.path()));
+        let first = send(&engine, "web", None, json!({"u": 1, "m": "a@site.org", "at": 1})).await;
+        assert_eq!(first.status, Status::Stored);
+        let other = send(&engine, "shop", None, json!({"c": 2, "at": 2})).await;
+        assert_ne!(first.profile_id, other.profile_id);
+        let joined = send(&engine, "shop", None, json!({"c": 2, "m": "A@site.org", "at": 3})).await;
+        assert_eq!(joined.profile_id, first.profile_id);
+        let profile = by(&engine, "shop:2").await;
+        assert_eq!(profile.id, first.profile_id.unwrap().to_string());
+        assert_eq!(profile.merged_ids, [other.profile_id.unwrap().to_string()]);
+        assert_eq!(profile.stats.events, 3);
+        let nobody = send(&engine, "web", None, json!({"at": 3})).await;
+        assert_eq!(nobody.status, Status::ProfileLess);
+        let digest = engine.digest().await.unwrap().digest;
+        engine.stop(Duration::from_secs(5)).await;
+        drop(engine);
+        let engine = open(options(folder.path()));
+        assert_eq!(engine.digest().await.unwrap().digest, digest);
+        assert_eq!(by(&engine, "web:1").await.stats.events, 3);
+        engine.stop(Duration::from_secs(5)).await;
+    });
+}
+
+#[test]
+fn restarts_snapshots_passivation_and_replay_change_nothing() {
+    for seed in 0..12 {
+        let (folder, plain) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        actix::System::new().block_on(async {
+            let mut dice = Dice(seed);
+            let tight = || Options { active_profiles: 3, ..options(folder.path()) };
+            let mut engine = open(tight());
+            let reference = open(options(plain.path()));
+            for number in 0..400 {
+                let (source, session, body) = random_event(&mut dice, number);
+                let one = send(&engine, source, session.as_deref(), body.clone()).await;
+                let other = send(&reference, source, session.as_deref(), body).await;
+                assert_eq!(one.status, other.status);
+                match dice.roll(60) {
+                    0 => drop(engine.snapshot().await.unwrap()),
+                    1 => {
+                        engine.stop(Duration::from_secs(5)).await;
+                        engine = open(tight());
+                    }
+                    2 => assert_eq!(
+                        engine.digest().await.unwrap().digest,
+                        reference.digest().await.unwrap().digest,
+                        "seed {seed} event {number}"
+                    ),
+                    _ => {}
+                }
+            }
+            let (one, other) = (engine.digest().await.unwrap(), reference.digest().await.unwrap());
+            assert_eq!(
+                (one.digest, one.profiles, one.events),
+                (other.digest.clone(), other.profiles, other.events),
+                "seed {seed}"
+            );
+            engine.stop(Duration::from_secs(5)).await;
+            drop(engine);
+            std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
+            let engine = open(tight());
+            assert_eq!(engine.digest().await.unwrap().digest, other.digest, "replay, seed {seed}");
+            engine.stop(Duration::from_secs(5)).await;
+            reference.stop(Duration::from_secs(5)).await;
+        });
+    }
+}
+
+#[test]
+fn many_at_once_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let engine = open(Options { active_profiles: 10, ..options(folder.path()) });
+        let mut dice = Dice(7);
+        let mut batches = Vec::new();
+        for round in 0..20 {
+            let batch: Vec<Submission> = (0..100)
+                .map(|number| {
+                    let (source, session, body) = random_event(&mut dice, round * 100 + number);
+                    submission(&engine, source, session.as_deref(), &body)
+                })
+                .collect();
+            batches.push(engine.ingest_batch(batch));
+        }
+        let mut ids = std::collections::BTreeSet::new();
+        for receipts in futures_util::future::join_all(batches).await {
+            ids.extend(receipts.unwrap().into_iter().map(|one| one.event_id));
+        }
+        assert_eq!(ids.len(), 2_000);
+        let digest = engine.digest().await.unwrap();
+        assert_eq!(digest.events, 2_000);
+        engine.stop(Duration::from_secs(5)).await;
+        drop(engine);
+        let engine = open(options(folder.path()));
+        assert_eq!(engine.digest().await.unwrap().digest, digest.digest);
+        engine.stop(Duration::from_secs(5)).await;
+    });
+}
+
+#[test]
+fn an_event_that_panics_twice_is_set_aside_and_neighbours_never_notice() {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let mut faulty = options(folder.path());
+        faulty.panic_on = Some(("x".into(), 3));
+        let engine = open(faulty);
+        // The first event panics twice, the second once, and then all is well.
+        let first = send(&engine, "web", None, json!({"u": 1, "at": 1})).await;
+        assert_eq!(first.status, Status::Quarantined(Reason::Panicked));
+        let second = send(&engine, "web", None, json!({"u": 1, "at": 2, "city": "Ulm"})).await;
+        assert_eq!(second.status, Status::Stored);
+        let profile = by(&engine, "web:1").await;
+        assert_eq!(profile.stats.events, 1);
+        assert_eq!(profile.traits["city"].get(), "\"Ulm\"");
+        tokio::time::sleep(Duration::from_millis(50)).await; // the act of setting aside
+        let digest = engine.digest().await.unwrap().digest;
+        engine.stop(Duration::from_secs(5)).await;
+        drop(engine);
+        std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
+        let engine = open(options(folder.path()));
+        assert_eq!(engine.digest().await.unwrap().digest, digest);
+        let event = engine.event(first.event_id.unwrap().to_string()).await.unwrap().unwrap();
+        assert_eq!((event.status, event.reason), ("quarantined", Some("panicked")));
+        engine.stop(Duration::from_secs(5)).await;
+    });
+}
+
+#[test]
+fn duplicates_are_answered_with_the_first_ones_id_even_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let engine = open(options(folder.path()));
+        let first = send(&engine, "web", None, json!({"u": 1, "k": "e"})).await;
+        let again = send(&engine, "web", None, json!({"u": 1, "k": "e"})).await;
+        assert_eq!((again.status, again.event_id), (Status::Duplicate, first.event_id));
+        let other = send(&engine, "shop", None, json!({"c": 1, "k": "e"})).await;
+        assert_eq!(other.status, Status::Stored);
+        engine.stop(Duration::from_secs(5)).await;
+        drop(engine);
+        let engine = open(options(folder.path()));
+        let again = send(&engine, "web", None, json!({"u": 1, "k": "e"})).await;
+        assert_eq!((again.status, again.event_id), (Status::Duplicate, first.event_id));
+        engine.stop(Duration::from_secs(5)).await;
+    });
+}
