@@ -4,7 +4,7 @@
 //! on the way to it; all else stays beside it as it is spelt. Events are cut out of the text and put
 //! together again, never parsed.
 
-use super::{Decoded, DecodeRefusal, Decoder, Piece, malformed, whole, wrapped};
+use super::{DecodeRefusal, Decoded, Decoder, Piece, malformed, whole, wrapped};
 use crate::domain::event::Reason;
 use crate::domain::json::{self, Measure, Root};
 use crate::domain::path::Step;
@@ -41,7 +41,12 @@ pub(super) fn lines(decoder: &Decoder<'_>, body: &Bytes) -> Result<Decoded, Deco
 }
 
 /// The elements of a top-level array: each is an event by itself.
-pub(super) fn elements(decoder: &Decoder<'_>, body: &Bytes, text: &str, measure: Measure) -> Decoded {
+pub(super) fn elements(
+    decoder: &Decoder<'_>,
+    body: &Bytes,
+    text: &str,
+    measure: Measure,
+) -> Decoded {
     let mut batch = Batch::new(decoder);
     for range in json::elements(text.as_bytes(), measure.start) {
         let element = &text[range.clone()];
@@ -179,7 +184,8 @@ impl Splitter<'_> {
 
     /// The event in which each array on the way is its one element.
     fn cut(&mut self) -> Result<(), TooLarge> {
-        let removed: usize = self.way.iter().map(|(array, element)| array.len() - element.len()).sum();
+        let removed: usize =
+            self.way.iter().map(|(array, element)| array.len() - element.len()).sum();
         let len = self.root.len() - removed;
         self.batch.reserve(len)?;
         let mut event = String::with_capacity(len);
@@ -195,7 +201,13 @@ impl Splitter<'_> {
             end = self.way[place].0.end;
             event.push_str(&self.text[end..outer.end]);
         }
-        let piece = self.batch.decoder.finish(event.into(), self.bound);
-        self.batch.add(piece)
+        if self.bound.root == Root::Array {
+            // Nothing was laid beside the whole yet, so it is to each of its parts.
+            let bound = Measure { root: root_of(&event), ..self.bound };
+            let bytes = Bytes::from(event);
+            let text = std::str::from_utf8(&bytes).unwrap_or_default();
+            return self.batch.add_value(text, &bytes, bound);
+        }
+        self.batch.add(self.batch.decoder.finish(event.into(), self.bound))
     }
 }

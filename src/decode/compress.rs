@@ -19,7 +19,11 @@ const ZSTD_WINDOW_LOG: u32 = 23;
 /// More than `limit` bytes, an encoding that is not read (among them any two after one another),
 /// or bytes that are not what the header says, such as a stream that is cut off or has something
 /// else behind it.
-pub fn decompress(encoding: Option<&str>, body: Bytes, limit: usize) -> Result<Bytes, DecodeRefusal> {
+pub fn decompress(
+    encoding: Option<&str>,
+    body: Bytes,
+    limit: usize,
+) -> Result<Bytes, DecodeRefusal> {
     let named = encoding.unwrap_or_default().trim().to_ascii_lowercase();
     let (expected, result) = match named.as_str() {
         "" | "identity" => {
@@ -159,9 +163,8 @@ mod tests {
         let data: Vec<u8> = (0..60_000u32).flat_map(|n| (n % 251).to_le_bytes()).collect();
         for (header, form) in FORMS {
             let whole = packed(form, &data);
-            let undo = |bytes: &[u8]| {
-                decompress(Some(header), Bytes::copy_from_slice(bytes), data.len())
-            };
+            let undo =
+                |bytes: &[u8]| decompress(Some(header), Bytes::copy_from_slice(bytes), data.len());
             assert_eq!(undo(&whole).unwrap(), data, "{form}");
             for cut in [0, 1, whole.len() / 2, whole.len() - 1] {
                 let refusal = undo(&whole[..cut]);

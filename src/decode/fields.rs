@@ -80,11 +80,15 @@ mod tests {
     #[test]
     fn json_and_base64_are_replaced_by_what_they_hold() {
         use FieldDecoding::{Base64, Json};
-        let object = r#" {"a":1,"payload":"{\"n\":9007199254740993.10}","b":[{"c":"eyJ4Ijoi\nw6QifQ"}]}"#;
+        let object =
+            r#" {"a":1,"payload":"{\"n\":9007199254740993.10}","b":[{"c":"eyJ4Ijoi\nw6QifQ"}]}"#;
         let expected = r#" {"a":1,"payload":{"n":9007199254740993.10},"b":[{"c":{"x":"ä"}}]}"#;
         let fields = [("b[0].c", Base64), ("missing.x", Json), ("payload", Json)];
         assert_eq!(decoded(object, &fields).as_deref(), Some(expected));
-        assert_eq!(decoded(r#"{"t":"aGkgXCI"}"#, &[("t", Base64)]).as_deref(), Some(r#"{"t":"hi \\\""}"#));
+        assert_eq!(
+            decoded(r#"{"t":"aGkgXCI"}"#, &[("t", Base64)]).as_deref(),
+            Some(r#"{"t":"hi \\\""}"#)
+        );
     }
 
     #[test]

@@ -91,7 +91,9 @@ impl Group {
         if let Some(number) = number(&name) {
             self.next = self.next.max(number.saturating_add(1));
         }
-        let fresh = || if rest.is_empty() { Entry::Leaf(Vec::new()) } else { Entry::Group(Group::default()) };
+        let fresh = || {
+            if rest.is_empty() { Entry::Leaf(Vec::new()) } else { Entry::Group(Group::default()) }
+        };
         match (self.entries.entry(name).or_insert_with(fresh), rest) {
             (Entry::Leaf(values), []) => values.push(json),
             (Entry::Group(group), [_, ..]) => return group.add(rest, json),
@@ -225,7 +227,8 @@ mod tests {
         match value {
             Value::Object(map) => {
                 for (name, inner) in map {
-                    let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}[{name}]") };
+                    let name =
+                        if prefix.is_empty() { name.clone() } else { format!("{prefix}[{name}]") };
                     spell(&name, inner, out);
                 }
             }

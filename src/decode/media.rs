@@ -24,8 +24,12 @@ impl Media {
         let (essence, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
         let essence = essence.trim().to_ascii_lowercase();
         match essence.as_str() {
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl"
-            | "application/x-jsonl" | "application/json-lines" | "application/x-json-lines"
+            "application/x-ndjson"
+            | "application/ndjson"
+            | "application/jsonl"
+            | "application/x-jsonl"
+            | "application/json-lines"
+            | "application/x-json-lines"
             | "application/jsonlines" => Self::Lines,
             "application/json" | "text/json" | "application/x-json" => Self::Json,
             "application/x-www-form-urlencoded" => Self::Form,
@@ -63,11 +67,17 @@ mod tests {
     fn parameters_and_case_do_not_matter() {
         assert_eq!(Media::of(Some("Application/JSON; charset=utf-8")), Media::Json);
         assert_eq!(Media::of(Some("application/cloudevents-batch+json")), Media::Json);
-        assert_eq!(Media::of(Some("text/xml; charset=\"ISO-8859-1\"")), Media::Text { latin1: true });
+        assert_eq!(
+            Media::of(Some("text/xml; charset=\"ISO-8859-1\"")),
+            Media::Text { latin1: true }
+        );
         assert_eq!(Media::of(Some("image/svg+xml")), Media::Text { latin1: false });
         assert_eq!(Media::of(Some("application/octet-stream")), Media::Unknown);
         assert_eq!(Media::of(None), Media::Unknown);
         let boundary = Some("x".to_owned());
-        assert_eq!(Media::of(Some("multipart/form-data; boundary=x")), Media::Multipart { boundary });
+        assert_eq!(
+            Media::of(Some("multipart/form-data; boundary=x")),
+            Media::Multipart { boundary }
+        );
     }
 }

@@ -245,8 +245,7 @@ impl Decoder<'_> {
 
     /// An object as an event, within the limits of one; `bound` measures it or more than it.
     fn finish(&self, object: Bytes, bound: Measure) -> Piece {
-        let fits =
-            |of: &Measure| of.depth <= self.limits.depth && of.keys <= self.limits.keys;
+        let fits = |of: &Measure| of.depth <= self.limits.depth && of.keys <= self.limits.keys;
         let measure = match Some(bound).filter(fits).map_or_else(|| check(&object), Ok) {
             Ok(measure) => measure,
             Err(piece) => return piece,

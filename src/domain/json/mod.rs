@@ -119,7 +119,8 @@ impl Iterator for Members<'_> {
 
 /// Where the value of the member `name` is in the object that starts at `at`; of several the last.
 pub fn member(text: &str, at: usize, name: &str) -> Option<Range<usize>> {
-    let named = members(text.as_bytes(), at).filter(|member| text_of(text, member.key.clone()) == name);
+    let named =
+        members(text.as_bytes(), at).filter(|member| text_of(text, member.key.clone()) == name);
     named.last().map(|member| member.value)
 }
 
