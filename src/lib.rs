@@ -1,6 +1,5 @@
 //! Selfsame: webhooks from any system become one customer profile per person.
 
-pub mod clock;
 pub mod decode;
 pub mod domain;
 pub mod engine;

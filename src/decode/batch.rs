@@ -201,7 +201,13 @@ impl Splitter<'_> {
             end = self.way[place].0.end;
             event.push_str(&self.text[end..outer.end]);
         }
-        let piece = self.batch.decoder.finish(event.into(), self.bound);
-        self.batch.add(piece)
+        if self.bound.root == Root::Array {
+            // Nothing was laid beside the whole yet, so it is to each of its parts.
+            let bound = Measure { root: root_of(&event), ..self.bound };
+            let bytes = Bytes::from(event);
+            let text = std::str::from_utf8(&bytes).unwrap_or_default();
+            return self.batch.add_value(text, &bytes, bound);
+        }
+        self.batch.add(self.batch.decoder.finish(event.into(), self.bound))
     }
 }

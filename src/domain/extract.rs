@@ -204,7 +204,7 @@ impl Compiled {
         let region = source.country.as_deref();
         for point in source.points.iter().filter(|point| point.reads_type(view.kind())) {
             for wanted in &point.wanted {
-                for spelling in view.all_texts(&wanted.choice) {
+                for spelling in view.all_texts(&wanted.paths) {
                     let Some(text) = spelling.text() else { continue };
                     let Some(value) = self.canonical(&wanted.kind, region, &text) else { continue };
                     let raw = (*text != *value).then(|| text.as_ref().into());
@@ -214,7 +214,7 @@ impl Compiled {
                         self.keep_trait(trait_name, Some(&spelling), true, event);
                     }
                 }
-                let unseen = stored.filter(|_| wanted.choice.reaches_outside());
+                let unseen = stored.filter(|_| wanted.paths.reaches_outside());
                 let Some(stored) = unseen else { continue };
                 let found = |found: &&Found| found.point == point.id && found.kind == wanted.kind;
                 for kept in stored.identifiers.iter().filter(found) {
