@@ -1,5 +1,6 @@
 //! Tests of the journal: round trips, crashes, damage, failing disks, erasure.
 
+mod checkpoints;
 mod damage;
 mod golden;
 
