@@ -3,5 +3,6 @@
 pub mod domain;
 
 pub mod engine;
+pub mod inspect;
 pub mod journal;
 pub mod snapshot;
