@@ -3,6 +3,6 @@
 pub mod decode;
 pub mod domain;
 pub mod engine;
+pub mod inspect;
 pub mod journal;
-pub mod records;
 pub mod snapshot;

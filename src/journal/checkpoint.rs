@@ -22,6 +22,9 @@ pub const CHECKPOINT_VERSION: u32 = 1;
 /// The longest row, key and value together, in bytes.
 pub const ROW_BYTES_MAX: usize = 64 << 20;
 
+/// A row: key and value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
 const MAGIC: [u8; 8] = *b"selfsamc";
 const HEADER_BYTES: usize = 28;
 const ROW_HEADER_BYTES: usize = 8;
@@ -89,7 +92,7 @@ pub fn write(
     disk: &Disk,
     path: &Path,
     sequence: u64,
-    rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
+    rows: impl IntoIterator<Item = Row>,
 ) -> Result<u64, CheckpointError> {
     let temporary = path.with_extension("tmp");
     let mut output = Output {
@@ -315,7 +318,7 @@ impl Rows {
         Ok(())
     }
 
-    fn read_row(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, CheckpointError> {
+    fn read_row(&mut self) -> Result<Option<Row>, CheckpointError> {
         if self.at == self.chunk.len() && !self.read_chunk()? {
             return Ok(None);
         }
@@ -331,7 +334,7 @@ impl Rows {
 }
 
 impl Iterator for Rows {
-    type Item = Result<(Vec<u8>, Vec<u8>), CheckpointError>;
+    type Item = Result<Row, CheckpointError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.is_over {

@@ -9,8 +9,7 @@ use super::FIRST_SEQUENCE;
 use super::disk::Disk;
 use super::error::{Damage, JournalError};
 use super::format::{
-    GROUP_BYTES_MAX, GROUP_HEADER_BYTES, GROUP_MARKER, GroupHeader, SEGMENT_HEADER_BYTES,
-    SegmentHeader,
+    GROUP_HEADER_BYTES, GROUP_MARKER, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
 };
 use super::index::{Index, Segment, Shared};
 use super::reader::JournalReader;
@@ -415,5 +414,3 @@ fn keep(options: &JournalOptions, last: &Segment) -> Result<(), JournalError> {
     options.disk.sync(&file).map_err(JournalError::io("sync", path))?;
     options.disk.sync_folder(&options.dir).map_err(JournalError::io("sync", &options.dir))
 }
-
-const _: () = assert!(GROUP_BYTES_MAX < i32::MAX as usize, "seek_relative takes an i64");

@@ -37,7 +37,10 @@ fn append(journal: &mut Journal, records: &[&[u8]]) -> GroupRef {
     group
 }
 
-fn contents(reader: &JournalReader) -> Vec<(u64, Vec<u8>)> {
+/// Sequences and bytes.
+type Contents = Vec<(u64, Vec<u8>)>;
+
+fn contents(reader: &JournalReader) -> Contents {
     reader
         .scan(0)
         .map(|found| found.map(|(sequence, record)| (sequence, record.bytes.to_vec())))

@@ -1,14 +1,14 @@
 //! Tests of the checkpoint file.
 
 use super::*;
-use crate::journal::checkpoint::{CheckpointError, read, write};
+use crate::journal::checkpoint::{CheckpointError, Row, read, write};
 use std::fs;
 
-fn rows(count: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn rows(count: u64) -> Vec<Row> {
     (0..count).map(|n| (n.to_be_bytes().to_vec(), noise(n, (n % 700) as usize))).collect()
 }
 
-fn read_all(path: &Path) -> Result<(u64, Vec<(Vec<u8>, Vec<u8>)>), CheckpointError> {
+fn read_all(path: &Path) -> Result<(u64, Vec<Row>), CheckpointError> {
     let rows = read(path)?.expect("the file is there");
     Ok((rows.sequence(), rows.collect::<Result<_, _>>()?))
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 /// A journal of several segments in a folder, with what it holds.
-fn sample() -> (TempDir, Vec<PathBuf>, Vec<(u64, Vec<u8>)>) {
+fn sample() -> (TempDir, Vec<PathBuf>, Contents) {
     let dir = folder();
     let (mut journal, reader, _) = open_in(dir.path());
     for _ in 0..6 {
