@@ -131,11 +131,7 @@ impl Client {
                 })
                 .or_insert_with(|| value.clone().into_owned());
         }
-        Ok(Answer {
-            status: answer.status().as_u16(),
-            headers,
-            body: body.map_err(unanswered)?,
-        })
+        Ok(Answer { status: answer.status().as_u16(), headers, body: body.map_err(unanswered)? })
     }
 }
 

@@ -45,11 +45,24 @@ pub enum EngineError {
         source: io::Error,
     },
     /// It ended, and was not asked to.
-    #[error("the engine ended by itself ({0}) while {1}")]
-    Ended(String, &'static str),
+    #[error("the engine ended by itself ({status}) while {doing}")]
+    Ended {
+        /// How it ended.
+        status: String,
+        /// What it was doing.
+        doing: &'static str,
+    },
+    /// It was never started, or did not come back.
+    #[error("the engine is not running")]
+    NotStarted,
     /// It did not do in time what it was asked.
-    #[error("the engine was silent for {} s while {1}", .0.as_secs())]
-    Silent(Duration, &'static str),
+    #[error("the engine was silent for {within:?} while {doing}")]
+    Silent {
+        /// How long it was waited for.
+        within: Duration,
+        /// What it was doing.
+        doing: &'static str,
+    },
     /// It said something else than the protocol has.
     #[error("expected {expected} on the engine's stdout, found {found:?}")]
     Protocol {
@@ -133,10 +146,10 @@ impl Engine {
     /// # Errors
     /// When it cannot be started or does not get ready.
     pub fn start(&mut self) -> Result<(), EngineError> {
-        let mut child = self.command().spawn().map_err(|source| EngineError::Spawn {
-            binary: self.setup.binary.clone(),
-            source,
-        })?;
+        let mut child = self
+            .command()
+            .spawn()
+            .map_err(|source| EngineError::Spawn { binary: self.setup.binary.clone(), source })?;
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
@@ -156,8 +169,9 @@ impl Engine {
         let running = Running { child, stdin, stdout: receiver, listening, addresses, client };
         let running = self.running.insert(running);
         let line = running.line(READY_WITHIN, "starting")?;
-        let ready: ReadyLine = serde_json::from_str(&line).map_err(|_| {
-            EngineError::Protocol { expected: "{\"ready\":{\"address\":…,\"admin\":…}}", found: line }
+        let ready: ReadyLine = serde_json::from_str(&line).map_err(|_| EngineError::Protocol {
+            expected: "{\"ready\":{\"address\":…,\"admin\":…}}",
+            found: line,
         })?;
         running.addresses = ready.ready;
         Ok(())
@@ -230,8 +244,7 @@ impl Engine {
     }
 
     fn running(&mut self) -> Result<&mut Running, EngineError> {
-        let ended = || EngineError::Ended("before this step".to_owned(), "not asked to");
-        self.running.as_mut().ok_or_else(ended)
+        self.running.as_mut().ok_or(EngineError::NotStarted)
     }
 
     fn command(&self) -> Command {
@@ -280,10 +293,10 @@ impl Running {
     fn line(&mut self, within: Duration, doing: &'static str) -> Result<String, EngineError> {
         match self.stdout.recv_timeout(within) {
             Ok(line) => Ok(line),
-            Err(RecvTimeoutError::Timeout) => Err(EngineError::Silent(within, doing)),
+            Err(RecvTimeoutError::Timeout) => Err(EngineError::Silent { within, doing }),
             Err(RecvTimeoutError::Disconnected) => {
-                let status = self.wait(doing)?;
-                Err(EngineError::Ended(status.to_string(), doing))
+                let status = self.wait(doing)?.to_string();
+                Err(EngineError::Ended { status, doing })
             }
         }
     }
@@ -301,7 +314,7 @@ impl Running {
         }
         self.child.kill()?;
         self.child.wait()?;
-        Err(EngineError::Silent(DONE_WITHIN, doing))
+        Err(EngineError::Silent { within: DONE_WITHIN, doing })
     }
 }
 

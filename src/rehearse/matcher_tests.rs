@@ -45,7 +45,10 @@ fn numbers_are_compared_by_value_with_every_digit() {
     assert!(holds(number("0.50"), number("5E-1")));
     assert!(holds(number("1e999999999999"), number("10e999999999998")));
     assert!(!holds(number("9007199254740993"), number("9007199254740992")));
-    assert!(!holds(number("123456789012345678901234567890"), number("123456789012345678901234567891")));
+    assert!(!holds(
+        number("123456789012345678901234567890"),
+        number("123456789012345678901234567891")
+    ));
     assert!(!holds(number("1"), number("-1")));
     assert!(!holds(number("1e5"), number("1e-5")));
     assert!(!holds(number("1e99999999999999999999"), number("1e99999999999999999998")));

@@ -90,7 +90,10 @@ impl fmt::Display for Summary {
             let seconds = report.took.as_secs_f64();
             match &report.result {
                 FileResult::Played { name, steps, played } => {
-                    writeln!(f, "{word:<6}  {file:<width$}  {steps:>3} steps  {seconds:>6.2} s  {name}")?;
+                    writeln!(
+                        f,
+                        "{word:<6}  {file:<width$}  {steps:>3} steps  {seconds:>6.2} s  {name}"
+                    )?;
                     for failure in &played.failures {
                         write_failure(f, failure)?;
                     }

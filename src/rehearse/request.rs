@@ -86,10 +86,7 @@ fn headers(
     named: &Map<String, Value>,
     variables: &Variables,
 ) -> Result<Vec<(String, String)>, UnknownVariable> {
-    named
-        .iter()
-        .map(|(name, value)| Ok((name.clone(), variables.text(&plain(value))?)))
-        .collect()
+    named.iter().map(|(name, value)| Ok((name.clone(), variables.text(&plain(value))?))).collect()
 }
 
 fn default_header(headers: &mut Vec<(String, String)>, name: &str, value: Option<&str>) {

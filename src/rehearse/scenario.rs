@@ -349,10 +349,11 @@ fn send<'t>(node: &Node<'t>, problems: &mut Problems<'t>) -> Option<Send> {
         Some((_, node)) => Body::File(problems.text(node, "a file name")?.into()),
     };
     let query = match table.get("query") {
-        Some(node) => Value::Object(problems.table(node, "a table of parameters").map_or_else(
-            Map::new,
-            |members| Problems::new("").json_object(members),
-        )),
+        Some(node) => Value::Object(
+            problems
+                .table(node, "a table of parameters")
+                .map_or_else(Map::new, |members| Problems::new("").json_object(members)),
+        ),
         None => Value::Null,
     };
     let repeat = table.get("repeat").map(|node| problems.integer(node, "a count", 1..=1_000_000));

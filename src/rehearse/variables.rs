@@ -208,7 +208,8 @@ mod tests {
     fn the_configuration_takes_variables_too() {
         let mut variables = Variables::default();
         variables.set(RECEIVER, json!("http://127.0.0.1:1"));
-        let table: toml::Value = toml::from_str("c = [ { url = \"${receiver}/x\", n = 1 } ]").unwrap();
+        let table: toml::Value =
+            toml::from_str("c = [ { url = \"${receiver}/x\", n = 1 } ]").unwrap();
         let put = variables.config(&table).unwrap();
         assert_eq!(put["c"][0]["url"].as_str(), Some("http://127.0.0.1:1/x"));
     }

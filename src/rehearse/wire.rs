@@ -181,7 +181,9 @@ mod tests {
     fn what_is_cut_off_or_too_long_is_an_error() {
         assert!(all(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhi").is_err());
         assert!(all(b"POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n").is_err());
-        assert!(all(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n").is_err());
+        assert!(
+            all(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n").is_err()
+        );
         assert!(all(b"nonsense\r\n\r\n").is_err());
         assert!(all(b"GET / HTTP/1.1\r\nX: 1").is_err());
     }
