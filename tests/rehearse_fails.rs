@@ -46,7 +46,7 @@ const CASES: &[Case] = &[
         "#,
         &[
             "step 1, line 7: POST /collect/echo/s",
-            "status            201",
+            "status              201",
             "headers/x-stand-in  \"no\"",
             "body/json/a         2 ",
             "body/json/b         \"$any\"",
@@ -97,10 +97,10 @@ const CASES: &[Case] = &[
         deliveries = [ { path = "/d" } ]
         "#,
         &[
-            "step 7, line 23: deliveries",
+            "step 7, line 22: deliveries",
             "0 elements: []",
             "1 element: [{\"body\":\"2\"",
-            "step 9, line 27: deliveries",
+            "step 9, line 26: deliveries",
             "2 elements: [{",
         ],
     ),
@@ -152,7 +152,7 @@ const CASES: &[Case] = &[
     ),
     (
         "an_engine_that_ends_by_itself_is_told_with_its_last_words",
-        "send = { path = \"/collect/die/s\" }\n[[step]]\nadvance = \"1s\"\n[[step]]\nget = \"/\"",
+        "send = { path = \"/collect/die/s\" }\n[[step]]\nget = \"/\"",
         &["POST /collect/die/s", "was not answered", "| dying, as asked"],
     ),
     (

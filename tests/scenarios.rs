@@ -1,7 +1,7 @@
 //! The acceptance tests: every scenario file, played against the real program.
 
 use selfsame::rehearse::{Options, check, rehearse, scenario_files};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The project's own scenarios.
 const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios");
@@ -10,12 +10,17 @@ const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/scenarios")
 /// Those of the contract's that must hold by now; a folder stands for all files in it.
 const SHARED_THAT_HOLD: [&str; 3] =
     ["collect", "identity/meet.toml", "identity/three-at-once.toml"];
+/// The project's own that wait for what is not built yet: folders.
+const NOT_YET: [&str; 1] = ["verify"];
 
 fn files() -> Vec<PathBuf> {
     let mut paths = vec![PathBuf::from(OWN)];
     let shared = SHARED_THAT_HOLD.map(|name| PathBuf::from(SHARED).join(name));
     paths.extend(shared.into_iter().filter(|path| path.exists()));
-    scenario_files(&paths).unwrap()
+    let mut files = scenario_files(&paths).unwrap();
+    files
+        .retain(|file| !NOT_YET.iter().any(|folder| file.starts_with(Path::new(OWN).join(folder))));
+    files
 }
 
 #[test]

@@ -26,6 +26,8 @@ use thiserror::Error;
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// A command is answered, and a graceful stop is over, within this time.
 const DONE_WITHIN: Duration = Duration::from_secs(30);
+/// How long an engine that is in trouble gets to say why and end.
+const ENDING: Duration = Duration::from_millis(200);
 /// How much of the end of stderr is kept, in lines and bytes per line.
 const STDERR_LINES: usize = 40;
 const STDERR_LINE_BYTES: u64 = 2_000;
@@ -236,9 +238,13 @@ impl Engine {
         Ok(running.client.call(request)?)
     }
 
-    /// The last lines that the engine wrote to stderr.
+    /// The last lines that the engine wrote to stderr; all of them, if it is just ending.
     #[must_use]
-    pub fn stderr(&self) -> Vec<String> {
+    pub fn last_words(&mut self) -> Vec<String> {
+        if let Some(running) = &mut self.running {
+            // Whether it ends or goes on, what it wrote so far is there.
+            drop(running.ends_within(ENDING));
+        }
         let lines = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().cloned().collect()
     }
@@ -302,19 +308,30 @@ impl Running {
     }
 
     fn wait(&mut self, doing: &'static str) -> Result<ExitStatus, EngineError> {
-        let deadline = Instant::now() + DONE_WITHIN;
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait()? {
-                // Its last words must be there before anyone asks for them; a panic of that thread
-                // would only lose some.
-                self.listening.take().map(thread::JoinHandle::join).transpose().unwrap_or_default();
-                return Ok(status);
-            }
-            thread::sleep(Duration::from_millis(5));
+        if let Some(status) = self.ends_within(DONE_WITHIN)? {
+            return Ok(status);
         }
         self.child.kill()?;
         self.child.wait()?;
         Err(EngineError::Silent { within: DONE_WITHIN, doing })
+    }
+
+    /// Its exit status, once its last words are kept; none when it still runs after that time.
+    fn ends_within(&mut self, within: Duration) -> io::Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                if let Some(listening) = self.listening.take() {
+                    // A panic of that thread would only lose some of the words.
+                    drop(listening.join());
+                }
+                return Ok(Some(status));
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

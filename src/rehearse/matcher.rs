@@ -133,7 +133,7 @@ impl<'t> Test<'t> {
             Self::Contains(part) => contains(found, part),
             Self::Lacks(part) => !contains(found, part),
             Self::Not(other) => {
-                found.to_string() != other
+                found.to_string().as_str() != other
                     && !differences(&Value::from(other), Some(found)).is_empty()
             }
             Self::Length(length) => match found {

@@ -6,8 +6,8 @@
 //! HTTP, so the runner proves nothing that is not the program's behaviour.
 //!
 //! ```text
-//! file → scenario (document) → steps → request → engine (child) → client
-//!                                 ↘ variables, matcher, receiver ↙      → report
+//! file → reading (document) → scenario → steps → request → engine (child) → client
+//!                                          ↘ variables, matcher, receiver, shuffle → report
 //! ```
 
 pub mod client;
@@ -15,6 +15,7 @@ mod document;
 pub mod engine;
 pub mod matcher;
 mod progress;
+mod reading;
 pub mod receiver;
 mod report;
 mod request;
@@ -100,7 +101,7 @@ fn rehearse_one(file: &Path, binary: &Path) -> Report {
 /// # Errors
 /// With everything that is wrong with the file, by line and column.
 pub fn check(file: &Path) -> Result<Scenario, ScenarioErrors> {
-    scenario::read(file)
+    reading::read(file)
 }
 
 /// The scenario files that `paths` name: files as they are, folders with every `*.toml` below

@@ -64,6 +64,13 @@ enum StepError {
     Token(String),
 }
 
+impl StepError {
+    /// Whether the engine is gone, so that nothing more can be learnt from it.
+    fn ends_the_run(&self) -> bool {
+        matches!(self, Self::Engine(_) | Self::Client(ClientError::Unanswered { .. }))
+    }
+}
+
 impl From<CallError> for StepError {
     fn from(error: CallError) -> Self {
         match error {
@@ -106,7 +113,7 @@ pub fn play(scenario: &Scenario, binary: &Path) -> Played {
     let mut failures = Vec::new();
     if let Err(error) = stage.engine.start() {
         failures.push(failure(0, 1, "starting the engine".to_owned(), &error.into()));
-        return Played { failures, stderr: stage.engine.stderr() };
+        return Played { failures, stderr: stage.engine.last_words() };
     }
     for (index, step) in scenario.steps.iter().enumerate() {
         match stage.play(step) {
@@ -120,13 +127,13 @@ pub fn play(scenario: &Scenario, binary: &Path) -> Played {
             }),
             Err(error) => {
                 failures.push(failure(index + 1, step.line, described(&step.action), &error));
-                if matches!(error, StepError::Engine(_)) {
+                if error.ends_the_run() {
                     break;
                 }
             }
         }
     }
-    let stderr = if failures.is_empty() { Vec::new() } else { stage.engine.stderr() };
+    let stderr = if failures.is_empty() { Vec::new() } else { stage.engine.last_words() };
     Played { failures, stderr }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use serde_json::json;
+use std::path::PathBuf;
 
 fn read_text(text: &str) -> Result<Scenario, Vec<Problem>> {
     parse(Path::new("x.toml"), text)
