@@ -2,6 +2,7 @@
 //!
 //! Played against a small stand-in for the program: this very binary, started as `serve`. That is
 //! why it has a `main` of its own (`harness = false`).
+#![allow(clippy::unwrap_used, reason = "all of it is a test, though none of it is a `#[test]`")]
 
 #[path = "rehearse_fails/stand_in.rs"]
 mod stand_in;

@@ -1,4 +1,5 @@
 //! The acceptance tests: every scenario file, played against the real program.
+#![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
 use selfsame::rehearse::{Options, check, rehearse, scenario_files};
 use std::path::{Path, PathBuf};
