@@ -129,6 +129,11 @@ const CASES: &[Case] = &[
         &["send 1 of the order 1 status  any under 400  400"],
     ),
     (
+        "a_fresh_engine_that_ends_in_a_shuffle_is_told_with_its_last_words",
+        "shuffle = { permutations = 2, sends = [ { path = \"/collect/die/s\" } ] }",
+        &["shuffle of 1 sends", "was not answered", "| dying, as asked"],
+    ),
+    (
         "the_clock_and_the_data_survive_both_restarts",
         r#"
         send = { path = "/collect/a/s" }

@@ -227,15 +227,15 @@ impl<'s> Stage<'s> {
         let mut first: Option<(Vec<usize>, Value)> = None;
         for order in orders(sends.len(), permutations) {
             let mut engine = Engine::prepare(self.setup.clone())?;
-            engine.start()?;
-            for &index in &order {
-                let request = of_send(&sends[index], self.scenario, &self.variables)?;
-                let answer = engine.call(Listener::Public, request)?;
-                let refused = compare(&Expect::default(), &answer);
-                let at = format!("send {} of the order {}", index + 1, spelled_order(&order));
-                outcome.differences.extend(refused.into_iter().map(|d| prefixed(&at, " ", d)));
-            }
-            let answer = digest(&mut engine, self.token.as_deref(), &self.variables)?;
+            let (refused, answer) = match self.digest_of(&mut engine, sends, &order) {
+                Ok(digest) => digest,
+                Err(error) => {
+                    // Its last words are the ones to be shown.
+                    self.engine = engine;
+                    return Err(error);
+                }
+            };
+            outcome.differences.extend(refused);
             let body = answer.value().unwrap_or(Value::Null);
             match &first {
                 None => {
@@ -256,6 +256,32 @@ impl<'s> Stage<'s> {
         }
         self.receiver.forget();
         Ok(outcome)
+    }
+
+    /// The digest of a fresh engine after the sends in this order, and which of them it refused.
+    fn digest_of(
+        &self,
+        engine: &mut Engine,
+        sends: &[Send],
+        order: &[usize],
+    ) -> Result<(Vec<Difference>, Answer), StepError> {
+        engine.start()?;
+        let mut refused = Vec::new();
+        for &index in order {
+            let request = of_send(&sends[index], self.scenario, &self.variables)?;
+            let answer = engine.call(Listener::Public, request)?;
+            let at = format!("send {} of the order {}", index + 1, spelled_order(order));
+            let differing = compare(&Expect::default(), &answer).into_iter();
+            refused.extend(differing.map(|difference| prefixed(&at, " ", difference)));
+        }
+        let call = Call {
+            method: "GET".to_owned(),
+            path: "/api/v1/state/digest".to_owned(),
+            json: None,
+            headers: serde_json::Map::new(),
+        };
+        let request = of_call(&call, self.token.as_deref(), &self.variables)?;
+        Ok((refused, engine.call(Listener::Admin, request)?))
     }
 
     fn deliveries(&mut self, step: &Step, expected: &Value) -> Result<Outcome, StepError> {
@@ -327,20 +353,6 @@ fn compare(expect: &Expect, answer: &Answer) -> Vec<Difference> {
 
 fn prefixed(prefix: &str, between: &str, difference: Difference) -> Difference {
     Difference { pointer: format!("{prefix}{between}{}", difference.pointer), ..difference }
-}
-
-fn digest(
-    engine: &mut Engine,
-    token: Option<&str>,
-    variables: &Variables,
-) -> Result<Answer, StepError> {
-    let call = Call {
-        method: "GET".to_owned(),
-        path: "/api/v1/state/digest".to_owned(),
-        json: None,
-        headers: serde_json::Map::new(),
-    };
-    Ok(engine.call(Listener::Admin, of_call(&call, token, variables)?)?)
 }
 
 /// An answer without a digest agrees with every other such answer, so it is refused by itself.
