@@ -1,8 +1,6 @@
 //! Selfsame: webhooks from any system become one customer profile per person.
 
-pub mod decode;
+pub mod clock;
 pub mod domain;
 pub mod engine;
-pub mod inspect;
-pub mod journal;
-pub mod snapshot;
+pub mod rehearse;
