@@ -34,7 +34,7 @@ pub struct Compiled {
     /// What they were compiled from.
     pub settings: Settings,
     /// The rules of identifier types and traits.
-    pub rules: Rules,
+    pub rules: Arc<Rules>,
     /// Sources by id.
     pub sources: HashMap<String, Arc<Source>>,
     /// Sources that are not configured but that points name: events of theirs may be kept still.
@@ -55,7 +55,7 @@ impl Compiled {
         let mut checker = Checker::default();
         let mut sources = checker.sources(settings);
         let points = checker.points(settings);
-        let rules = Rules::new(settings);
+        let rules = Arc::new(Rules::new(settings));
         let blocklists = checker.types(settings, &rules);
         checker.traits(settings);
         if !checker.0.is_empty() {

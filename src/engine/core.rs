@@ -79,7 +79,7 @@ impl Core {
     pub fn new(genesis: Genesis, effective: Effective, files: Settings) -> Self {
         Self {
             genesis,
-            graph: Graph::new(Arc::new(effective.compiled.rules.clone())),
+            graph: Graph::new(Arc::clone(&effective.compiled.rules)),
             files,
             objects: Objects::new(),
             effective: Arc::new(effective),
@@ -172,7 +172,7 @@ impl Core {
             .map_err(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         (self.files, self.objects) = (files, objects);
         self.effective = Arc::new(effective);
-        self.graph.set_rules(Arc::new(self.effective.compiled.rules.clone()));
+        self.graph.set_rules(Arc::clone(&self.effective.compiled.rules));
         self.fresh.configuration = true;
         Ok(())
     }

@@ -137,7 +137,7 @@ pub(super) fn load(store: &SnapshotStore, sequence: Sequence) -> Result<Loaded, 
 
 fn load_graph(store: &SnapshotStore, core: &Core) -> Result<Graph, LoadError> {
     let mut failed = None;
-    let rules = Arc::new(core.effective.compiled.rules.clone());
+    let rules = Arc::clone(&core.effective.compiled.rules);
     let pages = [b"x".as_slice(), b"y", b"o", b"n", b"e"]
         .into_iter()
         .flat_map(|prefix| store.scan_prefix(prefix))
