@@ -100,3 +100,75 @@ pub struct EventView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
 }
+
+/// A session.
+#[derive(Clone, Debug, Serialize)]
+pub struct SessionView {
+    /// The sender's session id.
+    pub id: String,
+    /// The profile that holds its fragment now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile_id: Option<String>,
+    /// Earliest event time.
+    pub first_seen: String,
+    /// Latest event time.
+    pub last_seen: String,
+}
+
+/// A change in who is who.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChangeView {
+    /// The journal sequence of the record that caused it.
+    pub sequence: u64,
+    /// `merge`, `unmerge`, `refusal`, `quarantine`, `release` or `erasure`.
+    pub kind: &'static str,
+    /// The profile that it left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile_id: Option<String>,
+    /// The profiles that joined it, or parted from it.
+    pub merged_ids: Vec<String>,
+    /// The event that caused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<String>,
+    /// The identifier by which it happened, as `type:value`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<String>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When.
+    pub at: String,
+}
+
+/// Changes in order.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChangesPage {
+    /// Oldest first.
+    pub items: Vec<ChangeView>,
+    /// Where to go on; always there, so that a reader can follow.
+    pub next: u64,
+}
+
+/// A hash over everything that the state means.
+#[derive(Clone, Debug, Serialize)]
+pub struct DigestView {
+    /// The journal position that it reflects.
+    pub sequence: u64,
+    /// Live profiles.
+    pub profiles: u64,
+    /// Events stored, profile-less and quarantined.
+    pub events: u64,
+    /// In hexadecimal.
+    pub digest: String,
+}
+
+/// A snapshot that was taken.
+#[derive(Clone, Debug, Serialize)]
+pub struct SnapshotView {
+    /// The journal position that it holds.
+    pub sequence: u64,
+    /// Rows written.
+    pub rows: u64,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
