@@ -107,6 +107,9 @@ pub struct TraitValue {
     pub name: Box<str>,
     /// Compact JSON with sorted keys and numbers as they were spelt.
     pub json: Box<str>,
+    /// Whether an identification point brings it, and not the source; a point's traits are read
+    /// anew when points change.
+    pub point: bool,
 }
 
 /// An event, as decided before it is committed.

@@ -4,9 +4,18 @@
 //! [`time::Timestamp`], limits as arguments, and the same input always gives the same output; that
 //! is what makes replay, rehearsal and property tests possible.
 
+pub mod blocked;
+pub mod compiled;
 pub mod event;
+pub mod extract;
 pub mod id;
+pub mod json;
+pub mod normalise;
+pub mod occurred;
+pub mod path;
+pub mod point;
 pub mod rules;
 pub mod settings;
+pub mod source;
 pub mod time;
 pub mod view;

@@ -102,8 +102,8 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// A source as configured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A source as configured. The default is a disabled one of which nothing is known.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
     /// In the URL; `[a-z0-9][a-z0-9_-]{0,63}`. Left out in an API body, where the path names it.

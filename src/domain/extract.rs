@@ -1,0 +1,341 @@
+//! From a request to an event: what is found in it, and what is to become of it.
+//!
+//! Everything here is a function of the request, the settings and the data folder's key. What a
+//! request says is never an error: what cannot be used is passed over or set aside, kept whole.
+
+use super::compiled::Compiled;
+use super::event::{Event, Found, Payload, Reason, Standing, Timing, TraitValue};
+use super::occurred;
+use super::source::{Choice, Source};
+use super::settings::Unidentified;
+use super::time::Timestamp;
+use smallvec::SmallVec;
+
+mod dedupe;
+mod view;
+
+use view::{Spelling, View};
+
+/// The longest event type, session id and source id that is taken, in characters.
+pub const NAME_CHARS: usize = 200;
+
+/// The most different identifiers of one event; with more it is set aside.
+pub const EVENT_IDENTIFIERS: usize = 100;
+
+/// What a request says beside its payload.
+pub struct RequestFacts<'a> {
+    /// The event type in the URL, as [`event_type`] gives it.
+    pub event_type: &'a str,
+    /// The session in the URL, as [`name`] gives it.
+    pub session: Option<&'a str>,
+    /// The value of the header of that name (lower case).
+    pub header: &'a dyn Fn(&str) -> Option<String>,
+    /// The decoded query.
+    pub query: &'a [(String, String)],
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// In a batch, the place of the element, from 0.
+    pub batch_index: Option<usize>,
+}
+
+/// A name out of a URL or a payload: trimmed; `None` when it is empty, longer than
+/// [`NAME_CHARS`] or holds a control character.
+pub fn name(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let fits = !text.is_empty()
+        && text.chars().take(NAME_CHARS + 1).count() <= NAME_CHARS
+        && !text.contains(char::is_control);
+    fits.then_some(text)
+}
+
+/// An event type as it is kept: a [`name`] in lower case with blanks as `-`.
+pub fn event_type(text: &str) -> Option<String> {
+    let lower = name(text)?.to_lowercase().replace(char::is_whitespace, "-");
+    // Lower case can be longer.
+    name(&lower).map(str::to_owned)
+}
+
+impl Compiled {
+    /// Reads an event out of a request to `source`.
+    ///
+    /// `payload` is a JSON object that [`super::json::check`] has passed, or else bytes that could
+    /// not be decoded; `hash_key` is the data folder's, so that event ids of senders cannot be
+    /// guessed from the journal.
+    pub fn extract(
+        &self,
+        source: &Source,
+        facts: &RequestFacts<'_>,
+        payload: Payload,
+        hash_key: &[u8; 32],
+    ) -> Event {
+        let Payload::Json(bytes) = &payload else {
+            return self.set_aside(source, facts, payload, Reason::MalformedBody, hash_key);
+        };
+        let bytes = bytes.clone();
+        let Ok(text) = std::str::from_utf8(&bytes) else {
+            let payload = Payload::Opaque(bytes);
+            return self.set_aside(source, facts, payload, Reason::MalformedBody, hash_key);
+        };
+        let view = View::new(source, facts, text);
+        let mut event = blank(source, facts, payload);
+        event.dedupe = dedupe::hash(source, facts, Some(&view), hash_key);
+        self.read_everything(source, &view, &mut event);
+        event
+    }
+
+    /// The event of a request that is kept whole but not read, for `reason`.
+    pub fn set_aside(
+        &self,
+        source: &Source,
+        facts: &RequestFacts<'_>,
+        payload: Payload,
+        reason: Reason,
+        hash_key: &[u8; 32],
+    ) -> Event {
+        let mut event = blank(source, facts, payload);
+        event.dedupe = dedupe::hash(source, facts, None, hash_key);
+        quarantine(&mut event, reason);
+        event
+    }
+
+    /// Reads a stored event again under the present identification points and rules. Its external
+    /// ID, session, time and the traits that the source brought stay as they are; what points found
+    /// in headers or in the query, which are not kept, stays while the point looks for it.
+    ///
+    /// An event that was set aside stays so: it wants [`Compiled::reprocess`].
+    pub fn reread_points(&self, source_id: &str, stored: &Event) -> Event {
+        let mut event = stored.clone();
+        let (Payload::Json(bytes), Standing::Open | Standing::Anonymous) =
+            (&stored.payload, stored.standing)
+        else {
+            return event;
+        };
+        let Ok(text) = std::str::from_utf8(bytes) else { return event };
+        let source = self.source_of(source_id);
+        let facts = stored_facts(stored);
+        let view = View::new(source, &facts, text).of_type(&stored.kind);
+        event.identifiers.clear();
+        event.traits.retain(|value| !value.point);
+        self.read_points(source, &view, Some(stored), &mut event);
+        self.settle(&mut event);
+        event
+    }
+
+    /// Reads a stored event whole, as if it came now, under the present settings; when it was
+    /// received, its session and its mark against duplicates stay.
+    ///
+    /// What was found in headers or in the query stays too, since they are not kept. Bytes that
+    /// could not be decoded stay set aside: the caller decodes them first and puts them in as
+    /// [`Payload::Json`].
+    pub fn reprocess(&self, source_id: &str, stored: &Event) -> Event {
+        let mut event = stored.clone();
+        let Payload::Json(bytes) = &stored.payload else { return event };
+        let Ok(text) = std::str::from_utf8(bytes) else { return event };
+        let source = self.source_of(source_id);
+        let facts = stored_facts(stored);
+        let view = View::new(source, &facts, text);
+        event.external = None;
+        event.identifiers.clear();
+        event.traits.clear();
+        event.standing = Standing::Open;
+        self.read_everything(source, &view, &mut event);
+        if event.external.is_none() && outside(source.profile_id.as_ref()) {
+            event.external.clone_from(&stored.external);
+        }
+        if event.timing == Timing::Unsaid && outside(source.occurred_at.as_ref()) {
+            (event.occurred_at, event.timing) = (stored.occurred_at, stored.timing);
+        }
+        event
+    }
+
+    /// Whether its source refuses this event, because nothing in it identifies anyone.
+    pub fn unidentified_drop(&self, event: &Event) -> bool {
+        let drops = self.source_of(&event.source).unidentified == Unidentified::Drop;
+        drops
+            && event.standing == Standing::Open
+            && event.external.is_none()
+            && event.session.is_none()
+            && event.identifiers.is_empty()
+    }
+
+    fn read_everything(&self, source: &Source, view: &View<'_>, event: &mut Event) {
+        event.kind = view.kind().into();
+        let session = || view.first_text(source.session_id.as_ref()?);
+        event.session = event
+            .session
+            .take()
+            .or_else(|| session().and_then(|text| name(&text).map(Into::into)));
+        (event.occurred_at, event.timing) = occurred_at(source, view, event.received_at);
+        event.external = self.external(source, view);
+        if source.unidentified == Unidentified::Anonymous {
+            event.standing = Standing::Anonymous;
+        }
+        for (trait_name, choice) in &source.traits {
+            let spelling = view.first_value(choice);
+            self.keep_trait(trait_name, spelling.as_ref(), false, event);
+        }
+        self.read_points(source, view, None, event);
+        self.settle(event);
+    }
+
+    /// The external ID. Without the tenant that the source names there is none: `42` alone could
+    /// be anybody's.
+    fn external(&self, source: &Source, view: &View<'_>) -> Option<Found> {
+        let kind = &source.namespace;
+        let region = source.country.as_deref();
+        let user = view.first_text(source.profile_id.as_ref()?)?;
+        let user_value = self.canonical(kind, region, &user)?;
+        let (value, raw) = match &source.tenant {
+            None => (user_value, user.into_owned()),
+            Some(choice) => {
+                let tenant = tenant(&view.first_text(choice)?)?;
+                (format!("{tenant}/{user_value}").into(), format!("{tenant}/{user}"))
+            }
+        };
+        let raw = (*raw != *value).then(|| raw.into());
+        Some(Found { kind: kind.clone(), value, raw, point: "".into() })
+    }
+
+    fn read_points(
+        &self,
+        source: &Source,
+        view: &View<'_>,
+        stored: Option<&Event>,
+        event: &mut Event,
+    ) {
+        let region = source.country.as_deref();
+        for point in source.points.iter().filter(|point| point.reads_type(view.kind())) {
+            for wanted in &point.wanted {
+                for spelling in view.all_texts(&wanted.choice) {
+                    let Some(text) = spelling.text() else { continue };
+                    let Some(value) = self.canonical(&wanted.kind, region, &text) else { continue };
+                    let raw = (*text != *value).then(|| text.as_ref().into());
+                    let (kind, point) = (wanted.kind.clone(), point.id.clone());
+                    event.identifiers.push(Found { kind, value, raw, point });
+                    if let Some(trait_name) = &wanted.trait_name {
+                        self.keep_trait(trait_name, Some(&spelling), true, event);
+                    }
+                }
+                let unseen = stored.filter(|_| wanted.choice.reaches_outside());
+                let Some(stored) = unseen else { continue };
+                let found = |found: &&Found| found.point == point.id && found.kind == wanted.kind;
+                for kept in stored.identifiers.iter().filter(found) {
+                    let raw = kept.raw.as_deref().unwrap_or(&kept.value);
+                    if let Some(value) = self.canonical(&wanted.kind, region, raw) {
+                        let raw = (*raw != *value).then(|| raw.into());
+                        event.identifiers.push(Found { value, raw, ..kept.clone() });
+                    }
+                }
+                let brought = |value: &&TraitValue| {
+                    value.point && Some(&value.name) == wanted.trait_name.as_ref()
+                };
+                event.traits.extend(stored.traits.iter().filter(brought).cloned());
+            }
+        }
+    }
+
+    fn keep_trait(
+        &self,
+        name: &str,
+        spelling: Option<&Spelling<'_>>,
+        point: bool,
+        event: &mut Event,
+    ) {
+        let Some(json) = spelling.and_then(Spelling::json) else { return };
+        if json.len() <= self.rules.limits.trait_bytes as usize {
+            event.traits.push(TraitValue { name: name.into(), json: json.into(), point });
+        }
+    }
+
+    /// Brings what was found into its order, each once, and sets the event aside where it
+    /// contradicts itself.
+    fn settle(&self, event: &mut Event) {
+        if let Some(external) = &event.external {
+            let is_external =
+                |found: &Found| found.kind == external.kind && found.value == external.value;
+            event.identifiers.retain(|found| !is_external(found));
+        }
+        // Stable, so that of two points which found the same the first by id is named.
+        event.identifiers.sort_by(|a, b| (&a.kind, &a.value).cmp(&(&b.kind, &b.value)));
+        event.identifiers.dedup_by(|b, a| a.kind == b.kind && a.value == b.value);
+        let order = |value: &TraitValue| (value.name.clone(), value.json.clone(), value.point);
+        event.traits.sort_by_key(order);
+        event.traits.dedup_by(|b, a| a.name == b.name && a.json == b.json);
+        if event.identifiers.len() > EVENT_IDENTIFIERS {
+            quarantine(event, Reason::TooManyIdentifiers);
+        } else if self.contradicts_itself(event) {
+            quarantine(event, Reason::TwoValuesOfUniqueType);
+        }
+    }
+
+    /// Whether it shows two values of one unique type; identifiers are in their order.
+    fn contradicts_itself(&self, event: &Event) -> bool {
+        let is_unique = |kind: &str| self.rules.of(kind).unique;
+        let external = event.external.iter();
+        let beside_external = external.flat_map(|external| {
+            event.identifiers.iter().filter(|found| found.kind == external.kind)
+        });
+        let mut pairs = event.identifiers.windows(2);
+        beside_external.into_iter().any(|found| is_unique(&found.kind))
+            || pairs.any(|pair| pair[0].kind == pair[1].kind && is_unique(&pair[0].kind))
+    }
+}
+
+fn blank(source: &Source, facts: &RequestFacts<'_>, payload: Payload) -> Event {
+    Event {
+        received_at: facts.received_at,
+        occurred_at: facts.received_at,
+        timing: Timing::Received,
+        source: source.id.clone(),
+        kind: facts.event_type.into(),
+        session: facts.session.map(Into::into),
+        dedupe: None,
+        external: None,
+        identifiers: SmallVec::new(),
+        traits: SmallVec::new(),
+        standing: Standing::Open,
+        payload,
+    }
+}
+
+/// Sets an event aside: it is on no profile, so it carries nothing that identifies.
+fn quarantine(event: &mut Event, reason: Reason) {
+    event.standing = Standing::Quarantined(reason);
+    event.external = None;
+    event.identifiers.clear();
+    event.traits.clear();
+}
+
+/// The facts of a request that is over: its headers and query are gone.
+fn stored_facts(stored: &Event) -> RequestFacts<'_> {
+    RequestFacts {
+        event_type: &stored.kind,
+        session: stored.session.as_deref(),
+        header: &|_| None,
+        query: &[],
+        received_at: stored.received_at,
+        batch_index: None,
+    }
+}
+
+fn outside(choice: Option<&Choice>) -> bool {
+    choice.is_some_and(Choice::reaches_outside)
+}
+
+fn occurred_at(source: &Source, view: &View<'_>, received_at: Timestamp) -> (Timestamp, Timing) {
+    let Some(choice) = &source.occurred_at else { return (received_at, Timing::Received) };
+    match view.first_text(choice).and_then(|text| occurred::read(&text)) {
+        Some(at) => (at.min(received_at.plus_ms(occurred::AHEAD_MS)), Timing::Said),
+        None => (received_at, Timing::Unsaid),
+    }
+}
+
+/// The tenant as it stands before the `/` of an external ID: with its own slashes escaped, so that
+/// no tenant can pass for another one with a user.
+fn tenant(text: &str) -> Option<String> {
+    let text = name(text)?;
+    Some(text.replace('%', "%25").replace('/', "%2F"))
+}
+
+#[cfg(test)]
+mod tests;

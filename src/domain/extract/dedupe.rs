@@ -1,0 +1,48 @@
+//! The mark by which a second delivery of the same event is known.
+
+use super::RequestFacts;
+use super::view::View;
+use crate::domain::source::Source;
+
+/// Headers that hold an event id by convention: the HTTP API draft
+/// (draft-ietf-httpapi-idempotency-key-header), Standard Webhooks, and Svix.
+const ID_HEADERS: [&str; 3] = ["idempotency-key", "webhook-id", "svix-id"];
+
+/// A keyed hash of the source and the sender's event id; `None` where the sender gives none.
+///
+/// An id that all elements of a batch share counts together with the element's place.
+pub(super) fn hash(
+    source: &Source,
+    facts: &RequestFacts<'_>,
+    view: Option<&View<'_>>,
+    key: &[u8; 32],
+) -> Option<[u8; 16]> {
+    let said = view.zip(source.event_id.as_ref());
+    if let Some((place, id)) = said.and_then(|(view, choice)| view.first_text_of(choice)) {
+        let is_shared = source.event_id_is_shared.get(place).copied().unwrap_or(false);
+        let index = facts.batch_index.filter(|_| is_shared);
+        return Some(keyed(key, &source.id, &[&id], index));
+    }
+    let named = ID_HEADERS.iter().find_map(|name| View::header(facts, name));
+    if let Some(id) = named {
+        return Some(keyed(key, &source.id, &[&id], facts.batch_index));
+    }
+    // CloudEvents 1.0.2: source and id together are what is unique.
+    let (of, id) = View::header(facts, "ce-source").zip(View::header(facts, "ce-id"))?;
+    Some(keyed(key, &source.id, &[&of, &id], facts.batch_index))
+}
+
+/// Every part is preceded by its length, so that no two different lists hash the same text.
+fn keyed(key: &[u8; 32], source: &str, id: &[&str], index: Option<usize>) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    for part in [&[source], id].concat() {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    if let Some(index) = index {
+        // Longer than any text is, so it cannot pass for the length of a part.
+        hasher.update(&u64::MAX.to_le_bytes()).update(&(index as u64).to_le_bytes());
+    }
+    let mut mark = [0; 16];
+    mark.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    mark
+}

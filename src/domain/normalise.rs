@@ -1,0 +1,204 @@
+//! Canonical forms: what makes two spellings of a mail address, a phone number or an id one
+//! identifier. A form is a function of the value, its type's rule and the sender's region alone,
+//! and the canonical form of a canonical form is itself.
+
+use super::rules::TypeRule;
+use super::settings::Normaliser;
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, Region};
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::str::FromStr;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+
+/// The longest canonical value, in bytes; a longer one identifies nobody.
+pub const LENGTH: usize = 512;
+
+/// The type whose values are the SHA-256 of mail addresses.
+pub const EMAIL_SHA256: &str = "email_sha256";
+
+/// The canonical form of `raw` as a value of type `kind`; `None` when it cannot be read.
+///
+/// `region` (ISO 3166-1 alpha-2) is where a phone number without a country code belongs; without
+/// it only `+…` and `00…` can be read.
+pub fn canonical(kind: &str, rule: &TypeRule, region: Option<&str>, raw: &str) -> Option<Box<str>> {
+    let form: Cow<'_, str> = match rule.normaliser {
+        _ if kind == EMAIL_SHA256 => sha256_hex(raw)?.into(),
+        Normaliser::Email => email(raw, rule.gmail)?.into(),
+        Normaliser::Phone => phone(raw, region)?.into(),
+        Normaliser::Lowercase => raw.trim().to_lowercase().into(),
+        Normaliser::Trim => uuid_lower(raw.trim()),
+        Normaliser::None => raw.into(),
+    };
+    (!form.trim().is_empty() && form.len() <= LENGTH).then(|| form.into())
+}
+
+/// The SHA-256 of a canonical mail address, in lower-case hex: an alias of it that other systems
+/// send in its place.
+pub fn email_hash(canonical_email: &str) -> String {
+    hex::encode(Sha256::digest(canonical_email.as_bytes()))
+}
+
+/// Whether `text` names a region that phone numbers can be read in.
+pub fn is_region(text: &str) -> bool {
+    let is_code = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
+    let known = |region| PHONE_NUMBER_UTIL.get_country_code_for_region(region).is_some();
+    is_code && Region::from_str(text).is_ok_and(known)
+}
+
+fn sha256_hex(raw: &str) -> Option<String> {
+    let text = raw.trim().to_ascii_lowercase();
+    (text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(text)
+}
+
+/// UUIDs (RFC 9562, section 4) are to be compared without regard to case.
+fn uuid_lower(text: &str) -> Cow<'_, str> {
+    let is_uuid = text.len() == 36
+        && text.bytes().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    if is_uuid { text.to_ascii_lowercase().into() } else { text.into() }
+}
+
+/// Zero-width characters are dropped anywhere, since they come along with copied text and nobody
+/// sees them; blanks only at the ends, since inside they mean that it is no address.
+fn email(raw: &str, gmail: bool) -> Option<String> {
+    let visible: String = raw.chars().filter(|ch| !is_zero_width(*ch)).collect();
+    let (local, domain) = visible.trim().rsplit_once('@')?;
+    let local = nfc_lower(local);
+    if local.is_empty() || local.chars().any(is_no_address) {
+        return None;
+    }
+    let domain = mail_domain(domain)?;
+    if gmail && matches!(domain.as_str(), "gmail.com" | "googlemail.com") {
+        let mailbox = local.split('+').next().unwrap_or_default().replace('.', "");
+        return (!mailbox.is_empty()).then(|| format!("{mailbox}@gmail.com"));
+    }
+    Some(format!("{local}@{domain}"))
+}
+
+fn mail_domain(domain: &str) -> Option<String> {
+    let ascii = idna::domain_to_ascii(domain.strip_suffix('.').unwrap_or(domain)).ok()?;
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    ascii.split('.').all(is_label).then_some(ascii)
+}
+
+/// Lower case of NFC may leave NFC, so it is brought back.
+fn nfc_lower(text: &str) -> String {
+    let composed: String = text.nfc().collect();
+    let lower = composed.to_lowercase();
+    if is_nfc(&lower) { lower } else { lower.nfc().collect() }
+}
+
+fn is_zero_width(ch: char) -> bool {
+    matches!(ch, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}')
+}
+
+fn is_no_address(ch: char) -> bool {
+    ch.is_whitespace() || ch.is_control() || matches!(ch, '@' | '<' | '>' | ',' | ';' | '"')
+}
+
+/// A number with an extension is not read: E.164 has no room for it, and without it all who share
+/// a switchboard would be one person.
+fn phone(raw: &str, region: Option<&str>) -> Option<String> {
+    let text: String = raw.trim().chars().filter(|ch| !is_zero_width(*ch)).collect();
+    let region = region.and_then(|region| Region::from_str(region).ok());
+    e164(&text, region).or_else(|| {
+        let international = text.strip_prefix("00")?;
+        e164(&format!("+{international}"), None)
+    })
+}
+
+fn e164(text: &str, region: Option<Region>) -> Option<String> {
+    let number = PHONE_NUMBER_UTIL.parse(text, region).ok()?;
+    if number.extension.is_some() || !PHONE_NUMBER_UTIL.is_possible_number(&number) {
+        return None;
+    }
+    Some(PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rules::Rules;
+    use crate::domain::settings::Settings;
+    use proptest::prelude::*;
+
+    fn rule(normaliser: Normaliser) -> TypeRule {
+        let mut rule = Rules::new(&Settings::default()).of("id").clone();
+        rule.normaliser = normaliser;
+        rule
+    }
+
+    fn read(normaliser: Normaliser, region: Option<&str>, raw: &str) -> Option<String> {
+        canonical("x", &rule(normaliser), region, raw).map(String::from)
+    }
+
+    #[test]
+    fn addresses_meet_whatever_their_spelling() {
+        let email = |raw| read(Normaliser::Email, None, raw);
+        assert_eq!(email("  Jane@EXAMPLE-site.COM ").as_deref(), Some("jane@example-site.com"));
+        assert_eq!(email("J@BÜCHER.de"), email("j@xn--bcher-kva.de"));
+        assert_eq!(email("rene\u{301}@site.org"), email("ren\u{e9}@site.org"));
+        assert_eq!(email("\u{FEFF}a\u{200B}@b.c\u{200B}").as_deref(), Some("a@b.c"));
+        for wrong in ["not an address", "@b.c", "a@", "a b@c.d", "a@@b.c", "a@b..c", "a@b c", "<a@b.c>"] {
+            assert_eq!(email(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn gmail_is_folded_only_on_request() {
+        let mut folding = rule(Normaliser::Email);
+        let raw = "J.Doe+news@GoogleMail.com";
+        assert_eq!(canonical("email", &folding, None, raw).as_deref(), Some("j.doe+news@googlemail.com"));
+        folding.gmail = true;
+        assert_eq!(canonical("email", &folding, None, raw).as_deref(), Some("jdoe@gmail.com"));
+        assert_eq!(canonical("email", &folding, None, "+a@gmail.com"), None);
+    }
+
+    #[test]
+    fn phones_become_e164() {
+        let phone = |region, raw| read(Normaliser::Phone, region, raw);
+        assert_eq!(phone(None, "+49 (30) 901-824").as_deref(), Some("+4930901824"));
+        assert_eq!(phone(None, "0049 30 901824").as_deref(), Some("+4930901824"));
+        assert_eq!(phone(Some("DE"), "030 901824").as_deref(), Some("+4930901824"));
+        assert_eq!(phone(Some("GB"), "020 7946 0958").as_deref(), Some("+442079460958"));
+        assert_eq!(phone(Some("US"), "00442079460958").as_deref(), Some("+442079460958"));
+        assert_eq!(phone(None, "020 7946 0958"), None);
+        assert_eq!(phone(None, "+49 30 901824 ext. 5"), None);
+        assert_eq!(phone(None, "hello"), None);
+        assert!(is_region("GB") && !is_region("XX") && !is_region("gb "));
+    }
+
+    #[test]
+    fn ids_are_trimmed_and_uuids_lower_cased() {
+        let trim = |raw| read(Normaliser::Trim, None, raw);
+        assert_eq!(trim(" U1 ").as_deref(), Some("U1"));
+        assert_eq!(
+            trim("0193A000-0000-7000-8000-00000000000A").as_deref(),
+            Some("0193a000-0000-7000-8000-00000000000a")
+        );
+        assert_eq!(trim(&"x".repeat(513)), None);
+        assert_eq!(read(Normaliser::None, None, " a "), Some(" a ".into()));
+        let hash = email_hash("ann@example.com").to_uppercase();
+        let any = rule(Normaliser::Lowercase);
+        assert_eq!(canonical(EMAIL_SHA256, &any, None, &hash).as_deref(), Some(&*hash.to_lowercase()));
+        assert_eq!(canonical(EMAIL_SHA256, &any, None, "abc"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_canonical_form_is_its_own(raw in "\\PC{0,12}|[a-zA-Zßéİ.+]{1,6}@[a-zA-Zü]{1,5}\\.[a-z]{2}|\\+?[0-9 ()-]{5,16}") {
+            for normaliser in [Normaliser::Email, Normaliser::Phone, Normaliser::Lowercase, Normaliser::Trim, Normaliser::None] {
+                for region in [None, Some("GB"), Some("US")] {
+                    if let Some(once) = read(normaliser, region, &raw) {
+                        prop_assert_eq!(read(normaliser, region, &once), Some(once.clone()));
+                    }
+                }
+            }
+        }
+    }
+}
