@@ -1,6 +1,11 @@
 //! Selfsame: webhooks from any system become one customer profile per person.
 
+pub mod clock;
+pub mod code;
 pub mod config;
+pub mod decode;
 pub mod domain;
 
 pub mod engine;
+pub mod http;
+pub mod telemetry;

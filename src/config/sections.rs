@@ -122,8 +122,6 @@ pub struct Limits {
     pub batch: usize,
     /// Events waiting for the journal; more answers 503 `overloaded`.
     pub queue: usize,
-    /// Identifiers that one event may show; more is quarantined as `too_many_identifiers`.
-    pub event_identifiers: usize,
     /// Identifiers of one profile, without sessions and mail hashes; more are not linked.
     pub identifiers: u32,
     /// Edges of one raw component of evidence; above, nothing more is linked to it.
@@ -155,7 +153,6 @@ impl Default for Limits {
             keys: 10_000,
             batch: 5_000,
             queue: 8_192,
-            event_identifiers: 100,
             identifiers: deciding.identifiers,
             component: deciding.component,
             set_values: deciding.set_values,

@@ -158,7 +158,7 @@ pub enum Readiness {
 }
 
 /// The configuration in force.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Effective {
     /// Compiled.
     pub compiled: crate::domain::compiled::Compiled,

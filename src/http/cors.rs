@@ -1,10 +1,12 @@
 //! Cross-origin requests (the Fetch standard): which web pages may deliver to a source.
 
-use actix_web::HttpResponseBuilder;
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_MAX_AGE, HeaderMap, HeaderValue, ORIGIN, VARY,
 };
+
+/// What a page may send beside the headers that need no leave.
+const HEADERS: &str = "content-type, x-request-id, idempotency-key";
 
 /// The page's origin, where the source lets it in.
 pub fn allowed<'h>(headers: &'h HeaderMap, origins: &[String]) -> Option<&'h HeaderValue> {
@@ -20,18 +22,16 @@ pub fn allowed<'h>(headers: &'h HeaderMap, origins: &[String]) -> Option<&'h Hea
 }
 
 /// Lets the page read the answer.
-pub fn allow(answer: &mut HttpResponseBuilder, origin: Option<&HeaderValue>) {
-    if let Some(origin) = origin {
-        answer.insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()));
-        answer.insert_header((VARY, "origin"));
-    }
+pub fn allow(answer: &mut HeaderMap, origin: &HeaderValue) {
+    answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    answer.insert(VARY, HeaderValue::from_static("origin"));
 }
 
 /// Answers a preflight.
-pub fn preflight(answer: &mut HttpResponseBuilder, methods: &str) {
-    answer.insert_header((ACCESS_CONTROL_ALLOW_METHODS, methods));
-    answer.insert_header((ACCESS_CONTROL_ALLOW_HEADERS, "content-type, x-request-id, idempotency-key"));
-    answer.insert_header((ACCESS_CONTROL_MAX_AGE, "86400"));
+pub fn preflight(answer: &mut HeaderMap, methods: HeaderValue) {
+    answer.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+    answer.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(HEADERS));
+    answer.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
 }
 
 #[cfg(test)]

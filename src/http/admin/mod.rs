@@ -3,6 +3,7 @@
 pub mod changes;
 pub mod events;
 pub mod objects;
+pub mod probe;
 pub mod profiles;
 pub mod sessions;
 pub mod state;
