@@ -107,16 +107,16 @@ impl Code {
                 ("method_not_allowed", 405, "The method is not allowed here", Never)
             }
             Self::TooSlow => ("too_slow", 408, "The request took too long to arrive", Never),
-            Self::Provisioned => ("provisioned", 409, "It comes from a file: change it there", Never),
+            Self::Provisioned => {
+                ("provisioned", 409, "It comes from a file: change it there", Never)
+            }
             Self::BodyTooLarge => ("body_too_large", 413, "The body is too large", Never),
             Self::UrlTooLong => ("url_too_long", 414, "The URL is too long", Never),
             Self::UnsupportedEncoding => {
                 ("unsupported_encoding", 415, "The body's encoding is not known", Never)
             }
             Self::RateLimited => ("rate_limited", 429, "The source's rate is used up", After(1)),
-            Self::HeadersTooLarge => {
-                ("headers_too_large", 431, "The headers are too large", Never)
-            }
+            Self::HeadersTooLarge => ("headers_too_large", 431, "The headers are too large", Never),
             Self::Internal => ("internal", 500, "A fault of the program", Never),
             Self::Overloaded => ("overloaded", 503, "Too much at once", After(1)),
             Self::StorageFull => ("storage_full", 503, "The disk is nearly full", After(60)),

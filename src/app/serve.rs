@@ -47,7 +47,8 @@ pub fn serve(flags: &cli::Serve) -> Result<(), Failure> {
         let engine = Engine::start(&config, &clock, &metrics)
             .map_err(|e| Failure::new(exit::IO, anyhow!(e).context("the engine cannot start")))?;
         let (stop, stopping) = watch::channel(false);
-        let parts = Parts { engine: engine.clone(), clock: clock.clone(), metrics, inputs, stopping };
+        let parts =
+            Parts { engine: engine.clone(), clock: clock.clone(), metrics, inputs, stopping };
         let http = web::Data::new(Http::new(&config, parts));
         let running = Running { engine, http, stop, clock };
         running.run(&config, listeners, flags.rehearse).await

@@ -12,7 +12,8 @@ pub fn text(config: &Config, address: SocketAddr, admin: SocketAddr) -> String {
     let token = if config.admin.token.is_some() {
         " -H \"Authorization: Bearer $SELFSAME_ADMIN_TOKEN\""
     } else {
-        text += "\nno admin.token is set: whoever reaches this machine's loopback may read and steer";
+        text +=
+            "\nno admin.token is set: whoever reaches this machine's loopback may read and steer";
         ""
     };
     let sources = &config.settings.sources;

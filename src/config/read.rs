@@ -192,9 +192,7 @@ impl<'i> Document<'i> {
             let id = item.get_ref().get("id").and_then(|id| id.get_ref().as_str());
             match id.map(str::to_owned) {
                 Some(id) => self.add_object(file, kind, id, item, place),
-                None => {
-                    self.problem(place, format!("a {kind} needs an id, such as id = \"shop\""))
-                }
+                None => self.problem(place, format!("a {kind} needs an id, such as id = \"shop\"")),
             }
         }
     }
@@ -238,10 +236,7 @@ impl<'i> Document<'i> {
 }
 
 /// Reads a table, taking away what is wrong and trying again, so that all mistakes are reported.
-fn read_object<T: DeserializeOwned>(
-    object: Object<'_>,
-    problems: &mut Vec<Problem>,
-) -> Option<T> {
+fn read_object<T: DeserializeOwned>(object: Object<'_>, problems: &mut Vec<Problem>) -> Option<T> {
     let Object { file, mut table } = object;
     let mut tries = 0;
     loop {

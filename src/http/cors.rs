@@ -15,9 +15,8 @@ pub fn allowed<'h>(headers: &'h HeaderMap, origins: &[String]) -> Option<&'h Hea
     }
     let origin = headers.get(ORIGIN)?;
     let text = origin.to_str().ok()?;
-    let fits = |listed: &String| {
-        listed == "*" || listed.trim_end_matches('/').eq_ignore_ascii_case(text)
-    };
+    let fits =
+        |listed: &String| listed == "*" || listed.trim_end_matches('/').eq_ignore_ascii_case(text);
     origins.iter().any(fits).then_some(origin)
 }
 

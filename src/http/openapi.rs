@@ -6,15 +6,40 @@ use utoipa::OpenApi;
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Selfsame", description = "Webhooks from any system become one profile per person"),
+    info(
+        title = "Selfsame",
+        description = "Webhooks from any system become one profile per person"
+    ),
     paths(
-        deliver::post, deliver::get, deliver::post_in_session, deliver::get_in_session,
-        profiles::by_identifier, profiles::by_id, profiles::events, profiles::merges,
-        profiles::export, events::list, events::by_id, stream::stream, sessions::by_id,
-        objects::list_sources, objects::get_source, objects::put_source, objects::delete_source,
-        probe::probe, objects::list_points, objects::get_point, objects::put_point,
-        objects::delete_point, changes::list, state::digest, state::snapshot, state::reload,
-        health::live, health::ready, health::metrics,
+        deliver::post,
+        deliver::get,
+        deliver::post_in_session,
+        deliver::get_in_session,
+        profiles::by_identifier,
+        profiles::by_id,
+        profiles::events,
+        profiles::merges,
+        profiles::export,
+        events::list,
+        events::by_id,
+        stream::stream,
+        sessions::by_id,
+        objects::list_sources,
+        objects::get_source,
+        objects::put_source,
+        objects::delete_source,
+        probe::probe,
+        objects::list_points,
+        objects::get_point,
+        objects::put_point,
+        objects::delete_point,
+        changes::list,
+        state::digest,
+        state::snapshot,
+        state::reload,
+        health::live,
+        health::ready,
+        health::metrics,
     )
 )]
 struct Document;

@@ -38,7 +38,9 @@ impl PageQuery {
     pub fn limit(&self) -> Result<usize, Problem> {
         let Some(text) = &self.limit else { return Ok(DEFAULT_LIMIT) };
         text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
-            Problem::invalid(format!("expected a limit from 1 to {MAX_LIMIT}, found something else"))
+            Problem::invalid(format!(
+                "expected a limit from 1 to {MAX_LIMIT}, found something else"
+            ))
         })
     }
 
@@ -61,10 +63,7 @@ impl PageQuery {
     ///
     /// # Errors
     /// 400 for a bad limit or cursor.
-    pub fn by_id<T>(
-        &self,
-        ids: impl Iterator<Item = (String, T)>,
-    ) -> Result<List<T>, Problem> {
+    pub fn by_id<T>(&self, ids: impl Iterator<Item = (String, T)>) -> Result<List<T>, Problem> {
         let limit = self.limit()?;
         let after = match &self.cursor {
             None => None,

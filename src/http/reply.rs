@@ -70,8 +70,7 @@ mod tests {
     #[test]
     fn a_sender_learns_nothing_about_profiles_unless_the_source_says_so() {
         let id = Uuid::from_u128(1);
-        let receipt =
-            Receipt { event_id: Some(id), status: Status::Stored, profile_id: Some(id) };
+        let receipt = Receipt { event_id: Some(id), status: Status::Stored, profile_id: Some(id) };
         assert_eq!(
             text(&receipt, None),
             "{\"event_id\":\"00000000-0000-0000-0000-000000000001\",\"status\":\"stored\",\

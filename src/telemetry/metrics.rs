@@ -21,7 +21,11 @@ type Labels = [(&'static str, &'static str); 1];
 pub struct Each<const N: usize>([Counter; N]);
 
 impl<const N: usize> Each<N> {
-    fn new(family: &Family<Labels, Counter>, label: &'static str, names: [&'static str; N]) -> Self {
+    fn new(
+        family: &Family<Labels, Counter>,
+        label: &'static str,
+        names: [&'static str; N],
+    ) -> Self {
         Self(names.map(|name| family.get_or_create_owned(&[(label, name)])))
     }
 

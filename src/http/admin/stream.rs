@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn a_filter_lets_through_what_it_names() {
-        let filter = |source: &str| EventFilter { source: Some(source.into()), ..Default::default() };
+        let filter =
+            |source: &str| EventFilter { source: Some(source.into()), ..Default::default() };
         assert!(matches(&filter("shop"), &event()));
         assert!(!matches(&filter("chat"), &event()));
         assert!(!matches(&EventFilter { quarantined: true, ..Default::default() }, &event()));
