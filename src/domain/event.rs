@@ -79,6 +79,34 @@ impl Reason {
     }
 }
 
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// On a profile.
+    Stored,
+    /// Kept; nothing identifies anyone.
+    ProfileLess,
+    /// The sender's event id was seen before.
+    Duplicate,
+    /// Not kept, as the source or a suppression says.
+    Dropped,
+    /// Kept whole, on no profile.
+    Quarantined(Reason),
+}
+
+impl Status {
+    /// The name that replies carry.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::ProfileLess => "profile-less",
+            Self::Duplicate => "duplicate",
+            Self::Dropped => "dropped",
+            Self::Quarantined(_) => "quarantined",
+        }
+    }
+}
+
 /// What a source wants done with an event in which nothing identifies anyone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Standing {

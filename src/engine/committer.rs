@@ -148,12 +148,13 @@ impl Committer {
             .map(|(kind, bytes)| RawRecord { kind: *kind, version: VERSION, bytes })
             .collect();
         let written = self.journal.append(&raw)?;
-        self.shared.meters.group(records.len(), written.bytes);
+        self.shared.metrics.group_events.observe(records.len() as f64);
+        self.shared.metrics.journal_bytes.inc_by(written.bytes);
         *is_synced = false;
         if level == Durability::Fsynced {
             let started = Instant::now();
             self.journal.sync()?;
-            self.shared.meters.synced(started.elapsed());
+            self.shared.metrics.observe_fsync(started.elapsed());
             *is_synced = true;
         }
         Ok(())

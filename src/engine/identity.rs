@@ -155,6 +155,7 @@ impl IdentityActor {
         context: &mut Context<Self>,
     ) {
         let placement = self.core.event(sequence, &event);
+        self.count(placement.changes);
         let event_id = Some(self.core.event_id(sequence, event.received_at));
         self.tell_stream(sequence, &event, placement.profile);
         if !placement.moves.is_empty() {
@@ -185,6 +186,19 @@ impl IdentityActor {
         let at_rest = self.at_rest(lead, placement.is_new.then_some(fragment));
         let profile = self.profiles.active(lead, &self.core, at_rest, context.address());
         profile.do_send(Op::Apply(Box::new(apply)));
+    }
+
+    /// Counts the last changes of identity.
+    fn count(&self, changes: usize) {
+        let all = &self.core.changes;
+        for change in &all[all.len() - changes..] {
+            match change.kind {
+                0 => self.shared.metrics.merges.inc(),
+                1 => self.shared.metrics.unmerges.inc(),
+                2 => self.shared.metrics.link_refusals.inc(),
+                _ => 0,
+            };
+        }
     }
 
     /// The fragments that a profile has to fetch when it wakes; not the one that is just being made.
@@ -330,11 +344,10 @@ impl IdentityActor {
     }
 
     fn tick(&mut self) {
-        let meters = &self.shared.meters;
-        meters.profiles.store(self.core.graph.profiles(), Ordering::Relaxed);
-        meters.active_profiles.store(self.profiles.count() as u64, Ordering::Relaxed);
-        meters.events.store(self.core.counters.events, Ordering::Relaxed);
-        meters.graph_bytes.store(self.core.graph.memory() as u64, Ordering::Relaxed);
+        let metrics = &self.shared.metrics;
+        metrics.profiles.set(self.core.graph.profiles() as i64);
+        metrics.active_profiles.set(self.profiles.count() as i64);
+        metrics.queue_depth.set(self.shared.in_flight.load(Ordering::Relaxed) as i64);
         let is_due = self.last_snapshot.elapsed() >= self.cadence.every
             || self.core.fresh.events >= self.cadence.every_events;
         if is_due && (self.core.fresh.events > 0 || self.core.fresh.configuration) {
@@ -415,8 +428,7 @@ impl Handler<SnapshotDone> for IdentityActor {
     fn handle(&mut self, done: SnapshotDone, _: &mut Self::Context) {
         let SnapshotDone { sequence, rows, took } = done;
         self.is_writing = false;
-        self.shared.meters.snapshots.fetch_add(1, Ordering::Relaxed);
-        self.shared.meters.snapshot_sequence.store(sequence, Ordering::Relaxed);
+        self.shared.metrics.observe_snapshot(took);
         self.shared.rest.keep_only(&self.core.fresh.fragments);
         if self.asked {
             return self.snapshot(None);

@@ -7,7 +7,6 @@ mod committer;
 mod core;
 mod effective;
 mod identity;
-pub mod meters;
 mod objects;
 mod open;
 mod profile;
@@ -25,13 +24,14 @@ mod views;
 pub use self::core::Core;
 pub use effective::{Effective, section};
 pub use objects::ObjectRefusal;
-pub use open::{EngineError, Options, Prepared, Recovered};
+pub use open::{EngineError, Options, Recovered};
 pub use reading::{EventFilter, PageRequest, Paged, ProfileRef};
 pub use replay::{Replayed, replay};
 pub use rest::RowError;
 pub use rows::LoadError;
 
-use crate::domain::event::{Event, Reason};
+pub use crate::domain::event::Status;
+use crate::domain::event::Event;
 use crate::domain::fragment::content_hash;
 use crate::domain::settings::Durability;
 use crate::domain::view::EventView;
@@ -40,8 +40,9 @@ use actix::Addr;
 use router::{Incoming, Ingest, RouterActor};
 use shared::{Reply, Shared};
 use smallvec::SmallVec;
-use std::sync::{Arc, RwLock};
-use tokio::sync::broadcast;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, RwLock};
+use tokio::sync::{broadcast, watch};
 
 pub use crate::records::ObjectKind;
 
@@ -54,34 +55,6 @@ pub struct Submission {
     pub durability: Durability,
     /// How long its event id is remembered, in milliseconds.
     pub dedupe_window_ms: i64,
-}
-
-/// What became of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// On a profile.
-    Stored,
-    /// Kept; nothing identifies anyone.
-    ProfileLess,
-    /// The sender's event id was seen before.
-    Duplicate,
-    /// Not kept, as the source or a suppression says.
-    Dropped,
-    /// Kept whole, on no profile.
-    Quarantined(Reason),
-}
-
-impl Status {
-    /// The name that replies carry.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Stored => "stored",
-            Self::ProfileLess => "profile-less",
-            Self::Duplicate => "duplicate",
-            Self::Dropped => "dropped",
-            Self::Quarantined(_) => "quarantined",
-        }
-    }
 }
 
 /// The answer to an event, given once it is durable and visible.
@@ -152,20 +125,76 @@ impl Published {
     }
 }
 
-/// A handle to a running engine; clones are cheap.
+/// A handle to an engine, running or not yet; clones are cheap.
 #[derive(Clone)]
-pub struct Engine {
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    running: OnceLock<Running>,
+    /// Records replayed, and to replay in all.
+    replayed: (AtomicU64, AtomicU64),
+    is_ready: watch::Sender<bool>,
+    /// Why the engine failed, once it did.
+    failure: watch::Sender<Option<String>>,
+    is_stopping: AtomicBool,
+}
+
+/// What there is once recovery is over.
+struct Running {
     router: Addr<RouterActor>,
     identity: Addr<identity::IdentityActor>,
     shared: Arc<Shared>,
     published: Arc<Published>,
     stream: broadcast::Sender<Arc<EventView>>,
-    recovered: Arc<Recovered>,
-    stopping: Arc<std::sync::atomic::AtomicBool>,
-    threads: Arc<open::Threads>,
+    recovered: Recovered,
+    threads: open::Threads,
 }
 
 impl Engine {
+    /// Starts an engine; to be called within an actix system. Recovery goes on behind the answer:
+    /// until it is over every call is refused as [`Refusal::Recovering`].
+    pub fn start(options: Options) -> Self {
+        let engine = Self(Arc::new(Inner {
+            running: OnceLock::new(),
+            replayed: (AtomicU64::new(0), AtomicU64::new(0)),
+            is_ready: watch::Sender::new(false),
+            failure: watch::Sender::new(None),
+            is_stopping: AtomicBool::new(false),
+        }));
+        let starting = engine.clone();
+        actix_rt::spawn(async move { starting.recover(options).await });
+        engine
+    }
+
+    async fn recover(self, options: Options) {
+        let inner = Arc::clone(&self.0);
+        let recovery = actix_rt::task::spawn_blocking(move || {
+            open::Prepared::recover(options, &mut |done, total| {
+                inner.replayed.0.store(done, Ordering::Relaxed);
+                inner.replayed.1.store(total, Ordering::Relaxed);
+            })
+        });
+        let failure = self.0.failure.clone();
+        match recovery.await {
+            Ok(Ok(prepared)) => {
+                let running = prepared.start(failure);
+                // Set once, here: nobody else starts it.
+                let _ = self.0.running.set(running);
+                self.0.is_ready.send_replace(true);
+            }
+            Ok(Err(error)) => {
+                failure.send_replace(Some(error.to_string()));
+            }
+            Err(panic) => {
+                failure.send_replace(Some(format!("recovery panicked: {panic}")));
+            }
+        }
+    }
+
+    fn running(&self) -> Result<&Running, Refusal> {
+        self.0.running.get().ok_or(Refusal::Recovering)
+    }
+
     /// Stores one event; answers once it is as durable as asked and visible to reads.
     ///
     /// # Errors
@@ -194,46 +223,54 @@ impl Engine {
     }
 
     fn send(&self, events: SmallVec<[Incoming; 1]>) -> Result<(), Refusal> {
-        self.router.try_send(Ingest(events)).map_err(|_| Refusal::Overloaded)
+        self.running()?.router.try_send(Ingest(events)).map_err(|_| Refusal::Overloaded)
     }
 
     /// The configuration in force.
-    pub fn effective(&self) -> Arc<Effective> {
-        self.published.get()
+    ///
+    /// # Errors
+    /// While the engine recovers: nothing is known yet.
+    pub fn effective(&self) -> Result<Arc<Effective>, Refusal> {
+        Ok(self.running()?.published.get())
     }
 
     /// What is being stored from now on.
-    pub fn subscribe(&self) -> broadcast::Receiver<Arc<EventView>> {
-        self.stream.subscribe()
-    }
-
-    /// What the engine counts.
-    pub fn meters(&self) -> &meters::Meters {
-        &self.shared.meters
-    }
-
-    /// Events between the router and their answers.
-    pub fn in_flight(&self) -> usize {
-        self.shared.in_flight.load(std::sync::atomic::Ordering::Relaxed)
+    ///
+    /// # Errors
+    /// While the engine recovers.
+    pub fn subscribe(&self) -> Result<broadcast::Receiver<Arc<EventView>>, Refusal> {
+        Ok(self.running()?.stream.subscribe())
     }
 
     /// How far the engine is.
     pub fn readiness(&self) -> Readiness {
-        let failure = self.shared.failure.lock().ok().and_then(|failure| failure.clone());
-        match failure {
-            Some(why) => Readiness::Failed(why),
-            None if self.stopping.load(std::sync::atomic::Ordering::Acquire) => Readiness::Stopping,
-            None => Readiness::Ready { report: self.recovered.json() },
+        let failure = self.0.failure.borrow().clone();
+        if let Some(why) = failure {
+            return Readiness::Failed(why);
         }
+        if self.0.is_stopping.load(Ordering::Acquire) {
+            return Readiness::Stopping;
+        }
+        match self.running() {
+            Ok(running) => Readiness::Ready { report: running.recovered.json() },
+            Err(_) => Readiness::Recovering {
+                done: self.0.replayed.0.load(Ordering::Relaxed),
+                total: self.0.replayed.1.load(Ordering::Relaxed),
+            },
+        }
+    }
+
+    /// Completes when recovery is over; never, if it fails.
+    pub async fn ready(&self) {
+        // The sender lives in this handle.
+        let _ = self.0.is_ready.subscribe().wait_for(|is_ready| *is_ready).await;
     }
 
     /// Completes when the engine has failed, and says why.
     pub async fn failed(&self) -> String {
-        let mut failed = self.shared.failed.subscribe();
-        // The sender lives in `shared`, which this handle holds.
-        drop(failed.wait_for(|failed| *failed).await);
-        let failure = self.shared.failure.lock().ok().and_then(|failure| failure.clone());
-        failure.unwrap_or_else(|| "the engine failed".to_owned())
+        let mut failure = self.0.failure.subscribe();
+        let why = failure.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        why.unwrap_or_else(|| "the engine failed".to_owned())
     }
 }
 

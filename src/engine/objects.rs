@@ -37,7 +37,7 @@ impl Engine {
         id: String,
         body: Value,
     ) -> Result<(bool, Value), ObjectRefusal> {
-        let before = self.effective();
+        let before = self.effective()?;
         if before.is_provisioned(object, &id) {
             return Err(ObjectRefusal::Provisioned);
         }
@@ -46,13 +46,13 @@ impl Engine {
         let json = body.to_string();
         self.try_on(&before, object, &id, &json).await?;
         let act = ActRecord::PutObject {
-            at: self.shared.clock.now(),
+            at: self.running()?.shared.clock.now(),
             kind: object,
             id: id.clone(),
             json,
         };
         self.act(act).await?;
-        let now = self.effective().object(object, &id).ok_or(ObjectRefusal::NotFound)?;
+        let now = self.effective()?.object(object, &id).ok_or(ObjectRefusal::NotFound)?;
         Ok((is_new, now))
     }
 
@@ -81,14 +81,14 @@ impl Engine {
     /// # Errors
     /// When it comes from a file, is not there, or the engine takes nothing.
     pub async fn delete_object(&self, object: ObjectKind, id: String) -> Result<(), ObjectRefusal> {
-        if self.effective().is_provisioned(object, &id) {
+        if self.effective()?.is_provisioned(object, &id) {
             return Err(ObjectRefusal::Provisioned);
         }
         let wanted = id.clone();
         if !self.ask(move |identity, _| identity.core.has_object(object, &wanted)).await? {
             return Err(ObjectRefusal::NotFound);
         }
-        self.act(ActRecord::DeleteObject { at: self.shared.clock.now(), kind: object, id }).await
+        self.act(ActRecord::DeleteObject { at: self.running()?.shared.clock.now(), kind: object, id }).await
     }
 
     /// Puts what the configuration files say now in force; all of it or nothing.
@@ -105,7 +105,7 @@ impl Engine {
         let problems = |all: Vec<crate::domain::compiled::SettingsProblem>| {
             ObjectRefusal::Invalid(all.iter().map(ToString::to_string).collect())
         };
-        Effective::new(&files, &objects, self.effective().hash_key).map_err(problems)?;
+        Effective::new(&files, &objects, self.effective()?.hash_key).map_err(problems)?;
         let bytes = serde_json::to_vec(&files)
             .map_err(|cause| ObjectRefusal::Invalid(vec![cause.to_string()]))?;
         let (reply, answer) = oneshot::channel();
@@ -123,7 +123,7 @@ impl Engine {
     }
 
     fn append(&self, kind: u8, bytes: Vec<u8>, then: Then) -> Result<(), Refusal> {
-        self.router.try_send(Append { kind, bytes, then }).map_err(|_| Refusal::Overloaded)
+        self.running()?.router.try_send(Append { kind, bytes, then }).map_err(|_| Refusal::Overloaded)
     }
 }
 

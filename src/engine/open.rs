@@ -10,7 +10,7 @@ use super::rest::Rest;
 use super::router::{Close, RouterActor};
 use super::rows::{self, LoadError};
 use super::shared::{PanicOn, Shared};
-use super::{Engine, Published, Refusal, snapshots};
+use super::{Engine, Published, Running, snapshots};
 use crate::clock::Clock;
 use crate::domain::compiled::SettingsProblem;
 use crate::domain::event::Reason;
@@ -19,6 +19,7 @@ use crate::domain::settings::Settings;
 use crate::journal::folder::{DataFolder, FolderError};
 use crate::journal::{self, Journal, JournalError, JournalOptions, JournalReader, RawRecord};
 use crate::records::{self, DedupeRow, Genesis, RecordError, kind};
+use crate::telemetry::metrics::Metrics;
 use crate::snapshot::{self, SnapshotError, SnapshotStore};
 use actix::{Actor, Arbiter};
 use std::path::{Path, PathBuf};
@@ -56,6 +57,8 @@ pub struct Options {
     pub free_bytes_min: u64,
     /// Threads for profile actors.
     pub arbiters: usize,
+    /// Where the engine counts.
+    pub metrics: Arc<Metrics>,
     /// A fault for tests: event type and how many times.
     pub panic_on: Option<(String, usize)>,
 }
@@ -134,7 +137,7 @@ impl Recovered {
 }
 
 /// An engine whose state is recovered, and which nobody drives yet.
-pub struct Prepared {
+pub(super) struct Prepared {
     options: Options,
     folder: DataFolder,
     journal: Journal,
@@ -157,7 +160,7 @@ impl Prepared {
     ///
     /// # Errors
     /// When the folder is taken, damaged beyond what a replay mends, or cannot be written.
-    pub fn recover(
+    pub(super) fn recover(
         options: Options,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, EngineError> {
@@ -197,7 +200,7 @@ impl Prepared {
     }
 
     /// Starts the actors and threads; to be called within an actix system.
-    pub fn start(self) -> Engine {
+    pub(super) fn start(self, failure: watch::Sender<Option<String>>) -> Running {
         let Self { options, folder, journal, reader, rest, core, dedupe, recovered } = self;
         let panicked = core.quarantined.iter().filter(|(_, why)| **why == Reason::Panicked);
         let aside = panicked.map(|(sequence, _)| *sequence).collect();
@@ -210,10 +213,9 @@ impl Prepared {
             directory: dashmap::DashMap::new(),
             in_flight: Arc::default(),
             storage_full: AtomicBool::new(false),
-            failure: Mutex::new(None),
-            failed: watch::Sender::new(false),
+            failure,
             panic_on: options.panic_on.map(|(kind, times)| PanicOn { kind, times: times.into() }),
-            meters: super::meters::Meters::default(),
+            metrics: options.metrics,
         });
         let published = Arc::new(Published(std::sync::RwLock::new(Arc::clone(&core.effective))));
         let stream = broadcast::Sender::new(STREAM_EVENTS);
@@ -264,16 +266,7 @@ impl Prepared {
             arbiters: Mutex::new(arbiters),
             folder: Mutex::new(Some(folder)),
         };
-        Engine {
-            router,
-            identity,
-            shared,
-            published,
-            stream,
-            recovered: Arc::new(recovered),
-            stopping: Arc::default(),
-            threads: Arc::new(threads),
-        }
+        Running { router, identity, shared, published, stream, recovered, threads }
     }
 }
 
@@ -288,42 +281,38 @@ impl Engine {
     /// Drains: takes nothing more, applies what was taken, takes a last snapshot, ends. What is not
     /// done within `limit` is left to the next start's replay.
     pub async fn stop(&self, limit: Duration) {
-        self.stopping.store(true, Ordering::Release);
+        self.0.is_stopping.store(true, Ordering::Release);
+        let Ok(running) = self.running() else { return };
         let (reply, drained) = oneshot::channel();
         let then = Then::Call(Box::new(move |_, _| {
             let _ = reply.send(());
         }));
-        self.router.do_send(Close(then));
+        running.router.do_send(Close(then));
         let drain = async {
             drop(drained.await);
-            while self.shared.in_flight.load(Ordering::Acquire) > 0 {
+            while running.shared.in_flight.load(Ordering::Acquire) > 0 {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
-            if !self.shared.is_failed() {
+            if !running.shared.is_failed() {
                 drop(self.snapshot().await);
             }
         };
         if tokio::time::timeout(limit, drain).await.is_err() {
             tracing::warn!(?limit, "draining took too long; the next start replays the rest");
         }
-        let arbiters = self.threads.arbiters.lock().map(|mut all| std::mem::take(&mut *all));
+        let arbiters = running.threads.arbiters.lock().map(|mut all| std::mem::take(&mut *all));
         for arbiter in arbiters.unwrap_or_default() {
             arbiter.stop();
             let left = arbiter.join();
             drop(left);
         }
-        let handles = self.threads.handles.lock().map(|mut all| std::mem::take(&mut *all));
+        let handles = running.threads.handles.lock().map(|mut all| std::mem::take(&mut *all));
         for handle in handles.unwrap_or_default() {
             let _ = handle.join();
         }
-        if let Ok(mut folder) = self.threads.folder.lock() {
+        if let Ok(mut folder) = running.threads.folder.lock() {
             drop(folder.take());
         }
-    }
-
-    /// What recovery found.
-    pub fn recovered(&self) -> &Recovered {
-        &self.recovered
     }
 }
 
@@ -424,10 +413,4 @@ fn configure(
         let problem = |why: String| SettingsProblem { at: String::new(), sentence: why };
         EngineError::Settings(all.into_iter().map(problem).collect())
     })
-}
-
-impl From<Refusal> for std::io::Error {
-    fn from(refusal: Refusal) -> Self {
-        Self::other(refusal.to_string())
-    }
 }

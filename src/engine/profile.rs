@@ -205,7 +205,7 @@ impl ProfileActor {
         let before = (apply.sequence, &*apply.event);
         match rebuild::fragment(&self.shared, fragment, before, &apply.rules) {
             Ok(state) => {
-                self.shared.meters.rebuilt.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                self.shared.metrics.actor_restarts.inc();
                 if let Some(place) = self.fragment(fragment) {
                     *place = state;
                 }

@@ -17,7 +17,6 @@ use crate::records::{decode_event, kind};
 use actix::Context;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 /// Records looked at for one page at most, so that a rare filter over a long journal answers in
@@ -95,7 +94,7 @@ impl Engine {
             let _ = reply.send(question(identity, context));
         }));
         // Reads are few beside events and each waits for its answer, so they bound themselves.
-        self.identity.do_send(ask);
+        self.running()?.identity.do_send(ask);
         Ok(answer.await?)
     }
 
@@ -204,7 +203,7 @@ impl Engine {
     /// # Errors
     /// When the engine is stopping.
     pub async fn event(&self, id: String) -> Result<Option<EventView>, Refusal> {
-        let Some(parts) = self.shared.genesis.id_key.read(IdKind::Event, &id) else {
+        let Some(parts) = self.running()?.shared.genesis.id_key.read(IdKind::Event, &id) else {
             return Ok(None);
         };
         let events = self.read_all(vec![parts.sequence]).await?;
@@ -225,7 +224,7 @@ impl Engine {
             return self.loose_events(filter, page).await;
         }
         let before = page.before.unwrap_or(Sequence::MAX);
-        let reader = self.shared.reader.clone();
+        let reader = self.running()?.shared.reader.clone();
         let limit = page.limit;
         let scan = actix_rt::task::spawn_blocking(move || {
             let mut found: Found = Vec::new();
@@ -292,7 +291,7 @@ impl Engine {
 
     /// Reads events from the journal; what is no event is left out.
     async fn read_all(&self, sequences: Vec<Sequence>) -> Result<Found, Refusal> {
-        let reader = self.shared.reader.clone();
+        let reader = self.running()?.shared.reader.clone();
         let read = move || {
             let mut found: Found = Vec::with_capacity(sequences.len());
             for sequence in sequences {
@@ -442,11 +441,6 @@ impl IdentityActor {
             }
         }
         crate::domain::profile::Folded::new(fragments.values(), set_values).digest(&cluster)
-    }
-
-    /// How many events wait for their answers.
-    pub(super) fn in_flight(&self) -> usize {
-        self.shared.in_flight.load(Ordering::Acquire)
     }
 }
 

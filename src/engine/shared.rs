@@ -7,11 +7,12 @@ use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::journal::JournalReader;
 use crate::records::Genesis;
+use crate::telemetry::metrics::Metrics;
 use dashmap::DashMap;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// What all parts hold in common.
 pub struct Shared {
@@ -29,16 +30,14 @@ pub struct Shared {
     pub(super) in_flight: Arc<AtomicUsize>,
     /// Free space is below the watermark.
     pub(super) storage_full: AtomicBool,
-    /// Why the engine failed, once it did.
-    pub(super) failure: Mutex<Option<String>>,
-    /// Tells the program that it has to end.
-    pub(super) failed: tokio::sync::watch::Sender<bool>,
+    /// Why the engine failed, once it did: tells the program that it has to end.
+    pub(super) failure: watch::Sender<Option<String>>,
     /// Events that were set aside because applying them panicked.
     pub(super) aside: Mutex<BTreeSet<Sequence>>,
     /// A fault to inject, for tests of supervision.
     pub(super) panic_on: Option<PanicOn>,
     /// What the engine counts.
-    pub meters: super::meters::Meters,
+    pub metrics: Arc<Metrics>,
 }
 
 /// A fault for tests: applying events of this type panics, so many times.
@@ -54,10 +53,11 @@ impl Shared {
     /// Stops acknowledging, for good; the first cause is kept.
     pub(super) fn fail(&self, why: String) {
         tracing::error!(%why, "the engine stops: no further event is acknowledged");
-        if let Ok(mut failure) = self.failure.lock() {
+        self.failure.send_if_modified(|failure| {
+            let is_first = failure.is_none();
             failure.get_or_insert(why);
-        }
-        self.failed.send_replace(true);
+            is_first
+        });
     }
 
     /// Remembers that an event is applied no more.
@@ -74,7 +74,7 @@ impl Shared {
 
     /// Whether the engine failed.
     pub fn is_failed(&self) -> bool {
-        *self.failed.borrow()
+        self.failure.borrow().is_some()
     }
 
     /// Panics where a test asked for it.
@@ -146,12 +146,6 @@ impl Reply {
         });
         let part = |at| Self { to: ReplyTo::Part(Arc::clone(&parts), at), ticket: None };
         ((0..count).map(part).collect(), receiver)
-    }
-
-    /// No answer is wanted.
-    #[cfg(test)]
-    pub(super) fn nobody() -> Self {
-        Self { to: ReplyTo::Nobody, ticket: None }
     }
 
     /// Gives the outcome.

@@ -2,6 +2,7 @@
 //! nothing.
 
 use super::*;
+use crate::domain::event::Reason;
 use crate::clock::Clock;
 use crate::domain::event::Payload;
 use crate::domain::extract::RequestFacts;
@@ -39,12 +40,17 @@ fn options(data: &Path) -> Options {
         segment_bytes: 1 << 20,
         free_bytes_min: 0,
         arbiters: 2,
+        metrics: Arc::default(),
         panic_on: None,
     }
 }
 
-fn open(options: Options) -> Engine {
-    Prepared::recover(options, &mut |_, _| {}).unwrap().start()
+async fn open(options: Options) -> Engine {
+    let engine = Engine::start(options);
+    tokio::select! {
+        () = engine.ready() => engine,
+        why = engine.failed() => panic!("{why}"),
+    }
 }
 
 fn submission(
@@ -53,7 +59,7 @@ fn submission(
     session: Option<&str>,
     body: &serde_json::Value,
 ) -> Submission {
-    let effective = engine.effective();
+    let effective = engine.effective().unwrap();
     let source = &effective.compiled.sources[source];
     let facts = RequestFacts {
         event_type: "x",
@@ -114,7 +120,7 @@ fn random_event(dice: &mut Dice, number: u64) -> (&'static str, Option<String>, 
 fn two_systems_meet_and_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     actix::System::new().block_on(async {
-        let engine = open(options(folder.path()));
+        let engine = open(options(folder.path())).await;
         let first = send(&engine, "web", None, json!({"u": 1, "m": "a@site.org", "at": 1})).await;
         assert_eq!(first.status, Status::Stored);
         let other = send(&engine, "shop", None, json!({"c": 2, "at": 2})).await;
@@ -130,7 +136,7 @@ fn two_systems_meet_and_survive_a_restart() {
         let digest = engine.digest().await.unwrap().digest;
         engine.stop(Duration::from_secs(5)).await;
         drop(engine);
-        let engine = open(options(folder.path()));
+        let engine = open(options(folder.path())).await;
         assert_eq!(engine.digest().await.unwrap().digest, digest);
         assert_eq!(by(&engine, "web:1").await.stats.events, 3);
         engine.stop(Duration::from_secs(5)).await;
@@ -144,8 +150,8 @@ fn restarts_snapshots_passivation_and_replay_change_nothing() {
         actix::System::new().block_on(async {
             let mut dice = Dice(seed);
             let tight = || Options { active_profiles: 3, ..options(folder.path()) };
-            let mut engine = open(tight());
-            let reference = open(options(plain.path()));
+            let mut engine = open(tight()).await;
+            let reference = open(options(plain.path())).await;
             for number in 0..400 {
                 let (source, session, body) = random_event(&mut dice, number);
                 let one = send(&engine, source, session.as_deref(), body.clone()).await;
@@ -155,7 +161,7 @@ fn restarts_snapshots_passivation_and_replay_change_nothing() {
                     0 => drop(engine.snapshot().await.unwrap()),
                     1 => {
                         engine.stop(Duration::from_secs(5)).await;
-                        engine = open(tight());
+                        engine = open(tight()).await;
                     }
                     2 => assert_eq!(
                         engine.digest().await.unwrap().digest,
@@ -174,7 +180,7 @@ fn restarts_snapshots_passivation_and_replay_change_nothing() {
             engine.stop(Duration::from_secs(5)).await;
             drop(engine);
             std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
-            let engine = open(tight());
+            let engine = open(tight()).await;
             assert_eq!(engine.digest().await.unwrap().digest, other.digest, "replay, seed {seed}");
             engine.stop(Duration::from_secs(5)).await;
             reference.stop(Duration::from_secs(5)).await;
@@ -186,7 +192,7 @@ fn restarts_snapshots_passivation_and_replay_change_nothing() {
 fn many_at_once_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
     actix::System::new().block_on(async {
-        let engine = open(Options { active_profiles: 10, ..options(folder.path()) });
+        let engine = open(Options { active_profiles: 10, ..options(folder.path()) }).await;
         let mut dice = Dice(7);
         let mut batches = Vec::new();
         for round in 0..20 {
@@ -207,7 +213,7 @@ fn many_at_once_lose_nothing() {
         assert_eq!(digest.events, 2_000);
         engine.stop(Duration::from_secs(5)).await;
         drop(engine);
-        let engine = open(options(folder.path()));
+        let engine = open(options(folder.path())).await;
         assert_eq!(engine.digest().await.unwrap().digest, digest.digest);
         engine.stop(Duration::from_secs(5)).await;
     });
@@ -219,7 +225,7 @@ fn an_event_that_panics_twice_is_set_aside_and_neighbours_never_notice() {
     actix::System::new().block_on(async {
         let mut faulty = options(folder.path());
         faulty.panic_on = Some(("x".into(), 3));
-        let engine = open(faulty);
+        let engine = open(faulty).await;
         // The first event panics twice, the second once, and then all is well.
         let first = send(&engine, "web", None, json!({"u": 1, "at": 1})).await;
         assert_eq!(first.status, Status::Quarantined(Reason::Panicked));
@@ -233,7 +239,7 @@ fn an_event_that_panics_twice_is_set_aside_and_neighbours_never_notice() {
         engine.stop(Duration::from_secs(5)).await;
         drop(engine);
         std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
-        let engine = open(options(folder.path()));
+        let engine = open(options(folder.path())).await;
         assert_eq!(engine.digest().await.unwrap().digest, digest);
         let event = engine.event(first.event_id.unwrap().to_string()).await.unwrap().unwrap();
         assert_eq!((event.status, event.reason), ("quarantined", Some("panicked")));
@@ -245,7 +251,7 @@ fn an_event_that_panics_twice_is_set_aside_and_neighbours_never_notice() {
 fn duplicates_are_answered_with_the_first_ones_id_even_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     actix::System::new().block_on(async {
-        let engine = open(options(folder.path()));
+        let engine = open(options(folder.path())).await;
         let first = send(&engine, "web", None, json!({"u": 1, "k": "e"})).await;
         let again = send(&engine, "web", None, json!({"u": 1, "k": "e"})).await;
         assert_eq!((again.status, again.event_id), (Status::Duplicate, first.event_id));
@@ -253,7 +259,7 @@ fn duplicates_are_answered_with_the_first_ones_id_even_after_a_restart() {
         assert_eq!(other.status, Status::Stored);
         engine.stop(Duration::from_secs(5)).await;
         drop(engine);
-        let engine = open(options(folder.path()));
+        let engine = open(options(folder.path())).await;
         let again = send(&engine, "web", None, json!({"u": 1, "k": "e"})).await;
         assert_eq!((again.status, again.event_id), (Status::Duplicate, first.event_id));
         engine.stop(Duration::from_secs(5)).await;

@@ -1,0 +1,116 @@
+//! Puts the program together: the only place that knows every module.
+//!
+//! ```text
+//! flags, files, environment → config → engine → HTTP servers → until told to stop → drain
+//! ```
+
+mod protocol;
+mod serve;
+mod welcome;
+
+pub use serve::serve;
+
+use crate::cli;
+use crate::config::{Config, ConfigError};
+use crate::rehearse;
+use anyhow::anyhow;
+use std::process::ExitCode;
+
+/// Exit codes of `sysexits.h`.
+pub mod exit {
+    /// The command line makes no sense (`EX_USAGE`).
+    pub const USAGE: u8 = 64;
+    /// The data is wrong or damaged (`EX_DATAERR`).
+    pub const DATA: u8 = 65;
+    /// There is no such file (`EX_NOINPUT`).
+    pub const NO_INPUT: u8 = 66;
+    /// Something that is needed is not there, such as the address (`EX_UNAVAILABLE`).
+    pub const UNAVAILABLE: u8 = 69;
+    /// A fault of the program (`EX_SOFTWARE`).
+    pub const SOFTWARE: u8 = 70;
+    /// The disk failed (`EX_IOERR`).
+    pub const IO: u8 = 74;
+    /// The configuration is wrong (`EX_CONFIG`).
+    pub const CONFIG: u8 = 78;
+}
+
+/// Why the program ends without success.
+#[derive(Debug)]
+pub struct Failure {
+    /// One of [`exit`].
+    pub code: u8,
+    /// What to tell the user.
+    pub error: anyhow::Error,
+}
+
+impl Failure {
+    /// An error with its exit code.
+    pub fn new(code: u8, error: impl Into<anyhow::Error>) -> Self {
+        Self { code, error: error.into() }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(exit::CONFIG, anyhow!("the configuration is wrong:\n{error}"))
+    }
+}
+
+/// `selfsame check`: the configuration, and scenarios.
+///
+/// # Errors
+/// Everything that is wrong.
+pub fn check(flags: &cli::Check) -> Result<(), Failure> {
+    let config = Config::load(&flags.config.inputs())?;
+    let files = scenario_files(&flags.scenarios)?;
+    let wrong: Vec<String> = files
+        .iter()
+        .filter_map(|file| rehearse::check(file).err())
+        .map(|errors| errors.to_string())
+        .collect();
+    if !wrong.is_empty() {
+        return Err(Failure::new(exit::DATA, anyhow!("{}", wrong.join("\n"))));
+    }
+    let (sources, points) = (config.settings.sources.len(), config.settings.points.len());
+    eprintln!(
+        "all is well: {sources} sources, {points} identification points, {} scenarios",
+        files.len()
+    );
+    Ok(())
+}
+
+/// `selfsame rehearse`: plays scenarios.
+///
+/// # Errors
+/// When the files cannot be found.
+pub fn rehearse(flags: &cli::Rehearse) -> Result<ExitCode, Failure> {
+    let files = scenario_files(&flags.files)?;
+    let binary = std::env::current_exe().map_err(|e| Failure::new(exit::SOFTWARE, e))?;
+    let mut options = rehearse::Options::new(binary);
+    options.jobs = flags.jobs.unwrap_or(options.jobs).max(1);
+    options.quiet = flags.quiet;
+    let summary = rehearse::rehearse(&files, &options);
+    println!("{summary}");
+    Ok(summary.exit_code().into())
+}
+
+fn scenario_files(paths: &[std::path::PathBuf]) -> Result<Vec<std::path::PathBuf>, Failure> {
+    rehearse::scenario_files(paths).map_err(|e| Failure::new(exit::NO_INPUT, e))
+}
+
+/// `selfsame inspect`: looks into a data folder.
+///
+/// # Errors
+/// Always, until the store is there.
+pub fn inspect(flags: &cli::Inspect) -> Result<(), Failure> {
+    let data = flags.data.display();
+    Err(Failure::new(exit::UNAVAILABLE, anyhow!("cannot look into {data}: not in this build")))
+}
+
+/// `selfsame bench`: measures.
+///
+/// # Errors
+/// Always, until it is there.
+pub fn bench(_flags: &cli::Bench) -> Result<(), Failure> {
+    Err(Failure::new(exit::UNAVAILABLE, anyhow!("cannot measure: not in this build")))
+}

@@ -1,0 +1,221 @@
+//! `selfsame serve`: from start to a graceful stop.
+//!
+//! Promises: a wrong configuration or a taken address is told before anything is started; on
+//! SIGTERM and SIGINT intake stops, what is accepted is flushed, a snapshot is taken and the exit
+//! code is 0, within a bounded time whatever clients do; SIGHUP reads the configuration again.
+
+use super::{Failure, exit, protocol, welcome};
+use crate::cli;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::engine::{self, Engine};
+use crate::http::{self, Faces, Http, Parts};
+use crate::telemetry;
+use crate::telemetry::metrics::Metrics;
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::web;
+use anyhow::{Context, anyhow};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+/// Beyond `server.drain`, for the engine to flush and take its snapshot.
+const ENGINE_STOP: Duration = Duration::from_secs(60);
+
+/// Runs until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting, or what made it stop.
+pub fn serve(flags: &cli::Serve) -> Result<(), Failure> {
+    let inputs = flags.inputs();
+    let mut config = Config::load(&inputs)?;
+    telemetry::start_log();
+    // Removed when it goes out of scope, after everything has stopped.
+    let throw_away = match flags.ephemeral {
+        true => Some(tempfile::tempdir().map_err(|e| Failure::new(exit::IO, e))?),
+        false => None,
+    };
+    if let Some(folder) = &throw_away {
+        config.server.data = folder.path().to_owned();
+    }
+    let listeners = Listeners::open(&config).map_err(|e| Failure::new(exit::UNAVAILABLE, e))?;
+    let clock = Clock::shifted(flags.clock_offset_ms);
+    actix_rt::System::new().block_on(async move {
+        let metrics = Arc::new(Metrics::new());
+        let engine = Engine::start(engine_options(&config, &clock, &metrics));
+        let (stop, stopping) = watch::channel(false);
+        let parts =
+            Parts { engine: engine.clone(), clock: clock.clone(), metrics, inputs, stopping };
+        let http = web::Data::new(Http::new(&config, parts));
+        let running = Running { engine, http, stop, clock };
+        running.run(&config, listeners, flags.rehearse).await
+    })
+}
+
+fn engine_options(config: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> engine::Options {
+    engine::Options {
+        data: config.server.data.clone(),
+        settings: config.settings.clone(),
+        clock: clock.clone(),
+        queue: config.limits.queue,
+        active_profiles: config.memory.active_profiles,
+        snapshot_every: config.snapshots.every.duration(),
+        snapshot_every_events: config.snapshots.every_events.unwrap_or(u64::MAX),
+        segment_bytes: config.journal.segment.0,
+        free_bytes_min: config.journal.free_space.0,
+        arbiters: 1,
+        metrics: Arc::clone(metrics),
+        panic_on: None,
+    }
+}
+
+/// The sockets, opened before anything else.
+struct Listeners {
+    server: TcpListener,
+    admin: Option<TcpListener>,
+}
+
+impl Listeners {
+    fn open(config: &Config) -> anyhow::Result<Self> {
+        let open = |address: SocketAddr, key: &str| {
+            let listener = http::listen(address);
+            listener.with_context(|| format!("cannot listen on {address} ({key})"))
+        };
+        let own = config.admin.address.filter(|admin| *admin != config.server.address);
+        Ok(Self {
+            server: open(config.server.address, "server.address")?,
+            admin: own.map(|address| open(address, "admin.address")).transpose()?,
+        })
+    }
+
+    fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
+        let server = self.server.local_addr()?;
+        Ok((server, self.admin.as_ref().map_or(Ok(server), TcpListener::local_addr)?))
+    }
+}
+
+struct Running {
+    engine: Engine,
+    http: web::Data<Http>,
+    stop: watch::Sender<bool>,
+    clock: Clock,
+}
+
+/// Why the wait is over.
+enum End {
+    Asked,
+    Failed(String),
+}
+
+impl Running {
+    async fn run(
+        self,
+        config: &Config,
+        listeners: Listeners,
+        is_rehearsal: bool,
+    ) -> Result<(), Failure> {
+        let addresses = listeners.addresses().map_err(|e| Failure::new(exit::UNAVAILABLE, e))?;
+        let servers = self.servers(config, listeners);
+        let servers = servers.map_err(|e| Failure::new(exit::UNAVAILABLE, e))?;
+        let handles: Vec<ServerHandle> = servers.iter().map(Server::handle).collect();
+        for server in servers {
+            actix_rt::spawn(server);
+        }
+        let wait = self.wait(config, addresses, is_rehearsal);
+        let end = wait.await.map_err(|e| Failure::new(exit::SOFTWARE, e))?;
+        self.drain(config, handles).await?;
+        match end {
+            End::Asked => Ok(()),
+            End::Failed(why) => Err(Failure::new(exit::IO, anyhow!(why))),
+        }
+    }
+
+    fn servers(&self, config: &Config, listeners: Listeners) -> std::io::Result<Vec<Server>> {
+        let Listeners { server, admin } = listeners;
+        let faces = if admin.is_some() { Faces::Collect } else { Faces::Both };
+        let mut servers = vec![http::serve(&self.http, config, server, faces)?];
+        if let Some(admin) = admin {
+            servers.push(http::serve(&self.http, config, admin, Faces::Admin)?);
+        }
+        Ok(servers)
+    }
+
+    /// Tells who may be interested that it is ready, and waits for the end.
+    async fn wait(
+        &self,
+        config: &Config,
+        (address, admin): (SocketAddr, SocketAddr),
+        is_rehearsal: bool,
+    ) -> anyhow::Result<End> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let failed = self.engine.failed();
+        tokio::pin!(failed);
+        tokio::select! {
+            () = self.engine.ready() => {}
+            why = &mut failed => return Ok(End::Failed(why)),
+            () = either(&mut terminate, &mut interrupt) => return Ok(End::Asked),
+        }
+        if is_rehearsal {
+            protocol::announce(address, admin);
+        } else {
+            eprintln!("{}", welcome::text(config, address, admin));
+        }
+        let told = async {
+            match is_rehearsal {
+                true => protocol::follow(&self.clock).await,
+                false => std::future::pending().await,
+            }
+        };
+        tokio::pin!(told);
+        loop {
+            tokio::select! {
+                () = &mut told => return Ok(End::Asked),
+                why = &mut failed => return Ok(End::Failed(why)),
+                () = either(&mut terminate, &mut interrupt) => return Ok(End::Asked),
+                _ = hangup.recv() => self.reload().await,
+            }
+        }
+    }
+
+    async fn reload(&self) {
+        match self.http.reload().await {
+            Ok(()) => tracing::info!("the configuration was read again"),
+            Err(problem) => tracing::error!("the configuration stays as it was: {problem}"),
+        }
+    }
+
+    /// Stops intake, lets requests under way finish, then stops the engine.
+    async fn drain(&self, config: &Config, handles: Vec<ServerHandle>) -> Result<(), Failure> {
+        tracing::info!("stopping");
+        self.stop.send_replace(true);
+        let stopping = futures_util::future::join_all(handles.iter().map(|one| one.stop(true)));
+        let patience = config.server.drain.duration() + Duration::from_secs(1);
+        if tokio::time::timeout(patience, stopping).await.is_err() {
+            tracing::warn!("some connections did not end in time and are closed");
+            let closing = futures_util::future::join_all(handles.iter().map(|one| one.stop(false)));
+            drop(tokio::time::timeout(Duration::from_secs(1), closing).await);
+        }
+        match tokio::time::timeout(2 * ENGINE_STOP, self.engine.stop(ENGINE_STOP)).await {
+            Ok(()) => Ok(()),
+            Err(_) => {
+                let seconds = ENGINE_STOP.as_secs();
+                let error = anyhow!(
+                    "the engine did not stop within {seconds} s; what was acknowledged is in the \
+                     journal, and the next start replays it"
+                );
+                Err(Failure::new(exit::SOFTWARE, error))
+            }
+        }
+    }
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
+    }
+}

@@ -1,0 +1,280 @@
+//! Configuration: a folder of TOML files, overlaid by environment and flags, checked as a whole.
+//!
+//! Promises: flag over environment over file over default; whatever is wrong is reported all at
+//! once, each with the place where it was written; secrets are resolved at start and shown nowhere.
+//! The part that decides about events becomes [`Settings`], without any secret.
+
+mod error;
+mod read;
+mod secret;
+mod sections;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{ConfigError, Place, Problem};
+pub use secret::Secret;
+pub use sections::{Admin, Journal, Limits, Memory, Server, Snapshots};
+pub use units::{ByteSize, Network, Span};
+
+use crate::domain::compiled::Compiled;
+use crate::domain::settings::{IdentityConfig, Settings};
+use read::{Document, File, friendly, unknown};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The prefix of environment variables that override keys: `SELFSAME_SERVER__ADDRESS`.
+pub const ENV_PREFIX: &str = "SELFSAME_";
+
+/// Everything configured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[journal]`
+    pub journal: Journal,
+    /// `[snapshots]`
+    pub snapshots: Snapshots,
+    /// `[memory]`
+    pub memory: Memory,
+    /// `[limits]`
+    pub limits: Limits,
+    /// What decides about events, with secrets by reference only.
+    pub settings: Settings,
+    /// The secrets that the settings refer to, by reference.
+    pub secrets: BTreeMap<String, Secret>,
+}
+
+/// A key set on the command line.
+#[derive(Clone, Debug)]
+pub struct Override {
+    /// The flag as typed, such as `--address`.
+    pub flag: &'static str,
+    /// Its section.
+    pub section: &'static str,
+    /// Its key.
+    pub key: &'static str,
+    /// The value as typed.
+    pub value: String,
+}
+
+/// What a configuration is read from.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    /// The folder; none for defaults only.
+    pub folder: Option<PathBuf>,
+    /// The environment.
+    pub env: BTreeMap<String, String>,
+    /// The flags.
+    pub overrides: Vec<Override>,
+}
+
+impl Config {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// All that is wrong, with its places.
+    pub fn load(inputs: &Inputs) -> Result<Self, ConfigError> {
+        let files = match &inputs.folder {
+            Some(folder) => {
+                read::files(folder).map_err(|problem| ConfigError { problems: vec![problem] })?
+            }
+            None => Vec::new(),
+        };
+        Self::from_files(&files, inputs)
+    }
+
+    fn from_files(files: &[File], inputs: &Inputs) -> Result<Self, ConfigError> {
+        let mut document = Document::default();
+        files.iter().for_each(|file| document.add(file));
+        overlay(&mut document, inputs);
+        let mut config = Self {
+            server: section(&mut document, "server"),
+            admin: section(&mut document, "admin"),
+            journal: section(&mut document, "journal"),
+            snapshots: section(&mut document, "snapshots"),
+            memory: section(&mut document, "memory"),
+            limits: section(&mut document, "limits"),
+            ..Self::default()
+        };
+        config.settings = settings(&mut document, &config.limits);
+        config.resolve_secrets(&mut document, inputs);
+        config.check(&mut document);
+        match document.problems.is_empty() {
+            true => Ok(config),
+            false => Err(ConfigError { problems: in_order(document.problems) }),
+        }
+    }
+
+    fn resolve_secrets(&mut self, document: &mut Document<'_>, inputs: &Inputs) {
+        let base = inputs.folder.as_deref().unwrap_or(Path::new("."));
+        if let Some(token) = self.admin.token.take() {
+            match secret::resolve(token.expose(), &inputs.env, base) {
+                Ok(token) => self.admin.token = Some(token),
+                Err(message) => document.problem(document.place_of("admin.token"), message),
+            }
+        }
+        let sources = self.settings.sources.iter().filter(|(_, source)| source.enabled);
+        let said = sources.flat_map(|(id, source)| {
+            let parts = [("verify", &source.verify), ("handshake", &source.handshake)];
+            parts.map(|(key, value)| (format!("source.{id}.{key}"), value.as_ref()))
+        });
+        let campaigns = &self.settings.campaigns;
+        let campaigns = campaigns.iter().map(|(id, value)| (format!("campaign.{id}"), Some(value)));
+        for (at, value) in said.chain(campaigns) {
+            let mut missing = Vec::new();
+            let Some(value) = value else { continue };
+            secret::resolve_within(value, &inputs.env, base, &mut self.secrets, &mut missing);
+            for message in missing {
+                document.problem(document.place_of(&at), message);
+            }
+        }
+    }
+
+    /// What single keys cannot show: how they fit together.
+    fn check(&self, document: &mut Document<'_>) {
+        let admin = self.admin.address.unwrap_or(self.server.address);
+        if self.admin.token.is_none() && !admin.ip().is_loopback() {
+            let at = if self.admin.address.is_some() { "admin.address" } else { "server.address" };
+            let message = format!(
+                "the admin API would be open to others at {admin}: set admin.token (such as \
+                 \"env:SELFSAME_ADMIN_TOKEN\") or keep admin.address on 127.0.0.1"
+            );
+            // A token that could not be resolved is already reported.
+            if !document.places.contains_key("admin.token") {
+                document.problem(document.place_of(at), message);
+            }
+        }
+        for (key, value) in [
+            ("body", self.limits.body.0),
+            ("depth", self.limits.depth as u64),
+            ("keys", self.limits.keys as u64),
+            ("batch", self.limits.batch as u64),
+            ("queue", self.limits.queue as u64),
+            ("identifiers", u64::from(self.limits.identifiers)),
+            ("component", u64::from(self.limits.component)),
+            ("connections", self.limits.connections as u64),
+        ] {
+            if value == 0 {
+                let at = format!("limits.{key}");
+                let message = format!("{at} = 0 would refuse everything; expected at least 1");
+                document.problem(document.place_of(&at), message);
+            }
+        }
+        // With unreadable objects left out, what refers to them would be reported as well.
+        if document.problems.is_empty()
+            && let Err(wrong) = Compiled::new(&self.settings)
+        {
+            for problem in wrong {
+                document.problem(document.place_of(&problem.at), problem.to_string());
+            }
+        }
+    }
+
+    /// The sections as JSON, to compare and to show; no secret is in it.
+    pub fn sections(&self) -> impl Serialize + '_ {
+        BTreeMap::from([
+            ("server", serde_json::to_value(&self.server)),
+            ("admin", serde_json::to_value(&self.admin)),
+            ("journal", serde_json::to_value(&self.journal)),
+            ("snapshots", serde_json::to_value(&self.snapshots)),
+            ("memory", serde_json::to_value(&self.memory)),
+            ("limits", serde_json::to_value(&self.limits)),
+        ])
+        .into_iter()
+        .filter_map(|(name, value)| value.ok().map(|value| (name, value)))
+        .collect::<BTreeMap<_, _>>()
+    }
+}
+
+/// Lays environment and flags over the files.
+fn overlay(document: &mut Document<'_>, inputs: &Inputs) {
+    for (name, text) in &inputs.env {
+        // One underscore is a word of its own (`SELFSAME_ADMIN_TOKEN` may hold a secret); two part
+        // section and key.
+        let key = name.strip_prefix(ENV_PREFIX).and_then(|rest| rest.split_once("__"));
+        let Some((section, key)) = key else { continue };
+        let (section, key) = (section.to_ascii_lowercase(), key.to_ascii_lowercase());
+        let place = Place::Variable(name.clone());
+        match read::SECTIONS.into_iter().find(|known| **known == section) {
+            Some(section) => set(document, section, &key, text, place),
+            None => document.problem(place, unknown(&section, "section", read::SECTIONS)),
+        }
+    }
+    for flag in &inputs.overrides {
+        let place = Place::Flag(flag.flag.to_owned());
+        set(document, flag.section, flag.key, &flag.value, place);
+    }
+}
+
+fn set(document: &mut Document<'_>, section: &'static str, key: &str, text: &str, place: Place) {
+    document.places.insert(format!("{section}.{key}"), place.clone());
+    let value = (toml::Value::String(text.to_owned()), place);
+    document.values.entry(section).or_default().insert(key.to_owned(), value);
+}
+
+/// Reads a section key by key, so that every wrong key is reported.
+fn section<T: DeserializeOwned + Default>(document: &mut Document<'_>, name: &'static str) -> T {
+    let mut good = toml::Table::new();
+    for (key, (value, place)) in document.values.remove(name).unwrap_or_default() {
+        let typed = match &place {
+            Place::Variable(_) | Place::Flag(_) => spellings::<T>(&key, value),
+            _ => one::<T>(&key, value),
+        };
+        match typed {
+            Ok(value) => drop(good.insert(key, value)),
+            Err(message) => document.problem(place, message),
+        }
+    }
+    good.try_into().unwrap_or_default() // each key was read before, and all of them have defaults
+}
+
+/// The value, if the section takes it under that key.
+fn one<T: DeserializeOwned>(key: &str, value: toml::Value) -> Result<toml::Value, String> {
+    let table = toml::Table::from_iter([(key.to_owned(), value.clone())]);
+    match table.try_into::<T>() {
+        Ok(_) => Ok(value),
+        Err(error) => Err(friendly(error.message())),
+    }
+}
+
+/// A text from outside a file is taken as a text where that fits, else as a TOML value (`42`).
+fn spellings<T: DeserializeOwned>(key: &str, value: toml::Value) -> Result<toml::Value, String> {
+    let parsed = value.as_str().and_then(|text| {
+        let line = toml::from_str::<toml::Table>(&format!("value = {text}")).ok()?;
+        line.get("value").cloned()
+    });
+    one::<T>(key, value).or_else(|wrong| match parsed {
+        Some(parsed) => one::<T>(key, parsed),
+        None => Err(wrong),
+    })
+}
+
+fn settings(document: &mut Document<'_>, limits: &Limits) -> Settings {
+    let identity: IdentityConfig = section(document, "identity");
+    Settings {
+        sources: document.read_objects("source"),
+        points: document.read_objects("identification_point"),
+        identity: IdentityConfig { types: document.read_objects("identity.types"), ..identity },
+        traits: document.read_objects("traits"),
+        campaigns: document.read_objects("campaign"),
+        limits: limits.deciding(),
+    }
+}
+
+fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by(|a, b| match (&a.place, &b.place) {
+        (Place::File { path, line }, Place::File { path: other, line: at }) => {
+            (path, line).cmp(&(other, at))
+        }
+        (Place::File { .. }, _) => std::cmp::Ordering::Less,
+        (_, Place::File { .. }) => std::cmp::Ordering::Greater,
+        _ => std::cmp::Ordering::Equal,
+    });
+    problems
+}

@@ -1,0 +1,180 @@
+//! One struct per section of the configuration: every key with its meaning, unit and default.
+//!
+//! `config/default.toml` shows the same keys to users; a test keeps both in agreement.
+
+use super::units::{ByteSize, Network, Span, address, maybe_address};
+use crate::domain::settings::DecidingLimits;
+use serde::{Deserialize, Serialize};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// `[server]`: where the program listens and keeps its data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Where senders deliver; the admin API is there too unless it has an address of its own.
+    #[serde(deserialize_with = "address")]
+    pub address: SocketAddr,
+    /// The one folder that holds everything.
+    pub data: PathBuf,
+    /// Networks that outgoing webhooks may reach besides the public internet.
+    pub allow_networks: Vec<Network>,
+    /// HTTP threads; by default one per core, at most 16.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<usize>,
+    /// How long a stop waits for requests under way before it closes their connections.
+    pub drain: Span,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 7676)),
+            data: PathBuf::from("data"),
+            allow_networks: Vec::new(),
+            workers: None,
+            drain: Span::seconds(5),
+        }
+    }
+}
+
+/// `[admin]`: who may read and steer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// An address of its own; by default the server's.
+    #[serde(deserialize_with = "maybe_address", skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
+    /// The bearer token's reference: `env:NAME` or `file:path`. Needed unless on loopback.
+    #[serde(skip_serializing)]
+    pub token: Option<super::Secret>,
+}
+
+/// `[journal]`: the record of everything accepted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Journal {
+    /// How long events are kept; by default for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retain: Option<Span>,
+    /// How much is kept; by default everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<ByteSize>,
+    /// A new file is begun after so many bytes.
+    pub segment: ByteSize,
+    /// Below so much free space, collecting answers 503 `storage_full` and reading goes on.
+    pub free_space: ByteSize,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self {
+            retain: None,
+            max_bytes: None,
+            segment: ByteSize::mib(64),
+            free_space: ByteSize::mib(256),
+        }
+    }
+}
+
+/// `[snapshots]`: how much a restart has to replay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Snapshots {
+    /// The longest time between two snapshots while events arrive.
+    pub every: Span,
+    /// Also after so many events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every_events: Option<u64>,
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Self { every: Span::seconds(60), every_events: None }
+    }
+}
+
+/// `[memory]`: what is kept ready.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Memory {
+    /// Profiles kept in memory; more are passivated, the longest idle first.
+    pub active_profiles: usize,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { active_profiles: 200_000 }
+    }
+}
+
+/// `[limits]`: what is refused or set aside, before anything has changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// A request's body, before and after decompression; more answers 413 `body_too_large`.
+    pub body: ByteSize,
+    /// Nesting of JSON; deeper is quarantined as `too_deep`.
+    pub depth: usize,
+    /// Keys in one event; more is quarantined as `too_many_keys`.
+    pub keys: usize,
+    /// Events in one batch; more is quarantined as `batch_too_large`.
+    pub batch: usize,
+    /// Events waiting for the journal; more answers 503 `overloaded`.
+    pub queue: usize,
+    /// Identifiers of one profile, without sessions and mail hashes; more are not linked.
+    pub identifiers: u32,
+    /// Edges of one raw component of evidence; above, nothing more is linked to it.
+    pub component: u32,
+    /// Values that a trait folded as a `set` keeps.
+    pub set_values: u32,
+    /// One trait value in JSON.
+    pub trait_bytes: u32,
+    /// A request's path and query; more answers 414 `url_too_long`.
+    pub url: ByteSize,
+    /// All headers of a request; more answers 431 `headers_too_large`.
+    pub headers: ByteSize,
+    /// Connections at a time, over all listeners; more wait in the system's queue.
+    pub connections: usize,
+    /// The time for a request's head, and again for its body; more answers 408 `too_slow`.
+    pub slow_request: Span,
+    /// How long an idle connection is kept.
+    pub keep_alive: Span,
+    /// Clients of the event stream at a time; more answers 503 `overloaded`.
+    pub streams: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let deciding = DecidingLimits::default();
+        Self {
+            body: ByteSize::mib(1),
+            depth: 64,
+            keys: 10_000,
+            batch: 5_000,
+            queue: 8_192,
+            identifiers: deciding.identifiers,
+            component: deciding.component,
+            set_values: deciding.set_values,
+            trait_bytes: deciding.trait_bytes,
+            url: ByteSize::kib(16),
+            headers: ByteSize::kib(32),
+            connections: 10_000,
+            slow_request: Span::seconds(10),
+            keep_alive: Span::seconds(75),
+            streams: 64,
+        }
+    }
+}
+
+impl Limits {
+    /// Those that decide about people, and so belong to the journal.
+    pub fn deciding(&self) -> DecidingLimits {
+        DecidingLimits {
+            identifiers: self.identifiers,
+            component: self.component,
+            set_values: self.set_values,
+            trait_bytes: self.trait_bytes,
+        }
+    }
+}

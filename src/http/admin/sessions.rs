@@ -1,0 +1,13 @@
+//! `/sessions`: the senders' sessions.
+
+use super::{Answer, found};
+use crate::http::Http;
+use actix_web::web::{Data, Path};
+
+/// A session: its profile, first and last use.
+#[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions",
+    params(("id" = String, Path, description = "The sender's session id")),
+    responses((status = 200, description = "The session"), (status = 404, description = "None")))]
+pub async fn by_id(http: Data<Http>, id: Path<String>) -> Answer {
+    found(http.engine.session(id.into_inner()).await?, "session")
+}

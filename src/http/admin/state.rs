@@ -1,0 +1,28 @@
+//! `/state/digest`, `/snapshots` and `/reload`: the state as a whole.
+
+use super::Answer;
+use crate::http::Http;
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+
+/// A hash over everything that the state means.
+#[utoipa::path(get, path = "/api/v1/state/digest", tag = "state",
+    responses((status = 200, description = "The digest")))]
+pub async fn digest(http: Data<Http>) -> Answer {
+    Ok(HttpResponse::Ok().json(http.engine.digest().await?))
+}
+
+/// Takes a snapshot; answers when it is durable.
+#[utoipa::path(post, path = "/api/v1/snapshots", tag = "state",
+    responses((status = 200, description = "The snapshot")))]
+pub async fn snapshot(http: Data<Http>) -> Answer {
+    Ok(HttpResponse::Ok().json(http.engine.snapshot().await?))
+}
+
+/// Reads the config folder again; all of it or nothing.
+#[utoipa::path(post, path = "/api/v1/reload", tag = "state",
+    responses((status = 200, description = "In force"), (status = 400, description = "What is wrong")))]
+pub async fn reload(http: Data<Http>) -> Answer {
+    http.reload().await?;
+    Ok(HttpResponse::Ok().json(serde_json::json!({ "reloaded": true })))
+}

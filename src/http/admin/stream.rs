@@ -1,0 +1,138 @@
+//! `/events/stream`: what is being stored now, as server-sent events (the HTML standard's
+//! `text/event-stream`).
+//!
+//! Promises: a reader that is too slow loses events, is told how many, and slows nobody down; a
+//! comment every 15 s keeps the connection; a stop ends it.
+
+use super::Answer;
+use super::events::EventQuery;
+use crate::code::Code;
+use crate::domain::view::EventView;
+use crate::engine::EventFilter;
+use crate::http::Http;
+use crate::http::problem::Problem;
+use actix_web::web::{Bytes, Data, Query};
+use actix_web::{Error, HttpResponse};
+use futures_util::stream::{Stream, unfold};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
+
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+struct Reader {
+    filter: EventFilter,
+    events: broadcast::Receiver<Arc<EventView>>,
+    stopping: watch::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Events as they are stored, filtered like the list.
+#[utoipa::path(get, path = "/api/v1/events/stream", tag = "events",
+    params(("source" = Option<String>, Query, description = "Of this source"),
+           ("type" = Option<String>, Query, description = "Of this type"),
+           ("profile" = Option<String>, Query, description = "`none`: only the profile-less"),
+           ("status" = Option<String>, Query, description = "`quarantined` or `profile-less`")),
+    responses((status = 200, description = "Server-sent events", content_type = "text/event-stream")))]
+pub async fn stream(http: Data<Http>, query: Query<EventQuery>) -> Answer {
+    let filter = query.filter()?;
+    let place = Arc::clone(&http.streams).try_acquire_owned().map_err(|_| {
+        Problem::new(Code::Overloaded, "limits.streams readers are connected already")
+    })?;
+    let reader = Reader {
+        filter,
+        events: http.engine.subscribe()?,
+        stopping: http.stopping.clone(),
+        _place: place,
+    };
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header(("cache-control", "no-store"))
+        .streaming(chunks(reader)))
+}
+
+fn chunks(reader: Reader) -> impl Stream<Item = Result<Bytes, Error>> {
+    unfold((reader, true), |(mut reader, is_first)| async move {
+        let chunk = if is_first { Some(": connected\n\n".into()) } else { reader.next().await };
+        chunk.map(|chunk| (Ok(chunk), (reader, false)))
+    })
+}
+
+impl Reader {
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let event = tokio::select! {
+                event = self.events.recv() => event,
+                () = tokio::time::sleep(HEARTBEAT) => return Some(": alive\n\n".into()),
+                // An error means that the server is gone, which is a stop as well.
+                _ = self.stopping.wait_for(|is_stopping| *is_stopping) => return None,
+            };
+            match event {
+                Ok(event) if matches(&self.filter, &event) => return Some(chunk(&event)),
+                Ok(_) => {}
+                Err(RecvError::Lagged(lost)) => return Some(format!(": lost {lost}\n\n").into()),
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+fn matches(filter: &EventFilter, event: &EventView) -> bool {
+    filter.source.as_ref().is_none_or(|source| *source == event.source)
+        && filter.kind.as_ref().is_none_or(|kind| *kind == event.kind)
+        && (!filter.profile_less || event.status == "profile-less")
+        && (!filter.quarantined || event.status == "quarantined")
+}
+
+/// JSON has no raw line breaks when it is compact, so one `data` line is enough.
+fn chunk(event: &EventView) -> Bytes {
+    let mut text = format!("id: {}\ndata: ", event.sequence).into_bytes();
+    match serde_json::to_vec(event) {
+        // The properties are the sender's text, line breaks included.
+        Ok(json) => text.extend(json.into_iter().filter(|byte| !matches!(byte, b'\n' | b'\r'))),
+        Err(_) => text.extend_from_slice(b"{}"),
+    }
+    text.extend_from_slice(b"\n\n");
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> EventView {
+        EventView {
+            id: "e".into(),
+            sequence: 7,
+            kind: "order".into(),
+            source: "shop".into(),
+            session_id: None,
+            profile_id: None,
+            status: "profile-less",
+            reason: None,
+            occurred_at: String::new(),
+            received_at: String::new(),
+            identifiers: vec![],
+            properties: serde_json::value::RawValue::from_string("{\n\"a\": 1\r\n}".into()).ok(),
+            body_base64: None,
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_message_whatever_its_payload_looks_like() {
+        let text = String::from_utf8(chunk(&event()).to_vec()).unwrap();
+        assert!(text.starts_with("id: 7\ndata: {"));
+        assert_eq!(text.matches('\n').count(), 3);
+        assert!(text.ends_with("\n\n"));
+    }
+
+    #[test]
+    fn a_filter_lets_through_what_it_names() {
+        let filter =
+            |source: &str| EventFilter { source: Some(source.into()), ..Default::default() };
+        assert!(matches(&filter("shop"), &event()));
+        assert!(!matches(&filter("chat"), &event()));
+        assert!(!matches(&EventFilter { quarantined: true, ..Default::default() }, &event()));
+    }
+}

@@ -1,0 +1,314 @@
+//! `/collect/{event_type}/{source_id}[/{session_id}]`: where senders deliver. The hot path.
+//!
+//! In this order, each with its own refusal and before anything has changed: path, source, method,
+//! sizes, rate, body, decoding. Then the engine decides, and the answer means *durable*.
+
+use super::problem::Problem;
+use super::request_id::{RequestId, X_REQUEST_ID};
+use super::{Http, body, cors, reply};
+use crate::code::Code;
+use crate::decode::{DecodeRefusal, Decoded, Piece, RawRequest, Shape, decode, query_pairs};
+use crate::domain::event::Event;
+use crate::domain::extract::{self, NAME_CHARS, RequestFacts};
+use crate::domain::source::Source;
+use crate::engine::{Effective, Receipt, Status, Submission};
+use actix_web::http::header::{
+    ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+};
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Takes a request of any sender.
+pub async fn collect(http: Data<Http>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let started = Instant::now();
+    let id = RequestId::of(request.headers());
+    let mut page = None;
+    let mut answer = match answer(&http, &request, payload, &mut page).await {
+        Ok(answer) => {
+            http.metrics.accepted.inc();
+            answer
+        }
+        Err(problem) => {
+            http.metrics.count_refusal(problem.code);
+            problem.answer(&id)
+        }
+    };
+    answer.headers_mut().insert(X_REQUEST_ID, id.header());
+    if let Some(page) = page {
+        cors::allow(answer.headers_mut(), &page);
+    }
+    http.metrics.observe_collect(started.elapsed());
+    answer
+}
+
+/// What the path names.
+struct Target {
+    event_type: String,
+    source: String,
+    session: Option<String>,
+}
+
+/// The answer; `page` becomes the web page's origin that may read it.
+async fn answer(
+    http: &Http,
+    request: &HttpRequest,
+    payload: Payload,
+    page: &mut Option<HeaderValue>,
+) -> Result<HttpResponse, Problem> {
+    // As it was sent: the framework's own decoding would lose an encoded slash.
+    let target = target(request.uri().path())?;
+    let effective = http.engine.effective()?;
+    let source = find(&effective, &target.source)?;
+    *page = cors::allowed(request.headers(), &source.origins).cloned();
+    match *request.method() {
+        Method::HEAD => return Ok(HttpResponse::Ok().finish()),
+        Method::OPTIONS => return Ok(options(source, page.is_some())),
+        ref method if !source.methods.iter().any(|known| **known == *method.as_str()) => {
+            return Err(Problem::method(source.methods.join(", ")));
+        }
+        _ => {}
+    }
+    within_sizes(http, request)?;
+    within_rate(http, source)?;
+    let limit = http.limits.body.bytes();
+    let patience = http.limits.slow_request.duration();
+    let body = body::read(request.headers(), payload, limit, patience).await?;
+    let decoded = decoded(http, source, request, body)?;
+    let events = Events { http, effective: &effective, source, target: &target, request };
+    events.take(decoded).await
+}
+
+/// Takes the path apart and decodes its parts.
+fn target(path: &str) -> Result<Target, Problem> {
+    let mut parts = path.strip_prefix("/collect/").unwrap_or_default().split('/');
+    let (Some(event_type), Some(source), session, None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Problem::new(
+            Code::NotFound,
+            "expected /collect/{event_type}/{source_id} or with /{session_id} behind it",
+        ));
+    };
+    let event_type = decoded_part("event type", event_type)?;
+    let event_type = extract::event_type(&event_type).ok_or_else(|| malformed("event type"))?;
+    Ok(Target {
+        event_type,
+        source: named("source", source)?,
+        session: session.map(|text| named("session", text)).transpose()?,
+    })
+}
+
+fn named(what: &str, text: &str) -> Result<String, Problem> {
+    let text = decoded_part(what, text)?;
+    extract::name(&text).map(str::to_owned).ok_or_else(|| malformed(what))
+}
+
+fn decoded_part<'t>(what: &str, text: &'t str) -> Result<Cow<'t, str>, Problem> {
+    percent_decode_str(text).decode_utf8().map_err(|_| malformed(what))
+}
+
+fn malformed(what: &str) -> Problem {
+    let detail = format!(
+        "expected the {what} as 1 to {NAME_CHARS} percent-encoded characters of UTF-8 without \
+         control characters"
+    );
+    Problem::new(Code::MalformedPath, detail)
+}
+
+fn find<'e>(effective: &'e Arc<Effective>, id: &str) -> Result<&'e Arc<Source>, Problem> {
+    match effective.compiled.sources.get(id) {
+        Some(source) if source.enabled => Ok(source),
+        Some(_) => Err(Problem::new(Code::SourceDisabled, "the source is switched off")),
+        None => Err(Problem::new(
+            Code::SourceNotFound,
+            "no source of that id is configured; see [[source]] in the config folder",
+        )),
+    }
+}
+
+fn options(source: &Source, is_page: bool) -> HttpResponse {
+    let methods = HeaderValue::from_str(&source.methods.join(", "));
+    let mut answer = HttpResponse::NoContent().finish();
+    if let Ok(methods) = methods {
+        if is_page {
+            cors::preflight(answer.headers_mut(), methods.clone());
+        }
+        answer.headers_mut().insert(ALLOW, methods);
+    }
+    answer
+}
+
+fn within_sizes(http: &Http, request: &HttpRequest) -> Result<(), Problem> {
+    let uri = request.uri();
+    let url = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let most = http.limits.url.bytes();
+    if url > most {
+        let detail = format!("path and query are longer than limits.url, {most} bytes");
+        return Err(Problem::new(Code::UrlTooLong, detail));
+    }
+    let headers = request.headers().iter();
+    let size: usize = headers.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let most = http.limits.headers.bytes();
+    if size > most {
+        let detail = format!("the headers are longer than limits.headers, {most} bytes");
+        return Err(Problem::new(Code::HeadersTooLarge, detail));
+    }
+    Ok(())
+}
+
+fn within_rate(http: &Http, source: &Source) -> Result<(), Problem> {
+    let Some(limit) = source.rate_limit else { return Ok(()) };
+    http.rates.take(&source.id, limit, http.clock.now()).map_err(|seconds| Problem {
+        retry_after: Some(seconds),
+        ..Problem::new(Code::RateLimited, "the source's rate_limit is used up")
+    })
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn decoded(
+    http: &Http,
+    source: &Source,
+    request: &HttpRequest,
+    body: bytes::Bytes,
+) -> Result<Decoded, Problem> {
+    let raw = RawRequest {
+        content_type: text(request.headers(), CONTENT_TYPE),
+        content_encoding: text(request.headers(), CONTENT_ENCODING),
+        query: request.query_string(),
+        body,
+    };
+    let shape = Shape { splits: &source.splits, fields: &source.decode };
+    decode(&raw, shape, &http.decoding).map_err(|refusal| {
+        let code = match refusal {
+            DecodeRefusal::BodyTooLarge { .. } => Code::BodyTooLarge,
+            DecodeRefusal::UnsupportedEncoding { .. } => Code::UnsupportedEncoding,
+            // No source is verified yet: who sends nonsense may be anybody.
+            DecodeRefusal::MalformedBody { .. } => Code::MalformedBody,
+        };
+        Problem::new(code, refusal.to_string())
+    })
+}
+
+/// The events of one request.
+struct Events<'r> {
+    http: &'r Http,
+    effective: &'r Effective,
+    source: &'r Source,
+    target: &'r Target,
+    request: &'r HttpRequest,
+}
+
+impl Events<'_> {
+    async fn take(&self, decoded: Decoded) -> Result<HttpResponse, Problem> {
+        let mut out = Vec::with_capacity(160);
+        match decoded {
+            Decoded::Single(piece) => {
+                let query = query_pairs(self.request.query_string());
+                let event = self.event(piece, &query, None);
+                let session = self.session(&event);
+                let receipt = match self.submission(event) {
+                    Some(submission) => self.http.engine.ingest(submission).await?,
+                    None => DROPPED,
+                };
+                self.write(&mut out, &receipt, session.as_deref());
+            }
+            Decoded::Batch(pieces) => self.take_batch(pieces, &mut out).await?,
+        }
+        Ok(self.reply(out))
+    }
+
+    async fn take_batch(&self, pieces: Vec<Piece>, out: &mut Vec<u8>) -> Result<(), Problem> {
+        let query = query_pairs(self.request.query_string());
+        let mut sessions = Vec::with_capacity(pieces.len());
+        let mut taken = Vec::with_capacity(pieces.len());
+        let mut submissions = Vec::with_capacity(pieces.len());
+        for (place, piece) in pieces.into_iter().enumerate() {
+            let event = self.event(piece, &query, Some(place));
+            sessions.push(self.session(&event));
+            let submission = self.submission(event);
+            taken.push(submission.is_some());
+            submissions.extend(submission);
+        }
+        let mut receipts = match submissions.is_empty() {
+            true => Vec::new(),
+            false => self.http.engine.ingest_batch(submissions).await?,
+        }
+        .into_iter();
+        out.extend_from_slice(b"{\"events\":[");
+        for (place, (is_taken, session)) in taken.into_iter().zip(sessions).enumerate() {
+            if place > 0 {
+                out.push(b',');
+            }
+            // The engine answers each submission, in order.
+            let receipt = is_taken.then(|| receipts.next()).flatten().unwrap_or(DROPPED);
+            self.write(out, &receipt, session.as_deref());
+        }
+        out.extend_from_slice(b"]}");
+        Ok(())
+    }
+
+    fn event(&self, piece: Piece, query: &[(String, String)], place: Option<usize>) -> Event {
+        let headers = self.request.headers();
+        let header = |name: &str| {
+            let value = headers.get(name)?;
+            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let facts = RequestFacts {
+            event_type: &self.target.event_type,
+            session: self.target.session.as_deref(),
+            header: &header,
+            query,
+            received_at: self.http.clock.now(),
+            batch_index: place,
+        };
+        let Effective { compiled, hash_key, .. } = self.effective;
+        match piece.fault {
+            None => compiled.extract(self.source, &facts, piece.payload, hash_key),
+            Some(reason) => {
+                compiled.set_aside(self.source, &facts, piece.payload, reason, hash_key)
+            }
+        }
+    }
+
+    /// None for an event that the source does not want.
+    fn submission(&self, event: Event) -> Option<Submission> {
+        (!self.effective.compiled.unidentified_drop(&event)).then(|| Submission {
+            event,
+            durability: self.source.durability,
+            dedupe_window_ms: self.source.dedupe_window_ms,
+        })
+    }
+
+    /// The session, where the answer is to name it.
+    fn session(&self, event: &Event) -> Option<Box<str>> {
+        event.session.clone().filter(|_| self.source.respond_with_profile)
+    }
+
+    fn write(&self, out: &mut Vec<u8>, receipt: &Receipt, session: Option<&str>) {
+        self.http.metrics.count_event(receipt.status);
+        let told = self.source.respond_with_profile.then_some(session);
+        reply::write(out, receipt, self.source.durability, told);
+    }
+
+    /// Ours, or what the source wants instead. Exactly 200: several senders count nothing else.
+    fn reply(&self, out: Vec<u8>) -> HttpResponse {
+        let Some(own) = &self.source.respond else {
+            return HttpResponse::Ok().content_type("application/json").body(out);
+        };
+        let status = own.status.and_then(|status| StatusCode::from_u16(status).ok());
+        HttpResponse::build(status.unwrap_or(StatusCode::OK))
+            .content_type(own.kind.as_deref().unwrap_or("text/plain"))
+            .body(own.body.clone().unwrap_or_default())
+    }
+}
+
+/// What was not even handed to the engine.
+const DROPPED: Receipt = Receipt { event_id: None, status: Status::Dropped, profile_id: None };

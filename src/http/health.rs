@@ -1,0 +1,47 @@
+//! `/livez`, `/readyz`, `/metrics`, `/openapi.json`: open to whoever reaches the listener.
+
+use super::Http;
+use crate::engine::Readiness;
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use serde_json::json;
+
+/// The process answers.
+#[utoipa::path(get, path = "/livez", tag = "health",
+    responses((status = 200, description = "Alive")))]
+pub async fn live() -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "status": "alive" }))
+}
+
+/// Whether events are taken; with progress while recovering.
+#[utoipa::path(get, path = "/readyz", tag = "health",
+    responses((status = 200, description = "Ready"),
+              (status = 503, description = "Recovering, stopping or failed")))]
+pub async fn ready(http: Data<Http>) -> HttpResponse {
+    let mut wait = HttpResponse::ServiceUnavailable();
+    wait.insert_header(("retry-after", "2"));
+    match http.engine.readiness() {
+        Readiness::Ready { report } => {
+            HttpResponse::Ok().json(json!({ "status": "ready", "recovery": report }))
+        }
+        Readiness::Recovering { done, total } => {
+            wait.json(json!({ "status": "recovering", "done": done, "total": total }))
+        }
+        Readiness::Failed(why) => wait.json(json!({ "status": "failed", "reason": why })),
+        Readiness::Stopping => wait.json(json!({ "status": "stopping" })),
+    }
+}
+
+/// What is counted, for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "health",
+    responses((status = 200, description = "OpenMetrics text")))]
+pub async fn metrics(http: Data<Http>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
+        .body(http.metrics.text())
+}
+
+/// The document of this API.
+pub async fn openapi() -> HttpResponse {
+    HttpResponse::Ok().json(super::openapi::document())
+}

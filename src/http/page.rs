@@ -1,0 +1,148 @@
+//! Pages of lists: `?limit=` and the opaque `cursor`.
+
+use super::problem::Problem;
+use crate::engine::{PageRequest, Paged};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+/// What a page holds when nothing is said.
+pub const DEFAULT_LIMIT: usize = 50;
+/// What a page holds at most; asking for more is 400.
+pub const MAX_LIMIT: usize = 250;
+
+const VERSION: u8 = 1;
+
+/// The query of every list.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct PageQuery {
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+/// A list's answer.
+#[derive(Debug, Serialize)]
+pub struct List<T> {
+    /// This page.
+    pub items: Vec<T>,
+    /// The cursor of the next; none on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl PageQuery {
+    /// How many are asked for.
+    ///
+    /// # Errors
+    /// 400 unless a number from 1 to [`MAX_LIMIT`].
+    pub fn limit(&self) -> Result<usize, Problem> {
+        let Some(text) = &self.limit else { return Ok(DEFAULT_LIMIT) };
+        text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
+            Problem::invalid(format!(
+                "expected a limit from 1 to {MAX_LIMIT}, found something else"
+            ))
+        })
+    }
+
+    /// The page of a list that is ordered by sequence.
+    ///
+    /// # Errors
+    /// 400 for a bad limit or cursor.
+    pub fn by_sequence(&self) -> Result<PageRequest, Problem> {
+        let before = match &self.cursor {
+            None => None,
+            Some(cursor) => {
+                let bytes = read(cursor)?;
+                Some(u64::from_be_bytes(bytes.try_into().map_err(|_| bad())?))
+            }
+        };
+        Ok(PageRequest { limit: self.limit()?, before })
+    }
+
+    /// The page of a list that is ordered by id: those after the cursor's.
+    ///
+    /// # Errors
+    /// 400 for a bad limit or cursor.
+    pub fn by_id<T>(&self, ids: impl Iterator<Item = (String, T)>) -> Result<List<T>, Problem> {
+        let limit = self.limit()?;
+        let after = match &self.cursor {
+            None => None,
+            Some(cursor) => Some(String::from_utf8(read(cursor)?).map_err(|_| bad())?),
+        };
+        let mut rest = ids.skip_while(|(id, _)| after.as_ref().is_some_and(|after| id <= after));
+        let page: Vec<(String, T)> = rest.by_ref().take(limit).collect();
+        let next = rest.next().and(page.last()).map(|(id, _)| write(id.as_bytes()));
+        Ok(List { items: page.into_iter().map(|(_, item)| item).collect(), next })
+    }
+}
+
+impl<T> From<Paged<T>> for List<T> {
+    fn from(page: Paged<T>) -> Self {
+        Self { items: page.items, next: page.next.map(|next| write(&next.to_be_bytes())) }
+    }
+}
+
+fn bad() -> Problem {
+    Problem::invalid("the cursor is not one that this list gave out; begin without one")
+}
+
+/// Version, content, and four bytes of a checksum: against typing, not against malice.
+fn write(content: &[u8]) -> String {
+    let mut bytes = vec![VERSION];
+    bytes.extend_from_slice(content);
+    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_be_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn read(cursor: &str) -> Result<Vec<u8>, Problem> {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
+    let (content, checksum) = bytes.split_last_chunk::<4>().ok_or_else(bad)?;
+    let right = crc32c::crc32c(content).to_be_bytes() == *checksum;
+    match content.split_first() {
+        Some((&VERSION, content)) if right => Ok(content.to_vec()),
+        _ => Err(bad()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn query(limit: Option<&str>, cursor: Option<&str>) -> PageQuery {
+        PageQuery { limit: limit.map(Into::into), cursor: cursor.map(Into::into) }
+    }
+
+    #[test]
+    fn a_limit_has_its_bounds() {
+        assert_eq!(query(None, None).limit().unwrap(), 50);
+        assert_eq!(query(Some("250"), None).limit().unwrap(), 250);
+        for bad in ["251", "0", "-1", "many", ""] {
+            assert!(query(Some(bad), None).limit().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_list_by_id_goes_on_where_it_stopped() {
+        let all = || ["a", "b", "c"].into_iter().map(|id| (id.to_owned(), id));
+        let first = query(Some("2"), None).by_id(all()).unwrap();
+        assert_eq!(first.items, ["a", "b"]);
+        let second = query(Some("2"), first.next.as_deref()).by_id(all()).unwrap();
+        assert_eq!(second.items, ["c"]);
+        assert_eq!(second.next, None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_leads_back_to_its_place(sequence: u64) {
+            let list: List<()> = Paged { items: vec![], next: Some(sequence) }.into();
+            let page = query(None, list.next.as_deref()).by_sequence().unwrap();
+            prop_assert_eq!(page.before, Some(sequence));
+        }
+
+        #[test]
+        fn any_other_text_is_refused(text in ".{0,40}") {
+            prop_assert!(query(None, Some(&text)).by_sequence().is_err());
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The whole route table.
+
+use super::admin::{changes, events, objects, probe, profiles, sessions, state, stream};
+use super::problem::Problem;
+use super::request_id::RequestId;
+use super::{Faces, Http, auth, collect, health};
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, ServiceConfig, delete, get, post, put};
+use actix_web::{HttpRequest, HttpResponse, Resource};
+
+/// The methods and paths that operators may use, as `openapi.json` lists them.
+pub const ADMIN: [(&str, &str); 25] = [
+    ("get", "/api/v1/profiles"),
+    ("get", "/api/v1/profiles/{id}"),
+    ("get", "/api/v1/profiles/{id}/events"),
+    ("get", "/api/v1/profiles/{id}/merges"),
+    ("get", "/api/v1/profiles/{id}/export"),
+    ("get", "/api/v1/events"),
+    ("get", "/api/v1/events/stream"),
+    ("get", "/api/v1/events/{id}"),
+    ("get", "/api/v1/sessions/{id}"),
+    ("get", "/api/v1/sources"),
+    ("get", "/api/v1/sources/{id}"),
+    ("put", "/api/v1/sources/{id}"),
+    ("delete", "/api/v1/sources/{id}"),
+    ("post", "/api/v1/sources/{id}/test"),
+    ("get", "/api/v1/identification-points"),
+    ("get", "/api/v1/identification-points/{id}"),
+    ("put", "/api/v1/identification-points/{id}"),
+    ("delete", "/api/v1/identification-points/{id}"),
+    ("get", "/api/v1/changes"),
+    ("get", "/api/v1/state/digest"),
+    ("post", "/api/v1/snapshots"),
+    ("post", "/api/v1/reload"),
+    ("get", "/livez"),
+    ("get", "/readyz"),
+    ("get", "/metrics"),
+];
+
+/// Puts the routes of a listener's faces in place.
+pub fn install(app: &mut ServiceConfig, http: &Http, faces: Faces) {
+    app.app_data(web::PayloadConfig::new(http.limits.body.bytes()));
+    app.app_data(
+        web::QueryConfig::default()
+            .error_handler(|_, _| Problem::invalid("the query cannot be read").into()),
+    );
+    if faces != Faces::Admin {
+        // Everything below it is taken apart by hand, so that every mistake has its own answer.
+        app.service(web::scope("/collect").default_service(web::to(collect::collect)));
+    }
+    if faces != Faces::Collect {
+        admin(app);
+    }
+    app.service(resource("/livez").route(get().to(health::live)))
+        .service(resource("/readyz").route(get().to(health::ready)))
+        .service(resource("/metrics").route(get().to(health::metrics)))
+        .service(resource("/openapi.json").route(get().to(health::openapi)))
+        .default_service(web::to(not_found));
+}
+
+fn admin(app: &mut ServiceConfig) {
+    let scope = web::scope("/api/v1")
+        .service(resource("/profiles").route(get().to(profiles::by_identifier)))
+        .service(resource("/profiles/{id}").route(get().to(profiles::by_id)))
+        .service(resource("/profiles/{id}/events").route(get().to(profiles::events)))
+        .service(resource("/profiles/{id}/merges").route(get().to(profiles::merges)))
+        .service(resource("/profiles/{id}/export").route(get().to(profiles::export)))
+        .service(resource("/events").route(get().to(events::list)))
+        .service(resource("/events/stream").route(get().to(stream::stream)))
+        .service(resource("/events/{id}").route(get().to(events::by_id)))
+        .service(resource("/sessions/{id}").route(get().to(sessions::by_id)))
+        .service(resource("/sources").route(get().to(objects::list_sources)))
+        .service(
+            resource("/sources/{id}")
+                .route(get().to(objects::get_source))
+                .route(put().to(objects::put_source))
+                .route(delete().to(objects::delete_source)),
+        )
+        .service(resource("/sources/{id}/test").route(post().to(probe::probe)))
+        .service(resource("/identification-points").route(get().to(objects::list_points)))
+        .service(
+            resource("/identification-points/{id}")
+                .route(get().to(objects::get_point))
+                .route(put().to(objects::put_point))
+                .route(delete().to(objects::delete_point)),
+        )
+        .service(resource("/changes").route(get().to(changes::list)))
+        .service(resource("/state/digest").route(get().to(state::digest)))
+        .service(resource("/snapshots").route(post().to(state::snapshot)))
+        .service(resource("/reload").route(post().to(state::reload)))
+        .default_service(web::to(not_found))
+        .wrap(from_fn(auth::frame));
+    app.service(scope);
+}
+
+/// A resource whose other methods answer 405.
+fn resource(path: &'static str) -> Resource {
+    web::resource(path).default_service(web::to(move |request: HttpRequest| async move {
+        let suffix = |full: &str| full.strip_prefix("/api/v1").unwrap_or(full) == path;
+        let allowed = ADMIN.iter().filter(|(_, full)| suffix(full));
+        let methods: Vec<String> = allowed.map(|(method, _)| method.to_uppercase()).collect();
+        Problem::method(methods.join(", ")).answer(&RequestId::of(request.headers()))
+    }))
+}
+
+async fn not_found(request: HttpRequest) -> HttpResponse {
+    Problem::not_found("page").answer(&RequestId::of(request.headers()))
+}

@@ -1,0 +1,1 @@
+//! The wiring of HTTP, against a stand-in.

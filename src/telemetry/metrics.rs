@@ -1,0 +1,224 @@
+//! Every metric, in one table: see [`Metrics::new`].
+//!
+//! Handles are resolved once; counting on the way of an event looks no label up. Labels come from
+//! closed lists in the code, never from a request.
+
+use crate::code::Code;
+use crate::domain::event::{Reason, Status};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::time::Duration;
+
+type Labels = [(&'static str, &'static str); 1];
+
+/// The values of a closed label, each with its counter.
+#[derive(Debug)]
+pub struct Each<const N: usize>([Counter; N]);
+
+impl<const N: usize> Each<N> {
+    fn new(
+        family: &Family<Labels, Counter>,
+        label: &'static str,
+        names: [&'static str; N],
+    ) -> Self {
+        Self(names.map(|name| family.get_or_create_owned(&[(label, name)])))
+    }
+
+    /// Counts the value at this place of its list.
+    fn count(&self, place: usize) {
+        if let Some(counter) = self.0.get(place) {
+            counter.inc();
+        }
+    }
+}
+
+const STATUSES: [&str; 6] =
+    ["stored", "profile-less", "duplicate", "dropped", "quarantined", "handshake"];
+const CODES: usize = Code::ALL.len();
+const REASONS: usize = Reason::ALL.len();
+
+/// All handles. One per program; clones of the `Arc` around it are passed to whoever counts.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    events: Each<6>,
+    quarantined: Each<REASONS>,
+    refusals: Each<CODES>,
+    /// Answers to senders with status 200.
+    pub accepted: Counter,
+    collect_seconds: Histogram,
+    fsync_seconds: Histogram,
+    /// Events per group that the committer wrote.
+    pub group_events: Histogram,
+    /// Bytes appended to the journal.
+    pub journal_bytes: Counter,
+    /// Events waiting for the committer.
+    pub queue_depth: Gauge,
+    /// Live profiles.
+    pub profiles: Gauge,
+    /// Profiles in memory.
+    pub active_profiles: Gauge,
+    /// Clusters that became one.
+    pub merges: Counter,
+    /// Clusters that became several.
+    pub unmerges: Counter,
+    /// Links refused by a rule.
+    pub link_refusals: Counter,
+    /// Snapshots taken.
+    pub snapshots: Counter,
+    snapshot_seconds: Histogram,
+    /// Records replayed since the start.
+    pub recovery_done: Gauge,
+    /// Records to replay.
+    pub recovery_total: Gauge,
+    /// Profile actors that were rebuilt after a panic.
+    pub actor_restarts: Counter,
+    /// Clients of the event stream.
+    pub streams: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Registers every metric.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("selfsame");
+        let r = &mut registry;
+        let events = family(r, "events", "Events by status");
+        let quarantined = family(r, "quarantined", "Quarantined events by reason");
+        let refusals = family(r, "refusals", "Refused requests by code");
+        // From 50 µs to 26 s; from 10 µs to 5 s.
+        let latency = || Histogram::new(exponential_buckets(50e-6, 2.0, 20));
+        let disk = || Histogram::new(exponential_buckets(10e-6, 2.0, 20));
+        let group = Histogram::new(exponential_buckets(1.0, 2.0, 14));
+        Self {
+            events: Each::new(&events, "status", STATUSES),
+            quarantined: Each::new(&quarantined, "reason", Reason::ALL.map(Reason::name)),
+            refusals: Each::new(&refusals, "code", Code::ALL.map(Code::name)),
+            accepted: counter(r, "collect_accepted", "Collect requests answered with success"),
+            collect_seconds: seconds(r, "collect", "Time to answer a collect request", latency()),
+            fsync_seconds: seconds(r, "journal_fsync", "Time of one fdatasync", disk()),
+            group_events: histogram(r, "journal_group_events", "Events per group", group),
+            journal_bytes: counter(r, "journal_written_bytes", "Bytes appended to the journal"),
+            queue_depth: gauge(r, "queue_depth", "Events waiting for the committer"),
+            profiles: gauge(r, "profiles", "Live profiles"),
+            active_profiles: gauge(r, "active_profiles", "Profiles in memory"),
+            merges: counter(r, "merges", "Clusters that became one"),
+            unmerges: counter(r, "unmerges", "Clusters that became several"),
+            link_refusals: counter(r, "link_refusals", "Links refused by a rule"),
+            snapshots: counter(r, "snapshots", "Snapshots taken"),
+            snapshot_seconds: seconds(r, "snapshot", "Time of one snapshot", latency()),
+            recovery_done: gauge(r, "recovery_done_records", "Records replayed since the start"),
+            recovery_total: gauge(r, "recovery_total_records", "Records to replay"),
+            actor_restarts: counter(r, "actor_restarts", "Actors rebuilt after a panic"),
+            streams: gauge(r, "event_streams", "Clients of the event stream"),
+            registry,
+        }
+    }
+
+    /// Counts what became of an event.
+    pub fn count_event(&self, status: Status) {
+        let place = match status {
+            Status::Stored => 0,
+            Status::ProfileLess => 1,
+            Status::Duplicate => 2,
+            Status::Dropped => 3,
+            Status::Quarantined(reason) => {
+                self.quarantined.count(reason as usize); // `ALL` is in the order of declaration
+                4
+            }
+        };
+        self.events.count(place);
+    }
+
+    /// Counts a refusal.
+    pub fn count_refusal(&self, code: Code) {
+        self.refusals.count(code as usize); // `ALL` is in the order of declaration
+    }
+
+    /// Notes how long the answer to a sender took.
+    pub fn observe_collect(&self, took: Duration) {
+        self.collect_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Notes how long an fdatasync took.
+    pub fn observe_fsync(&self, took: Duration) {
+        self.fsync_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Notes how long a snapshot took.
+    pub fn observe_snapshot(&self, took: Duration) {
+        self.snapshots.inc();
+        self.snapshot_seconds.observe(took.as_secs_f64());
+    }
+
+    /// The text that Prometheus reads (OpenMetrics 1.0).
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a text cannot fail.
+        let _written = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+fn family(registry: &mut Registry, name: &str, help: &str) -> Family<Labels, Counter> {
+    let family = Family::default();
+    registry.register(name, help, Family::clone(&family));
+    family
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
+}
+
+fn histogram(registry: &mut Registry, name: &str, help: &str, histogram: Histogram) -> Histogram {
+    registry.register(name, help, histogram.clone());
+    histogram
+}
+
+fn seconds(registry: &mut Registry, name: &str, help: &str, histogram: Histogram) -> Histogram {
+    registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
+    histogram
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_and_reason_counts_under_its_own_name() {
+        let metrics = Metrics::new();
+        for code in Code::ALL {
+            metrics.count_refusal(code);
+        }
+        for reason in Reason::ALL {
+            metrics.count_event(Status::Quarantined(reason));
+        }
+        let text = metrics.text();
+        for code in Code::ALL {
+            let line = format!("selfsame_refusals_total{{code=\"{}\"}} 1\n", code.name());
+            assert!(text.contains(&line), "{line}");
+        }
+        for reason in Reason::ALL {
+            let line = format!("selfsame_quarantined_total{{reason=\"{}\"}} 1\n", reason.name());
+            assert!(text.contains(&line), "{line}");
+        }
+        assert!(text.contains("selfsame_events_total{status=\"quarantined\"} 7\n"));
+    }
+}

@@ -1,0 +1,24 @@
+//! What the program says about itself: a log on stderr, and metrics.
+//!
+//! Promise: nothing that identifies a person is in either of them: no payload, no identifier, no
+//! minted id, no path of a request.
+
+pub mod metrics;
+
+use tracing_subscriber::EnvFilter;
+
+/// Starts the log on stderr; `RUST_LOG` chooses what is said (`info` by default).
+///
+/// The first call counts, so that tests may call it as well.
+pub fn start_log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .with_ansi(is_terminal)
+        .with_target(false);
+    if log.try_init().is_err() {
+        tracing::debug!("the log was already started");
+    }
+}
