@@ -15,6 +15,7 @@ mod row;
 mod store;
 #[cfg(test)]
 mod tests;
+mod watchdog;
 
 pub use error::SnapshotError;
 pub use store::{Change, Row, ScanPrefix, SnapshotStore, open, set_aside};

@@ -13,13 +13,12 @@
 use super::FORMAT_VERSION;
 use super::error::SnapshotError;
 use super::row::{seal, unseal};
+use super::watchdog::{Failure, guarded};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 /// Rows per leaf. A leaf is what sled writes for one changed row: 1,024, its default, amplifies
@@ -28,7 +27,7 @@ const LEAF_FANOUT: usize = 128;
 /// What sled may keep of decompressed leaves. The engine has its own working set; this serves
 /// activations, which come in no order, and the leaves that a commit touches.
 const CACHE_BYTES: usize = 64 << 20;
-/// Rows are compact already; level 1 costs a third of level 3's time for a few per cent of size.
+/// Rows are compact already and the snapshot can be rebuilt: speed before size.
 const ZSTD_LEVEL: i32 = 1;
 /// A flush beyond the watchdog's time may take so long per MiB that was committed.
 const FLUSH_PER_MIB: Duration = Duration::from_secs(1);
@@ -387,47 +386,6 @@ fn batch(rows: Vec<Change>) -> sled::Batch {
     batch
 }
 
-/// How a call into sled went wrong.
-enum Failure {
-    Io(io::Error),
-    Panicked,
-    Hung,
-}
-
-impl Failure {
-    fn named(self, what: &'static str, folder: &Path, limit: Duration) -> SnapshotError {
-        let folder = folder.to_owned();
-        match self {
-            Self::Io(source) => SnapshotError::Io { what, folder, source },
-            Self::Panicked => SnapshotError::Panicked { what, folder },
-            Self::Hung => SnapshotError::Hung { what, folder, limit },
-        }
-    }
-}
-
-/// Does something in a thread of its own, which is left behind when it takes too long.
-fn guarded<T: Send + 'static>(
-    limit: Duration,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, Failure> {
-    let (sender, receiver) = mpsc::channel();
-    let body = move || {
-        let done = catch_unwind(AssertUnwindSafe(work));
-        if let Err(mpsc::SendError(Ok(late))) = sender.send(done) {
-            // Nobody waits any more. Dropping a handle might flush.
-            std::mem::forget(late);
-        }
-    };
-    let spawned = thread::Builder::new().name("snapshot-guarded".into()).spawn(body);
-    spawned.map_err(Failure::Io)?;
-    match receiver.recv_timeout(limit) {
-        Ok(Ok(done)) => done.map_err(Failure::Io),
-        Ok(Err(_)) => Err(Failure::Panicked),
-        Err(RecvTimeoutError::Timeout) => Err(Failure::Hung),
-        Err(RecvTimeoutError::Disconnected) => Err(Failure::Panicked),
-    }
-}
-
 /// What these locks guard is changed in single steps, so a panic elsewhere leaves it whole.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -450,5 +408,26 @@ impl SnapshotStore {
         let handle = self.handle();
         handle.tree().insert(key, row).expect("sled takes the row");
         handle.tree().flush().expect("sled flushes");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_poisoned_store_refuses_everything_and_can_be_let_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("snapshot");
+        let store = open(&path, Duration::from_secs(20)).unwrap();
+        let mut scan = store.scan_prefix(b"");
+        store.poison();
+        assert!(matches!(scan.next(), Some(Err(SnapshotError::Poisoned))));
+        assert!(matches!(store.get(b"a"), Err(SnapshotError::Poisoned)));
+        assert!(matches!(store.commit(Vec::new(), 1), Err(SnapshotError::Poisoned)));
+        drop((scan, store));
+        set_aside(&path).unwrap();
+        let fresh = open(&path, Duration::from_secs(20)).unwrap();
+        fresh.commit(Vec::new(), 1).unwrap();
     }
 }

@@ -208,6 +208,25 @@ fn unsynced_groups_may_be_lost_in_any_order_but_synced_ones_may_not() {
 }
 
 #[test]
+fn a_synced_group_far_behind_the_damage_is_found_wherever_it_lies() {
+    // The search goes in windows of 256 KiB: the second group's header lies across their border.
+    for length in ((256 << 10) - 100..=(256 << 10) - 30).step_by(10) {
+        let dir = folder();
+        let roomy = || JournalOptions::new(dir.path());
+        let (mut journal, reader, _) = open(roomy(), &mut |_| {}).unwrap();
+        append(&mut journal, &[&noise(1, length)]);
+        append(&mut journal, &[b"synced after it"]);
+        let path = reader.segments()[0].path.clone();
+        drop(journal);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[1000] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let error = open(roomy(), &mut |_| {}).unwrap_err();
+        assert!(matches!(error, JournalError::Corrupt { offset: 32, sequence: 1, .. }), "{error}");
+    }
+}
+
+#[test]
 fn a_payload_that_looks_like_a_group_is_not_taken_for_one() {
     let dir = folder();
     let (mut journal, reader, _) = open_in(dir.path());
