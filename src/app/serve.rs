@@ -83,7 +83,9 @@ impl Listeners {
             let listener = http::listen(address);
             listener.with_context(|| format!("cannot listen on {address} ({key})"))
         };
-        let own = config.admin.address.filter(|admin| *admin != config.server.address);
+        // Port 0 asks for any free one, so two of them are two listeners.
+        let is_own = |admin: &SocketAddr| admin.port() == 0 || *admin != config.server.address;
+        let own = config.admin.address.filter(is_own);
         Ok(Self {
             server: open(config.server.address, "server.address")?,
             admin: own.map(|address| open(address, "admin.address")).transpose()?,
