@@ -6,8 +6,26 @@ use std::collections::HashSet;
 
 /// What senders write where they know nobody, in lower case.
 const GARBAGE: [&str; 20] = [
-    "null", "nil", "none", "n/a", "nan", "undefined", "unknown", "not set", "anonymous", "guest",
-    "true", "false", "0", "-1", "[object object]", "{}", "test@test.com", "", "\"\"", "''",
+    "null",
+    "nil",
+    "none",
+    "n/a",
+    "nan",
+    "undefined",
+    "unknown",
+    "not set",
+    "anonymous",
+    "guest",
+    "true",
+    "false",
+    "0",
+    "-1",
+    "[object object]",
+    "{}",
+    "test@test.com",
+    "",
+    "\"\"",
+    "''",
 ];
 
 /// Memory that the compiled expressions of one type may take, in bytes.
@@ -30,7 +48,8 @@ pub fn is_builtin(normaliser: Normaliser, text: &str) -> bool {
 }
 
 fn is_one_digit(text: &str) -> bool {
-    let mut digits = text.chars().filter(|ch| !matches!(ch, '+' | ' ' | '-' | '(' | ')' | '.' | '/'));
+    let mut digits =
+        text.chars().filter(|ch| !matches!(ch, '+' | ' ' | '-' | '(' | ')' | '.' | '/'));
     let Some(first) = digits.next() else { return false };
     first.is_ascii_digit() && digits.all(|digit| digit == first)
 }
@@ -96,8 +115,25 @@ mod tests {
     #[test]
     fn the_usual_garbage_identifies_nobody() {
         for text in [
-            "", "  ", "null", " NULL ", "\"null\"", "'undefined'", "N/A", "NaN", "Not Set", "[object Object]",
-            "{}", "0", "000", "-", "--", "-1", "test@TEST.com", "00000000-0000-0000-0000-000000000000", "\"\"",
+            "",
+            "  ",
+            "null",
+            " NULL ",
+            "\"null\"",
+            "'undefined'",
+            "N/A",
+            "NaN",
+            "Not Set",
+            "[object Object]",
+            "{}",
+            "0",
+            "000",
+            "-",
+            "--",
+            "-1",
+            "test@TEST.com",
+            "00000000-0000-0000-0000-000000000000",
+            "\"\"",
         ] {
             assert!(is_builtin(Normaliser::Trim, text), "{text:?}");
         }

@@ -203,7 +203,9 @@ impl Checker {
             }
         }
         let identifiers = config.identifiers.iter().enumerate();
-        identifiers.map(|(place, wanted)| self.wanted(&format!("{at}.identifiers[{place}]"), wanted)).collect()
+        identifiers
+            .map(|(place, wanted)| self.wanted(&format!("{at}.identifiers[{place}]"), wanted))
+            .collect()
     }
 
     fn wanted(&mut self, at: &str, wanted: &PointIdentifier) -> Vec<Path> {
@@ -257,7 +259,8 @@ impl Checker {
     }
 
     fn trait_name(&mut self, at: &str, name: &str) {
-        let is_name = !name.trim().is_empty() && name.len() <= 200 && !name.contains(char::is_control);
+        let is_name =
+            !name.trim().is_empty() && name.len() <= 200 && !name.contains(char::is_control);
         if !is_name {
             let sentence = format!("expected a trait's name of 1 to 200 bytes, found {name:?}");
             self.problem(at, sentence);

@@ -6,8 +6,8 @@
 use super::compiled::Compiled;
 use super::event::{Event, Found, Payload, Reason, Standing, Timing, TraitValue};
 use super::occurred;
-use super::source::{Choice, Source};
 use super::settings::Unidentified;
+use super::source::{Choice, Source};
 use super::time::Timestamp;
 use smallvec::SmallVec;
 
@@ -161,10 +161,8 @@ impl Compiled {
     fn read_everything(&self, source: &Source, view: &View<'_>, event: &mut Event) {
         event.kind = view.kind().into();
         let session = || view.first_text(source.session_id.as_ref()?);
-        event.session = event
-            .session
-            .take()
-            .or_else(|| session().and_then(|text| name(&text).map(Into::into)));
+        event.session =
+            event.session.take().or_else(|| session().and_then(|text| name(&text).map(Into::into)));
         (event.occurred_at, event.timing) = occurred_at(source, view, event.received_at);
         event.external = self.external(source, view);
         if source.unidentified == Unidentified::Anonymous {
@@ -206,7 +204,7 @@ impl Compiled {
         let region = source.country.as_deref();
         for point in source.points.iter().filter(|point| point.reads_type(view.kind())) {
             for wanted in &point.wanted {
-                for spelling in view.all_texts(&wanted.choice) {
+                for spelling in view.all_texts(&wanted.paths) {
                     let Some(text) = spelling.text() else { continue };
                     let Some(value) = self.canonical(&wanted.kind, region, &text) else { continue };
                     let raw = (*text != *value).then(|| text.as_ref().into());
@@ -216,7 +214,7 @@ impl Compiled {
                         self.keep_trait(trait_name, Some(&spelling), true, event);
                     }
                 }
-                let unseen = stored.filter(|_| wanted.choice.reaches_outside());
+                let unseen = stored.filter(|_| wanted.paths.reaches_outside());
                 let Some(stored) = unseen else { continue };
                 let found = |found: &&Found| found.point == point.id && found.kind == wanted.kind;
                 for kept in stored.identifiers.iter().filter(found) {

@@ -144,7 +144,9 @@ mod tests {
         assert_eq!(email("J@BÜCHER.de"), email("j@xn--bcher-kva.de"));
         assert_eq!(email("rene\u{301}@site.org"), email("ren\u{e9}@site.org"));
         assert_eq!(email("\u{FEFF}a\u{200B}@b.c\u{200B}").as_deref(), Some("a@b.c"));
-        for wrong in ["not an address", "@b.c", "a@", "a b@c.d", "a@@b.c", "a@b..c", "a@b c", "<a@b.c>"] {
+        for wrong in
+            ["not an address", "@b.c", "a@", "a b@c.d", "a@@b.c", "a@b..c", "a@b c", "<a@b.c>"]
+        {
             assert_eq!(email(wrong), None, "{wrong}");
         }
     }
@@ -153,7 +155,10 @@ mod tests {
     fn gmail_is_folded_only_on_request() {
         let mut folding = rule(Normaliser::Email);
         let raw = "J.Doe+news@GoogleMail.com";
-        assert_eq!(canonical("email", &folding, None, raw).as_deref(), Some("j.doe+news@googlemail.com"));
+        assert_eq!(
+            canonical("email", &folding, None, raw).as_deref(),
+            Some("j.doe+news@googlemail.com")
+        );
         folding.gmail = true;
         assert_eq!(canonical("email", &folding, None, raw).as_deref(), Some("jdoe@gmail.com"));
         assert_eq!(canonical("email", &folding, None, "+a@gmail.com"), None);
@@ -185,7 +190,10 @@ mod tests {
         assert_eq!(read(Normaliser::None, None, " a "), Some(" a ".into()));
         let hash = email_hash("ann@example.com").to_uppercase();
         let any = rule(Normaliser::Lowercase);
-        assert_eq!(canonical(EMAIL_SHA256, &any, None, &hash).as_deref(), Some(&*hash.to_lowercase()));
+        assert_eq!(
+            canonical(EMAIL_SHA256, &any, None, &hash).as_deref(),
+            Some(&*hash.to_lowercase())
+        );
         assert_eq!(canonical(EMAIL_SHA256, &any, None, "abc"), None);
     }
 

@@ -40,7 +40,8 @@ fn epoch(text: &str) -> Option<Timestamp> {
         return exponent(text);
     }
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let is_number = !whole.is_empty() && whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit());
+    let is_number =
+        !whole.is_empty() && whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit());
     if !is_number {
         return None;
     }
@@ -92,7 +93,18 @@ mod tests {
 
     #[test]
     fn anything_else_is_not_guessed() {
-        for text in ["yesterday", "", ".", "1.2.3", "99999999999999999999", "1e400", "NaN", "2026-13-01 00:00:00", "true", "2026-03-01"] {
+        for text in [
+            "yesterday",
+            "",
+            ".",
+            "1.2.3",
+            "99999999999999999999",
+            "1e400",
+            "NaN",
+            "2026-13-01 00:00:00",
+            "true",
+            "2026-03-01",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
     }

@@ -13,7 +13,7 @@ pub(super) struct Point {
     /// The sources that it reads; `None` for all.
     pub(super) sources: Option<BTreeSet<String>>,
     event_types: Option<BTreeSet<String>>,
-    wanted: Vec<(Box<str>, Vec<Path>, Option<Box<str>>)>,
+    wanted: Vec<Wanted<Vec<Path>>>,
 }
 
 /// A point as one source uses it.
@@ -21,14 +21,14 @@ pub(super) struct Point {
 pub(super) struct PointUse {
     pub(super) id: Box<str>,
     event_types: Option<BTreeSet<String>>,
-    pub(super) wanted: Vec<Wanted>,
+    pub(super) wanted: Vec<Wanted<Choice>>,
 }
 
-/// An identifier that a point looks for.
+/// An identifier that a point looks for: by paths, or by what a source makes of them.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
+pub(super) struct Wanted<P> {
     pub(super) kind: Box<str>,
-    pub(super) choice: Choice,
+    pub(super) paths: P,
     pub(super) trait_name: Option<Box<str>>,
 }
 
@@ -36,14 +36,16 @@ impl Point {
     /// Compiles a point; `paths` are those of its identifiers, in their order.
     pub(super) fn new(id: &str, config: &PointConfig, paths: Vec<Vec<Path>>) -> Self {
         let types = names(config.event_type.as_ref());
-        let wanted = config.identifiers.iter().zip(paths).map(|(wanted, paths)| {
-            let trait_name = wanted.trait_name.as_deref().map(Into::into);
-            (wanted.kind.as_str().into(), paths, trait_name)
+        let wanted = config.identifiers.iter().zip(paths).map(|(wanted, paths)| Wanted {
+            kind: wanted.kind.as_str().into(),
+            paths,
+            trait_name: wanted.trait_name.as_deref().map(Into::into),
         });
         Self {
             id: id.into(),
             sources: names(config.source.as_ref()),
-            event_types: types.map(|types| types.iter().filter_map(|name| event_type(name)).collect()),
+            event_types: types
+                .map(|types| types.iter().filter_map(|name| event_type(name)).collect()),
             wanted: wanted.collect(),
         }
     }
@@ -55,10 +57,10 @@ impl Point {
 
     /// Lets `source` use it.
     pub(super) fn install(&self, source: &mut Source) {
-        let wanted = self.wanted.iter().map(|(kind, paths, trait_name)| Wanted {
-            kind: kind.clone(),
-            choice: Choice::new(paths, &mut source.paths),
-            trait_name: trait_name.clone(),
+        let wanted = self.wanted.iter().map(|wanted| Wanted {
+            kind: wanted.kind.clone(),
+            paths: Choice::new(&wanted.paths, &mut source.paths),
+            trait_name: wanted.trait_name.clone(),
         });
         let wanted = wanted.collect();
         let event_types = self.event_types.clone();

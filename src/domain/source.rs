@@ -3,9 +3,7 @@
 use super::path::read::{PathSet, Slot};
 use super::path::{Part, Path, PathError, Step};
 use super::point::PointUse;
-use super::settings::{
-    Durability, FieldDecoding, OneOrMany, Respond, SourceConfig, Unidentified,
-};
+use super::settings::{Durability, FieldDecoding, OneOrMany, Respond, SourceConfig, Unidentified};
 use super::time::parse_span;
 
 /// How long an event id is remembered unless the source says otherwise, in milliseconds.
@@ -226,7 +224,8 @@ impl Reader<'_> {
     fn paths(&mut self, field: &str, config: Option<&OneOrMany>) -> Option<Vec<Path>> {
         match parse_all(config?) {
             Ok(paths) if paths.iter().any(Path::is_many) => {
-                let sentence = "[*] is for identification points and `split`; use [0] for one element";
+                let sentence =
+                    "[*] is for identification points and `split`; use [0] for one element";
                 self.problems.push((field.to_owned(), sentence.to_owned()));
                 None
             }
@@ -313,8 +312,10 @@ fn methods(config: Option<&[String]>, problems: &mut Problems) -> Vec<Box<str>> 
     for method in config {
         match method.to_ascii_uppercase().as_str() {
             known @ ("POST" | "GET") => methods.push(known.into()),
-            _ => problems
-                .push(("methods".into(), format!("expected \"POST\" or \"GET\", found {method:?}"))),
+            _ => problems.push((
+                "methods".into(),
+                format!("expected \"POST\" or \"GET\", found {method:?}"),
+            )),
         }
     }
     if config.is_empty() {

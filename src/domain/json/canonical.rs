@@ -112,7 +112,9 @@ fn write(value: &str, out: &mut String, depth: usize) -> Option<()> {
         b'{' => {
             let depth = depth.checked_sub(1)?;
             let sorted: BTreeMap<Cow<'_, str>, &str> = members(bytes, 0)
-                .filter_map(|member| Some((unquote(value.get(member.key)?)?, value.get(member.value)?)))
+                .filter_map(|member| {
+                    Some((unquote(value.get(member.key)?)?, value.get(member.value)?))
+                })
                 .collect();
             separated(out, ['{', '}'], sorted, |out, (key, value)| {
                 quote(&key, out);

@@ -98,13 +98,6 @@ pub struct Members<'a> {
     at: usize,
 }
 
-impl Members<'_> {
-    /// Where reading stands; after the last member, just behind the object's closing brace.
-    pub fn position(&self) -> usize {
-        self.at
-    }
-}
-
 impl Iterator for Members<'_> {
     type Item = Member;
 
@@ -122,6 +115,13 @@ impl Iterator for Members<'_> {
         self.at = value.end;
         (!value.is_empty()).then_some(Member { key, value })
     }
+}
+
+/// Where the value of the member `name` is in the object that starts at `at`; of several the last.
+pub fn member(text: &str, at: usize, name: &str) -> Option<Range<usize>> {
+    let named =
+        members(text.as_bytes(), at).filter(|member| text_of(text, member.key.clone()) == name);
+    named.last().map(|member| member.value)
 }
 
 /// The elements of the array that starts at `at`, as ranges; none when no array is there.

@@ -109,7 +109,9 @@ impl Pass<'_, '_> {
             Some(b'{') if nodes.clone().any(|node| !node.keys.is_empty()) => {
                 self.object(at, active)
             }
-            Some(b'[') if nodes.clone().any(|node| node.each.is_some() || !node.indexes.is_empty()) => {
+            Some(b'[')
+                if nodes.clone().any(|node| node.each.is_some() || !node.indexes.is_empty()) =>
+            {
                 self.array(at, active)
             }
             _ => json::skip_value(bytes, at),
@@ -196,11 +198,8 @@ impl Pass<'_, '_> {
                 let here = node.indexes.iter().filter(|(index, _)| *index == place);
                 next.extend(here.map(|(_, child)| *child));
             }
-            let end = if next.is_empty() {
-                json::skip_value(bytes, at)
-            } else {
-                self.value(at, &next)
-            };
+            let end =
+                if next.is_empty() { json::skip_value(bytes, at) } else { self.value(at, &next) };
             // Text that was not checked may hold nothing that can be skipped.
             at = if end > at { end } else { return bytes.len() };
             place += 1;

@@ -27,7 +27,11 @@ fn walk<'a>(value: &'a Value, steps: &[Step], out: &mut Vec<&'a Value>) {
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![Just(Value::Null), any::<i8>().prop_map(Value::from), "[a\"\\\\]{0,2}".prop_map(Value::from)];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<i8>().prop_map(Value::from),
+        "[a\"\\\\]{0,2}".prop_map(Value::from)
+    ];
     leaf.prop_recursive(4, 40, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
@@ -85,14 +89,17 @@ fn body(text: &str) -> Vec<Step> {
 
 #[test]
 fn every_form_of_a_path_compiles() {
-    assert_eq!(body(r#"a.b-c[0][*]["d.e"].f"#), vec![
-        Step::Key("a".into()),
-        Step::Key("b-c".into()),
-        Step::Index(0),
-        Step::Each,
-        Step::Key("d.e".into()),
-        Step::Key("f".into()),
-    ]);
+    assert_eq!(
+        body(r#"a.b-c[0][*]["d.e"].f"#),
+        vec![
+            Step::Key("a".into()),
+            Step::Key("b-c".into()),
+            Step::Index(0),
+            Step::Each,
+            Step::Key("d.e".into()),
+            Step::Key("f".into()),
+        ]
+    );
     assert_eq!(body("[0].a").len(), 2);
     assert_eq!(body("[\"event_type\"]"), vec![Step::Key("event_type".into())]);
     assert_eq!(Path::parse("header: X-Id"), Ok(Path::Header("x-id".into())));
@@ -106,9 +113,21 @@ fn every_form_of_a_path_compiles() {
 #[test]
 fn a_wrong_path_says_where_and_what() {
     for (text, at) in [
-        ("", 0), (".a", 0), ("a.", 2), ("a..b", 2), ("a[", 2), ("a[x]", 2), ("a[0", 3),
-        ("a[0]b", 4), ("a]", 1), ("{a", 2), ("a}{b}", 1), ("{a[*]}", 1), ("header:", 7),
-        ("a[\"b]", 2), ("{}", 1),
+        ("", 0),
+        (".a", 0),
+        ("a.", 2),
+        ("a..b", 2),
+        ("a[", 2),
+        ("a[x]", 2),
+        ("a[0", 3),
+        ("a[0]b", 4),
+        ("a]", 1),
+        ("{a", 2),
+        ("a}{b}", 1),
+        ("{a[*]}", 1),
+        ("header:", 7),
+        ("a[\"b]", 2),
+        ("{}", 1),
     ] {
         let error = Path::parse(text).unwrap_err();
         assert_eq!(error.at, at, "{text}: {error}");

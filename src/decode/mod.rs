@@ -1,0 +1,339 @@
+//! From the bytes of a request to the properties of one or many events.
+//!
+//! Pure: the raw body goes in, JSON objects come out, and a JSON body that needs no change comes out
+//! as the very bytes that came in. No body makes this panic, recurse without bound or allocate
+//! more than [`DecodeLimits`] let it.
+
+mod batch;
+mod compress;
+mod fields;
+mod form;
+mod media;
+mod multipart;
+
+pub use compress::decompress;
+pub use form::query_pairs;
+
+use crate::domain::event::{Payload, Reason};
+use crate::domain::json::{self, Measure, Root, Syntax};
+use crate::domain::path::Step;
+use crate::domain::settings::FieldDecoding;
+use bytes::Bytes;
+use media::Media;
+use std::fmt::Write as _;
+
+/// What decoding may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeLimits {
+    /// Bytes of a body, before and after decompression.
+    pub body: usize,
+    /// JSON containers inside each other in one event; at most 512.
+    pub depth: usize,
+    /// Keys of one event.
+    pub keys: usize,
+    /// Events of one batch.
+    pub batch: usize,
+    /// Bytes of all events of a batch together: what is beside a split array is repeated in each.
+    pub batch_bytes: usize,
+}
+
+impl Default for DecodeLimits {
+    fn default() -> Self {
+        Self { body: 1 << 20, depth: 64, keys: 10_000, batch: 5_000, batch_bytes: 32 << 20 }
+    }
+}
+
+/// A request as it came, its body read whole.
+#[derive(Clone, Debug)]
+pub struct RawRequest<'a> {
+    /// `Content-Type`.
+    pub content_type: Option<&'a str>,
+    /// `Content-Encoding`.
+    pub content_encoding: Option<&'a str>,
+    /// The query without its `?`, as it came.
+    pub query: &'a str,
+    /// The body as it came.
+    pub body: Bytes,
+}
+
+/// What a source wants done to its bodies.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shape<'a> {
+    /// Arrays whose elements are events.
+    pub splits: &'a [Vec<Step>],
+    /// Fields that hold JSON or base64.
+    pub fields: &'a [(Vec<Step>, FieldDecoding)],
+}
+
+/// The properties of one event, or why they are set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// A JSON object, or bytes that could not be decoded.
+    pub payload: Payload,
+    /// Why it is to be quarantined.
+    pub fault: Option<Reason>,
+}
+
+/// What a request holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// One event.
+    Single(Piece),
+    /// A batch, of any number of events, in their order.
+    Batch(Vec<Piece>),
+}
+
+/// Why a body cannot be used at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeRefusal {
+    /// Larger than `limits.body`.
+    #[error("the body is larger than {limit} bytes{}", if *.decoded { " after decoding" } else { "" })]
+    BodyTooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+        /// Whether only its decompressed form is too large.
+        decoded: bool,
+    },
+    /// A `Content-Encoding` that we do not read.
+    #[error("expected a content encoding of gzip, deflate, zstd or identity, found {found:?}")]
+    UnsupportedEncoding {
+        /// The header, at most 64 characters of it.
+        found: String,
+    },
+    /// The body is not what its media type says.
+    #[error("the body is not {expected}: {detail}")]
+    MalformedBody {
+        /// What it should have been.
+        expected: &'static str,
+        /// Where it goes wrong; nothing of the body itself.
+        detail: String,
+        /// The body, decompressed as far as that went, to be quarantined.
+        body: Bytes,
+    },
+}
+
+/// Decodes a request.
+///
+/// # Errors
+/// A body that is too large, compressed in an unknown way, or not what it says it is. Whether a
+/// malformed one is refused or quarantined is up to the caller.
+pub fn decode(
+    request: &RawRequest<'_>,
+    shape: Shape<'_>,
+    limits: &DecodeLimits,
+) -> Result<Decoded, DecodeRefusal> {
+    if request.body.len() > limits.body {
+        return Err(DecodeRefusal::BodyTooLarge { limit: limits.body, decoded: false });
+    }
+    let body = decompress(request.content_encoding, request.body.clone(), limits.body)?;
+    let query = match form::parse(request.query, limits) {
+        Ok(query) => query,
+        Err(fault) => return Ok(Decoded::Single(whole(&body, fault))),
+    };
+    let decoder = Decoder { shape, limits, query };
+    decoder.decode(&Media::of(request.content_type), body)
+}
+
+/// Decodes bytes that were quarantined as they came, when their limits may have changed: what is
+/// JSON now becomes a payload, by the same rules as in [`decode`].
+pub fn decode_stored(body: Bytes, shape: Shape<'_>, limits: &DecodeLimits) -> Option<Decoded> {
+    let decoder = Decoder { shape, limits, query: None };
+    decoder.decode(&Media::Json, body).ok()
+}
+
+struct Decoder<'a> {
+    shape: Shape<'a>,
+    limits: &'a DecodeLimits,
+    /// The query as a JSON object.
+    query: Option<String>,
+}
+
+impl Decoder<'_> {
+    fn decode(&self, media: &Media, body: Bytes) -> Result<Decoded, DecodeRefusal> {
+        let body = strip_bom(body);
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(self.object(Bytes::from_static(b"{}")));
+        }
+        if media.is_sniffed()
+            && let Some((text, measure)) = as_container(&body)
+        {
+            return Ok(self.json(&body, text, measure));
+        }
+        match media {
+            Media::Json => {
+                let (text, measure) = as_json(&body)?;
+                Ok(self.json(&body, text, measure))
+            }
+            Media::Lines => batch::lines(self, &body),
+            Media::Form => {
+                let text = String::from_utf8_lossy(&body);
+                Ok(self.fields(form::parse(&text, self.limits), &body))
+            }
+            Media::Multipart { boundary } => {
+                let fields = multipart::parse(boundary.as_deref(), &body, self.limits)?;
+                Ok(self.fields(fields, &body))
+            }
+            Media::Text { latin1 } => self.text(&body, *latin1),
+            Media::Unknown if matches!(first_byte(&body), Some(b'{' | b'[')) => {
+                let (text, measure) = as_json(&body)?;
+                Ok(self.json(&body, text, measure))
+            }
+            Media::Unknown => self.text(&body, false),
+        }
+    }
+
+    /// A form's fields, already written as an object.
+    fn fields(&self, fields: Result<Option<String>, Reason>, body: &Bytes) -> Decoded {
+        match fields {
+            Ok(fields) => self.object(fields.unwrap_or_else(|| "{}".to_owned()).into()),
+            Err(fault) => Decoded::Single(whole(body, fault)),
+        }
+    }
+
+    fn text(&self, body: &Bytes, latin1: bool) -> Result<Decoded, DecodeRefusal> {
+        let mut object = String::from("{\"body\":");
+        match std::str::from_utf8(body) {
+            Ok(text) => json::quote(text, &mut object),
+            Err(_) if latin1 => {
+                let text: String = body.iter().map(|byte| char::from(*byte)).collect();
+                json::quote(&text, &mut object);
+            }
+            Err(error) => return Err(malformed("text in UTF-8", error.to_string(), body.clone())),
+        }
+        object.push('}');
+        Ok(self.object(object.into()))
+    }
+
+    fn json(&self, body: &Bytes, text: &str, measure: Measure) -> Decoded {
+        match measure.root {
+            Root::Object => self.checked_object(body.clone(), measure),
+            Root::Array => batch::split(self, body, measure)
+                .unwrap_or_else(|| batch::elements(self, body, text, measure)),
+            Root::Scalar => self.object(wrapped(text)),
+        }
+    }
+
+    /// The events of an object that was made here.
+    fn object(&self, object: Bytes) -> Decoded {
+        match check(&object) {
+            Ok(measure) => self.checked_object(object, measure),
+            Err(piece) => Decoded::Single(piece),
+        }
+    }
+
+    /// An object's events: one, or as many as a split finds.
+    fn checked_object(&self, object: Bytes, measure: Measure) -> Decoded {
+        match self.prepare(object, measure) {
+            Ok((object, measure)) => batch::split(self, &object, measure)
+                .unwrap_or_else(|| Decoded::Single(self.finish(object, measure))),
+            Err(piece) => Decoded::Single(piece),
+        }
+    }
+
+    /// The object with the query beside it and its fields decoded, and its measure or a bound.
+    fn prepare(&self, object: Bytes, bound: Measure) -> Result<(Bytes, Measure), Piece> {
+        let Ok(text) = std::str::from_utf8(&object) else { return Err(unreadable(object)) };
+        let merged = self.query.as_ref().map(|query| merge(query, text));
+        let text = merged.as_deref().unwrap_or(text);
+        let Some(changed) = fields::decode(text, self.shape.fields).or(merged) else {
+            return Ok((object, bound));
+        };
+        let changed = Bytes::from(changed);
+        let measure = check(&changed)?;
+        Ok((changed, measure))
+    }
+
+    /// An object as an event, within the limits of one; `bound` measures it or more than it.
+    fn finish(&self, object: Bytes, bound: Measure) -> Piece {
+        let fits = |of: &Measure| of.depth <= self.limits.depth && of.keys <= self.limits.keys;
+        let measure = match Some(bound).filter(fits).map_or_else(|| check(&object), Ok) {
+            Ok(measure) => measure,
+            Err(piece) => return piece,
+        };
+        if measure.depth > self.limits.depth {
+            // Kept as bytes: whoever reads events may not be able to read as deep as this.
+            return Piece { payload: Payload::Opaque(object), fault: Some(Reason::TooDeep) };
+        }
+        let fault = (measure.keys > self.limits.keys).then_some(Reason::TooManyKeys);
+        Piece { payload: Payload::Json(object), fault }
+    }
+}
+
+fn check(object: &Bytes) -> Result<Measure, Piece> {
+    let text = std::str::from_utf8(object).ok();
+    let measure = text.and_then(|text| json::check(text).ok());
+    measure.ok_or_else(|| unreadable(object.clone()))
+}
+
+/// For what was checked or made by us; should it ever not be JSON, it is kept as it is.
+fn unreadable(bytes: Bytes) -> Piece {
+    Piece { payload: Payload::Opaque(bytes), fault: Some(Reason::MalformedBody) }
+}
+
+/// Any other JSON value than an object, made one.
+fn wrapped(value: &str) -> Bytes {
+    format!("{{\"value\":{}}}", value.trim()).into()
+}
+
+/// A whole body, set aside: as JSON where it is, in an object and not too deep to be read.
+fn whole(body: &Bytes, fault: Reason) -> Piece {
+    let json = std::str::from_utf8(body)
+        .ok()
+        .and_then(|text| Some((text, json::check(text).ok()?)))
+        .filter(|(_, measure)| measure.depth <= 64);
+    let payload = match json {
+        Some((_, Measure { root: Root::Object, .. })) => Payload::Json(body.clone()),
+        Some((text, _)) => Payload::Json(wrapped(text)),
+        None => Payload::Opaque(body.clone()),
+    };
+    Piece { payload, fault: Some(fault) }
+}
+
+/// Members of `query` that `object` has not, before the members of `object` as they are spelt.
+fn merge(query: &str, text: &str) -> String {
+    let start = json::skip_space(text.as_bytes(), 0);
+    let own: std::collections::HashSet<_> = json::members(text.as_bytes(), start)
+        .map(|member| json::text_of(text, member.key))
+        .collect();
+    let mut merged = String::with_capacity(query.len() + text.len());
+    merged.push('{');
+    for member in json::members(query.as_bytes(), 0) {
+        if !own.contains(&json::text_of(query, member.key.clone())) {
+            // Writing to a text cannot fail.
+            let _ = write!(merged, "{}:{},", &query[member.key], &query[member.value]);
+        }
+    }
+    if own.is_empty() && merged.len() > 1 {
+        merged.pop();
+    }
+    merged.push_str(text.get(start + 1..).unwrap_or("}"));
+    merged
+}
+
+fn strip_bom(body: Bytes) -> Bytes {
+    if body.starts_with(b"\xEF\xBB\xBF") { body.slice(3..) } else { body }
+}
+
+fn first_byte(body: &[u8]) -> Option<u8> {
+    body.get(json::skip_space(body, 0)).copied()
+}
+
+/// The body as JSON, when that is an object or an array.
+fn as_container(body: &Bytes) -> Option<(&str, Measure)> {
+    matches!(first_byte(body), Some(b'{' | b'[')).then(|| as_json(body).ok()).flatten()
+}
+
+fn as_json(body: &Bytes) -> Result<(&str, Measure), DecodeRefusal> {
+    let text = std::str::from_utf8(body)
+        .map_err(|error| malformed("JSON in UTF-8", error.to_string(), body.clone()))?;
+    let measure = json::check(text)
+        .map_err(|error: Syntax| malformed("JSON", error.to_string(), body.clone()))?;
+    Ok((text, measure))
+}
+
+fn malformed(expected: &'static str, detail: String, body: Bytes) -> DecodeRefusal {
+    DecodeRefusal::MalformedBody { expected, detail, body }
+}
+
+#[cfg(test)]
+mod tests;
