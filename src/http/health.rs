@@ -42,6 +42,8 @@ pub async fn metrics(http: Data<Http>) -> HttpResponse {
 }
 
 /// The document of this API.
+#[utoipa::path(get, path = "/openapi.json", tag = "health",
+    responses((status = 200, description = "OpenAPI 3.1")))]
 pub async fn openapi() -> HttpResponse {
     HttpResponse::Ok().json(super::openapi::document())
 }

@@ -40,6 +40,7 @@ use utoipa::OpenApi;
         health::live,
         health::ready,
         health::metrics,
+        health::openapi,
     )
 )]
 struct Document;

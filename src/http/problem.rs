@@ -83,6 +83,9 @@ impl Problem {
             }
             (None, Retry::Never) => {}
         }
+        if matches!(code, Code::BodyTooLarge | Code::TooSlow) {
+            answer.force_close(); // the rest of the body is not waited for
+        }
         if code == Code::TokenInvalid {
             answer.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"selfsame\""));
         }

@@ -2,14 +2,13 @@
 
 use super::admin::{changes, events, objects, probe, profiles, sessions, state, stream};
 use super::problem::Problem;
-use super::request_id::RequestId;
 use super::{Faces, Http, auth, collect, health};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig, delete, get, post, put};
-use actix_web::{HttpRequest, HttpResponse, Resource};
+use actix_web::{HttpResponse, Resource};
 
 /// The methods and paths that operators may use, as `openapi.json` lists them.
-pub const ADMIN: [(&str, &str); 25] = [
+pub const ADMIN: [(&str, &str); 26] = [
     ("get", "/api/v1/profiles"),
     ("get", "/api/v1/profiles/{id}"),
     ("get", "/api/v1/profiles/{id}/events"),
@@ -35,6 +34,7 @@ pub const ADMIN: [(&str, &str); 25] = [
     ("get", "/livez"),
     ("get", "/readyz"),
     ("get", "/metrics"),
+    ("get", "/openapi.json"),
 ];
 
 /// Puts the routes of a listener's faces in place.
@@ -95,14 +95,14 @@ fn admin(app: &mut ServiceConfig) {
 
 /// A resource whose other methods answer 405.
 fn resource(path: &'static str) -> Resource {
-    web::resource(path).default_service(web::to(move |request: HttpRequest| async move {
+    web::resource(path).default_service(web::to(move || async move {
         let suffix = |full: &str| full.strip_prefix("/api/v1").unwrap_or(full) == path;
         let allowed = ADMIN.iter().filter(|(_, full)| suffix(full));
         let methods: Vec<String> = allowed.map(|(method, _)| method.to_uppercase()).collect();
-        Problem::method(methods.join(", ")).answer(&RequestId::of(request.headers()))
+        Err::<HttpResponse, _>(Problem::method(methods.join(", ")))
     }))
 }
 
-async fn not_found(request: HttpRequest) -> HttpResponse {
-    Problem::not_found("page").answer(&RequestId::of(request.headers()))
+async fn not_found() -> Result<HttpResponse, Problem> {
+    Err(Problem::not_found("page"))
 }

@@ -7,11 +7,15 @@ pub mod metrics;
 
 use tracing_subscriber::EnvFilter;
 
-/// Starts the log on stderr; `RUST_LOG` chooses what is said (`info` by default).
+/// What is said by default: the web framework tells more of its workers than anyone wants to know.
+const DEFAULT_FILTER: &str = "info,actix_server=warn";
+
+/// Starts the log on stderr; `RUST_LOG` chooses what is said.
 ///
 /// The first call counts, so that tests may call it as well.
 pub fn start_log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
