@@ -1,13 +1,12 @@
 //! The wiring of HTTP: what senders and operators are answered, whatever the engine does.
 
 use super::*;
-use crate::domain::compiled::Compiled;
-use crate::engine::Effective;
+use crate::engine::Options;
 use actix_web::body::to_bytes;
 use actix_web::dev::ServiceResponse;
 use actix_web::http::Method;
 use actix_web::test::{TestRequest, call_service, init_service};
-use std::collections::BTreeSet;
+use std::time::Duration;
 
 const SETTINGS: &str = r#"
 [limits]
@@ -46,12 +45,22 @@ fn config(token: Option<&str>) -> (Config, Inputs) {
 
 async fn call(token: Option<&str>, request: TestRequest) -> ServiceResponse {
     let (config, inputs) = config(token);
-    let engine = Engine::fake(Effective {
-        compiled: Compiled::new(&config.settings).unwrap(),
-        provisioned_sources: BTreeSet::new(),
-        provisioned_points: BTreeSet::new(),
-        hash_key: [0; 32],
+    let data = tempfile::tempdir().unwrap();
+    let engine = Engine::start(Options {
+        data: data.path().to_owned(),
+        settings: config.settings.clone(),
+        clock: Clock::system(),
+        queue: 100,
+        active_profiles: 100,
+        snapshot_every: Duration::from_secs(60),
+        snapshot_every_events: u64::MAX,
+        segment_bytes: 1 << 20,
+        free_bytes_min: 0,
+        arbiters: 1,
+        metrics: Arc::default(),
+        panic_on: None,
     });
+    engine.ready().await;
     let (_stop, stopping) = watch::channel(false);
     let (clock, metrics) = (Clock::system(), Arc::new(Metrics::new()));
     let http = Http::new(&config, Parts { engine, clock, metrics, inputs, stopping });
