@@ -65,6 +65,10 @@ fn engine_options(config: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> eng
         snapshot_every_events: config.snapshots.every_events.unwrap_or(u64::MAX),
         segment_bytes: config.journal.segment.0,
         free_bytes_min: config.journal.free_space.0,
+        retain: engine::Retain {
+            for_ms: config.journal.retain.map(|span| span.0),
+            bytes_max: config.journal.max_bytes.map(|size| size.0),
+        },
         arbiters: 1,
         metrics: Arc::clone(metrics),
         panic_on: None,

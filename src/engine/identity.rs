@@ -10,7 +10,7 @@ use super::core::Core;
 use super::profile::{Apply, Op};
 use super::profiles::Profiles;
 use super::rest::FragmentRows;
-use super::router::{Append, RouterActor, duplicate};
+use super::router::{Append, Pass, RouterActor, duplicate};
 use super::shared::{Reply, Shared};
 use super::snapshots::{Collector, Job};
 use super::{Receipt, Status};
@@ -55,6 +55,8 @@ pub(super) struct SnapshotDone {
     pub(super) sequence: Sequence,
     pub(super) rows: usize,
     pub(super) took: Duration,
+    /// Segments before that sequence are no longer needed.
+    pub(super) retire: Option<Sequence>,
 }
 
 /// Runs on the identity actor, between two groups: how everything is read.
@@ -426,8 +428,11 @@ impl Handler<SnapshotDone> for IdentityActor {
     type Result = ();
 
     fn handle(&mut self, done: SnapshotDone, _: &mut Self::Context) {
-        let SnapshotDone { sequence, rows, took } = done;
+        let SnapshotDone { sequence, rows, took, retire } = done;
         self.is_writing = false;
+        if let (Some(before), Some(router)) = (retire, &self.router) {
+            router.do_send(Pass(Then::Retire(before)));
+        }
         self.shared.metrics.observe_snapshot(took);
         self.shared.rest.keep_only(&self.core.fresh.fragments);
         if self.asked {

@@ -15,6 +15,7 @@ mod reading;
 mod rebuild;
 mod replay;
 mod rest;
+mod retention;
 mod router;
 mod rows;
 mod shared;
@@ -28,6 +29,7 @@ pub use open::{EngineError, Options, Recovered};
 pub use reading::{EventFilter, PageRequest, Paged, ProfileRef};
 pub use replay::{Replayed, replay};
 pub use rest::RowError;
+pub use retention::Retain;
 pub use rows::LoadError;
 
 use crate::domain::event::Event;

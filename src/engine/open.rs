@@ -7,6 +7,7 @@ use super::identity::{Cadence, IdentityActor};
 use super::profiles::Profiles;
 use super::replay::{ReplayError, replay};
 use super::rest::Rest;
+use super::retention::{self, Retain, RetentionError};
 use super::router::{Close, RouterActor};
 use super::rows::{self, LoadError};
 use super::shared::{PanicOn, Shared};
@@ -55,6 +56,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Free space below which collect answers 503.
     pub free_bytes_min: u64,
+    /// How much of the journal is kept.
+    pub retain: Retain,
     /// Threads for profile actors.
     pub arbiters: usize,
     /// Where the engine counts.
@@ -81,6 +84,9 @@ pub enum EngineError {
     /// The journal cannot be replayed.
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    /// The checkpoint cannot be used.
+    #[error(transparent)]
+    Retention(#[from] RetentionError),
     /// A record of ours does not encode or decode.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -172,6 +178,9 @@ impl Prepared {
         let genesis = genesis(&mut journal, &reader, &options.clock)?;
         let last = reader.next_sequence() - 1;
         let (store, snapshot_refused) = open_store(&options.data.join("snapshot"), last)?;
+        if store.sequence().unwrap_or(0) == 0 && reader.first_sequence() > journal::FIRST_SEQUENCE {
+            retention::read_checkpoint(&options.data, &store)?;
+        }
         let rest = Rest::new(store);
         let (core, mut dedupe) = starting_point(&rest, genesis, &reader)?;
         let (generation, snapshot_sequence) = (core.counters.snapshots, core.applied);
@@ -248,7 +257,7 @@ impl Prepared {
         })));
         let committer = Committer {
             journal,
-            folder: options.data,
+            folder: options.data.clone(),
             free_bytes_min: options.free_bytes_min,
             queue,
             identity: identity.clone(),
@@ -258,7 +267,9 @@ impl Prepared {
             spawn("committer", move || committer.run()),
             spawn("snapshots", {
                 let (shared, identity) = (Arc::clone(&shared), identity.clone());
-                move || snapshots::run(&snapshot_jobs, &shared, &identity)
+                let retain =
+                    snapshots::Retention { data: options.data.clone(), retain: options.retain };
+                move || snapshots::run(&snapshot_jobs, &shared, &identity, &retain)
             }),
         ];
         let threads = Threads {

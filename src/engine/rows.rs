@@ -24,6 +24,9 @@ use crate::records::{
 use crate::snapshot::{SnapshotError, SnapshotStore};
 use std::sync::Arc;
 
+/// The first bytes of all keys, in the order of the keys.
+pub(super) const CORE_PREFIXES: &[u8] = b"abcdeflmnotxy";
+
 /// A row to write; `None` removes it.
 pub(super) type Row = (Vec<u8>, Option<Vec<u8>>);
 

@@ -1,11 +1,13 @@
 //! Snapshots: gathered at one sequence, written by one thread, off the acknowledgement path.
 
 use super::identity::{IdentityActor, SnapshotDone};
+use super::retention::{Retain, write_checkpoint};
 use super::rows::Row;
 use super::shared::Shared;
 use crate::domain::id::Sequence;
 use actix::Addr;
 use crossbeam_channel::{Receiver, Sender};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -17,6 +19,13 @@ pub(super) struct Collector {
     left: AtomicUsize,
     job: Mutex<Option<Job>>,
     to: Sender<Job>,
+}
+
+/// What the writer does about old segments.
+#[derive(Debug)]
+pub(super) struct Retention {
+    pub(super) data: PathBuf,
+    pub(super) retain: Retain,
 }
 
 /// A snapshot to write.
@@ -57,7 +66,12 @@ impl Collector {
 }
 
 /// Runs the writer until the engine is gone.
-pub(super) fn run(queue: &Receiver<Job>, shared: &Shared, identity: &Addr<IdentityActor>) {
+pub(super) fn run(
+    queue: &Receiver<Job>,
+    shared: &Shared,
+    identity: &Addr<IdentityActor>,
+    retention: &Retention,
+) {
     for job in queue {
         let Job { sequence, rows, started } = job;
         let count = rows.len();
@@ -67,6 +81,14 @@ pub(super) fn run(queue: &Receiver<Job>, shared: &Shared, identity: &Addr<Identi
         }
         let took = started.elapsed();
         tracing::debug!(sequence, rows = count, ?took, "snapshot taken");
-        identity.do_send(SnapshotDone { sequence, rows: count, took });
+        let retire = retention.retain.cut(&shared.reader, sequence, shared.clock.now());
+        if retire.is_some() {
+            let written = write_checkpoint(&retention.data, shared.rest.store(), sequence);
+            if let Err(error) = written {
+                shared.fail(format!("writing the checkpoint at sequence {sequence}: {error}"));
+                return;
+            }
+        }
+        identity.do_send(SnapshotDone { sequence, rows: count, took, retire });
     }
 }

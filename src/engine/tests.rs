@@ -39,6 +39,7 @@ fn options(data: &Path) -> Options {
         snapshot_every_events: u64::MAX,
         segment_bytes: 1 << 20,
         free_bytes_min: 0,
+        retain: Retain::default(),
         arbiters: 2,
         metrics: Arc::default(),
         panic_on: None,
@@ -243,6 +244,36 @@ fn an_event_that_panics_twice_is_set_aside_and_neighbours_never_notice() {
         assert_eq!(engine.digest().await.unwrap().digest, digest);
         let event = engine.event(first.event_id.unwrap().to_string()).await.unwrap().unwrap();
         assert_eq!((event.status, event.reason), ("quarantined", Some("panicked")));
+        engine.stop(Duration::from_secs(5)).await;
+    });
+}
+
+#[test]
+fn what_retention_drops_stays_in_the_counters_and_the_digest() {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let small = || Options {
+            segment_bytes: 4_096,
+            retain: Retain { for_ms: None, bytes_max: Some(1) },
+            ..options(folder.path())
+        };
+        let engine = open(small()).await;
+        let mut dice = Dice(3);
+        for number in 0..300 {
+            let (source, session, body) = random_event(&mut dice, number);
+            send(&engine, source, session.as_deref(), body).await;
+        }
+        let digest = engine.digest().await.unwrap().digest;
+        engine.snapshot().await.unwrap();
+        send(&engine, "web", None, json!({"u": 99})).await; // behind the segments' retirement
+        assert!(engine.running().unwrap().shared.reader.first_sequence() > 100);
+        let after = engine.digest().await.unwrap().digest;
+        engine.stop(Duration::from_secs(5)).await;
+        drop(engine);
+        std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
+        let engine = open(small()).await;
+        assert_eq!(engine.digest().await.unwrap().digest, after);
+        assert_ne!(digest, after);
         engine.stop(Duration::from_secs(5)).await;
     });
 }

@@ -56,6 +56,7 @@ async fn call(token: Option<&str>, request: TestRequest) -> ServiceResponse {
         snapshot_every_events: u64::MAX,
         segment_bytes: 1 << 20,
         free_bytes_min: 0,
+        retain: Default::default(),
         arbiters: 1,
         metrics: Arc::default(),
         panic_on: None,
