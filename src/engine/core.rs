@@ -211,7 +211,10 @@ impl Core {
         let parts = self.genesis.id_key.read(IdKind::Fragment, id)?;
         let fragment = self.graph.born_of(parts.sequence, parts.generation)?;
         let minted = self.fragment_id(fragment);
-        (Uuid::try_parse(id) == Ok(minted)).then(|| self.graph.lead(fragment))
+        match Uuid::try_parse(id) == Ok(minted) {
+            true => self.graph.living_lead(fragment),
+            false => None,
+        }
     }
 
     /// The rows that a snapshot of this state needs, beside the fragments'.

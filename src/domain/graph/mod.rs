@@ -9,7 +9,10 @@
 //! indexes, and texts lie in one arena.
 
 mod compare;
+mod erase;
 mod evidence;
+mod explain;
+mod hand;
 mod hub;
 mod link;
 mod names;
@@ -20,6 +23,9 @@ mod rows;
 mod tests;
 mod view;
 
+pub use erase::Erased;
+pub use explain::{Apart as Reason, Explanation, Step};
+pub use hand::{Link, Unmerged};
 pub use names::Names;
 pub use observe::{Change, Effects, Move, Observed};
 pub use rows::Page;
@@ -505,6 +511,12 @@ impl Graph {
     pub fn lead(&self, fragment: FragmentIndex) -> FragmentIndex {
         let node = self.fragments[fragment as usize].node;
         self.clusters[self.cluster_of(node) as usize].lead
+    }
+
+    /// The same for a fragment that may have been erased.
+    pub fn living_lead(&self, fragment: FragmentIndex) -> Option<FragmentIndex> {
+        let birth = self.fragments.get(fragment as usize)?;
+        if birth.node == NONE { None } else { self.lead_of_node(birth.node) }
     }
 
     /// The fragments of a profile, the oldest first.

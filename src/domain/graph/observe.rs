@@ -76,12 +76,12 @@ impl Before {
 
 /// The structure that an event disturbs, gathered before anything is decided.
 #[derive(Debug, Default)]
-struct Disturbed {
+pub(super) struct Disturbed {
     /// Edges that may link.
-    fresh: SmallVec<[EdgeIndex; 8]>,
+    pub(super) fresh: SmallVec<[EdgeIndex; 8]>,
     /// Nodes around which the quick path will not do.
-    seeds: SmallVec<[NodeIndex; 8]>,
-    changes: Vec<Change>,
+    pub(super) seeds: SmallVec<[NodeIndex; 8]>,
+    pub(super) changes: Vec<Change>,
 }
 
 impl Graph {
@@ -310,7 +310,7 @@ impl Graph {
         Some([chosen, winner])
     }
 
-    fn choose(&mut self, session: NodeIndex, disturbed: &mut Disturbed) {
+    pub(super) fn choose(&mut self, session: NodeIndex, disturbed: &mut Disturbed) {
         match self.choose_in_session(session) {
             None => {
                 if self.clusters[self.cluster_of(session) as usize].dirty {
@@ -358,7 +358,7 @@ impl Graph {
         }
     }
 
-    fn check_hub(&mut self, node: NodeIndex, disturbed: &mut Disturbed) {
+    pub(super) fn check_hub(&mut self, node: NodeIndex, disturbed: &mut Disturbed) {
         let members: SmallVec<[NodeIndex; 8]> = match self.rule(node).shared_by {
             Some(_) => self.members(self.cluster_of(node)).collect(),
             None => return,
@@ -387,7 +387,7 @@ impl Graph {
     }
 
     /// Brings the clusters in line with the evidence, by the quick path where it will do.
-    fn settle(
+    pub(super) fn settle(
         &mut self,
         mut disturbed: Disturbed,
         fragment: Option<FragmentIndex>,

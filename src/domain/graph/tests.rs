@@ -74,6 +74,15 @@ fn rules(world: World) -> Arc<Rules> {
 
 /// The partition that the rule gives, from nothing but the events.
 fn reference(world: World, all: &[Said]) -> BTreeSet<BTreeSet<String>> {
+    reference_with_links(world, all, &[])
+}
+
+/// An operator's link: whether it joins, when it was laid, and its ends.
+type Hand = (bool, i64, (&'static str, u8), (&'static str, u8));
+
+/// The same, with an operator's links.
+fn reference_with_links(world: World, all: &[Said], links: &[Hand]) -> BTreeSet<BTreeSet<String>> {
+    let hands = links;
     let name = |(kind, value): &(&str, u8)| format!("{kind}:{value}");
     let rank = |name: &str| match name.split(':').next().unwrap() {
         "session" => 0,
@@ -126,6 +135,28 @@ fn reference(world: World, all: &[Said]) -> BTreeSet<BTreeSet<String>> {
         let (at, external) = seen.first().unwrap();
         edges.push(((2, 0, *at), session.clone(), external.clone()));
     }
+    let mut apart: Vec<(String, String)> = Vec::new();
+    for (joins, at, a, b) in hands {
+        let (a, b) = (name(a), name(b));
+        nodes.entry(a.clone()).or_insert(i64::MAX);
+        nodes.entry(b.clone()).or_insert(i64::MAX);
+        match joins {
+            true if a != b => {
+                let same = |edge: &(_, String, String)| {
+                    (edge.1 == a && edge.2 == b) || (edge.1 == b && edge.2 == a)
+                };
+                // One edge per pair: the strongest word for it, the earliest time of any.
+                let known = edges.iter().position(|edge| same(edge));
+                let earliest = known.map_or(*at, |known| edges[known].0.2.min(*at));
+                if let Some(known) = known {
+                    edges.remove(known);
+                }
+                edges.push(((0, 0, earliest), a, b));
+            }
+            false if a != b => apart.push((a, b)),
+            _ => {}
+        }
+    }
     edges.retain(|(_, a, b)| !is_hub(a) && !is_hub(b));
     edges.sort_by_key(|(key, a, b)| {
         let (a, b) = (a.min(b), a.max(b));
@@ -148,7 +179,7 @@ fn reference(world: World, all: &[Said]) -> BTreeSet<BTreeSet<String>> {
             let window = match world.limit {
                 Some(Limit { per: Per::Ever, .. }) | None => 0,
                 Some(Limit { per: Per::Year, .. }) => {
-                    Timestamp(nodes[mail] * DAY).utc().year().into()
+                    Timestamp(nodes[mail].saturating_mul(DAY)).utc().year().into()
                 }
                 Some(_) => unimplemented!("not in these worlds"),
             };
@@ -157,6 +188,7 @@ fn reference(world: World, all: &[Said]) -> BTreeSet<BTreeSet<String>> {
         let shown = both.iter().filter(|node| !node.starts_with("session:")).count();
         let violates = both.iter().filter(|node| is_unique(node)).count() > 1
             || per_window.values().any(|n| world.limit.is_some_and(|limit| *n > limit.values))
+            || apart.iter().any(|(a, b)| both.contains(a) && both.contains(b))
             || shown > world.cap as usize;
         if !violates {
             clusters[x.min(y)] = both;
@@ -192,8 +224,120 @@ fn grown(world: World, all: &[Said]) -> Graph {
     graph
 }
 
+fn hand() -> impl Strategy<Value = Hand> {
+    let end = || (prop::sample::select(vec!["web", "shop", "email"]), 0u8..4);
+    (any::<bool>(), 0i64..900, end(), end())
+}
+
+fn link(number: u64, (joins, _, a, b): &Hand) -> super::Link {
+    let end = |(kind, value): &(&str, u8)| crate::domain::id::Identifier {
+        kind: (*kind).into(),
+        value: value.to_string().into(),
+    };
+    super::Link { number, joins: *joins, a: end(a), b: end(b) }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn links_by_hand_are_part_of_the_rule_whenever_they_come(
+        world in world(),
+        all in prop::collection::vec(said(), 1..12),
+        hands in prop::collection::vec(hand(), 1..4),
+        places in prop::collection::vec(any::<prop::sample::Index>(), 4),
+        lift in any::<bool>(),
+    ) {
+        let mut graph = Graph::new(rules(world));
+        let mut lay = |graph: &mut Graph, at: usize| {
+            for (number, hand) in hands.iter().enumerate() {
+                if places[number].index(all.len() + 1) == at {
+                    graph.lay(&link(number as u64, hand), 1_000, Timestamp(hand.1 * DAY));
+                }
+            }
+        };
+        for (at, said) in all.iter().enumerate() {
+            lay(&mut graph, at);
+            graph.observe(at as u64 + 1, &event(said));
+        }
+        lay(&mut graph, all.len());
+        prop_assert_eq!(graph.partition(), reference_with_links(world, &all, &hands));
+        if lift {
+            for (number, hand) in hands.iter().enumerate() {
+                let (_, _, a, b) = hand;
+                let rest = &hands[number + 1..];
+                let others = rest.iter().any(|(joins, _, x, y)| {
+                    *joins && ((x, y) == (a, b) || (x, y) == (b, a))
+                });
+                graph.lift(&link(number as u64, hand), others);
+            }
+            let linked: BTreeSet<String> = graph.partition().into_iter().flatten().collect();
+            let mut expected = reference(world, &all);
+            let seen: BTreeSet<String> = expected.iter().flatten().cloned().collect();
+            expected.extend(linked.difference(&seen).map(|one| BTreeSet::from([one.clone()])));
+            // A must-link may have brought an edge's time forward for good, which is all it leaves.
+            let moved = hands.iter().any(|hand| hand.0);
+            prop_assert!(moved || graph.partition() == expected);
+        }
+    }
+
+    #[test]
+    fn an_unmerge_takes_the_parts_apart_for_good(
+        all in prop::collection::vec(said(), 2..14),
+        which in any::<prop::sample::Index>(),
+    ) {
+        let world = World { unique: false, limit: None, shared_by: None, cap: 1_000 };
+        let mut graph = grown(world, &all);
+        let named: Vec<String> = graph.partition().into_iter().flatten().collect();
+        if named.is_empty() { return Ok(()) }
+        let name = which.get(&named).clone();
+        let (kind, value) = name.split_once(':').unwrap();
+        let Some(node) = graph.identifier(kind, value) else { return Ok(()) };
+        let parts = graph.parts_without(node);
+        let mut last = 0;
+        let outcome = graph.unmerge_identifier(node, &mut || { last += 1; last });
+        prop_assert_eq!(outcome.is_some(), parts.len() > 1);
+        let Some(unmerged) = outcome else { return Ok(()) };
+        prop_assert!(unmerged.profiles.len() >= parts.len());
+        let eldest: Vec<u32> = parts.iter().filter_map(|part| graph.eldest(part)).collect();
+        let apart = |graph: &Graph| {
+            let clusters: BTreeSet<u32> = eldest.iter().map(|one| graph.cluster_of(*one)).collect();
+            clusters.len() == eldest.len()
+        };
+        prop_assert!(apart(&graph));
+        let first = parts.iter().min_by_key(|part| graph.first_shown(node, part)).unwrap();
+        let home = graph.eldest(first).unwrap();
+        prop_assert!(unmerged.profiles.contains(&graph.lead_of_node(home).unwrap()));
+        for (at, said) in all.iter().enumerate() {
+            graph.observe(1_000 + at as u64, &event(said));
+        }
+        prop_assert!(apart(&graph));
+    }
+
+    #[test]
+    fn an_erased_person_leaves_the_others_as_if_alone(
+        world in world(),
+        all in prop::collection::vec(said(), 2..14),
+        which in any::<prop::sample::Index>(),
+    ) {
+        let mut graph = grown(world, &all);
+        let leads: Vec<u32> = graph.leads().collect();
+        if leads.is_empty() { return Ok(()) }
+        let lead = *which.get(&leads);
+        let before = graph.profiles();
+        let erased = graph.erase(lead);
+        prop_assert_eq!(graph.leads().count() as u64, graph.profiles());
+        for one in &erased.identifiers {
+            prop_assert!(graph.identifier(&one.kind, &one.value).is_none());
+        }
+        for fragment in &erased.fragments { prop_assert!(graph.living_lead(*fragment).is_none()); }
+        prop_assert!(before >= 1);
+        // The graph goes on: the same events make a person anew.
+        for (at, said) in all.iter().enumerate() {
+            graph.observe(1_000 + at as u64, &event(said));
+        }
+        prop_assert_eq!(graph.partition(), reference(world, &all));
+    }
 
     #[test]
     fn clusters_follow_the_rule_whatever_the_order(

@@ -1,0 +1,100 @@
+//! Erasure: a person's identifiers, evidence and fragments leave the graph.
+
+use super::observe::{Before, Disturbed, Effects};
+use super::rows::Touched;
+use super::{ANONYMOUS, EdgeIndex, FREE, FragmentIndex, Graph, NONE, NodeIndex, SESSION};
+use crate::domain::id::Identifier;
+use std::collections::BTreeSet;
+
+/// What an erasure took out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// The fragments that are gone.
+    pub fragments: Vec<FragmentIndex>,
+    /// The identifiers that are gone, those without another owner included.
+    pub identifiers: Vec<Identifier>,
+    /// The sessions that are gone.
+    pub sessions: Vec<String>,
+    /// What follows for others, whose suppressed evidence may be effective now.
+    pub effects: Effects,
+}
+
+impl Graph {
+    /// Takes a profile out, with every identifier that nobody else has.
+    pub fn erase(&mut self, lead: FragmentIndex) -> Erased {
+        let cluster = self.cluster_of(self.fragments[lead as usize].node);
+        let own: BTreeSet<NodeIndex> = self.members(cluster).collect();
+        let fragments = self.fragments_of(lead);
+        let mut beside: BTreeSet<NodeIndex> = BTreeSet::new();
+        for node in &own {
+            let edges: Vec<(EdgeIndex, NodeIndex)> = self.edges_of(*node).collect();
+            for (edge, other) in edges {
+                self.withdraw(edge, u16::MAX);
+                if !own.contains(&other) {
+                    beside.insert(other);
+                }
+            }
+        }
+        self.profiles -= 1;
+        self.clusters[cluster as usize].lead = NONE;
+        self.clusters[cluster as usize].size = 0;
+        self.free_clusters.push(cluster);
+        let mut erased = Erased { fragments, ..Erased::default() };
+        for node in own {
+            self.remove_node(node, &mut erased);
+        }
+        for fragment in &erased.fragments {
+            self.fragments[*fragment as usize].node = NONE;
+            self.dirty.mark(Touched::Fragment(*fragment));
+        }
+        let mut disturbed = Disturbed::default();
+        for node in beside {
+            let is_orphan =
+                self.nodes[node as usize].edges == NONE && self.fragment_of(node).is_none();
+            if is_orphan && !self.apart.contains_key(&node) {
+                self.free_clusters.push(self.cluster_of(node));
+                self.remove_node(node, &mut erased);
+            } else {
+                self.check_hub(node, &mut disturbed);
+                disturbed.seeds.push(node);
+            }
+        }
+        erased.effects = self.settle(disturbed, None, &mut Before::default(), false);
+        erased
+    }
+
+    fn remove_node(&mut self, node: NodeIndex, erased: &mut Erased) {
+        let kind = self.nodes[node as usize].kind;
+        let text = self.text(node).to_owned();
+        match kind {
+            SESSION => erased.sessions.push(text.clone()),
+            ANONYMOUS => {}
+            kind => {
+                let kind = self.types.name(kind).into();
+                erased.identifiers.push(Identifier { kind, value: text.clone().into() });
+            }
+        }
+        let hash = Self::key_hash(kind, &text);
+        if let Ok(entry) = self.index.find_entry(hash, |known| *known == node) {
+            entry.remove();
+        }
+        for (other, _) in self.apart.remove(&node).into_iter().flatten() {
+            if let Some(all) = self.apart.get_mut(&other) {
+                all.retain(|(known, _)| *known != node);
+                if all.is_empty() {
+                    self.apart.remove(&other);
+                }
+            }
+            self.dirty.apart = true;
+        }
+        self.raw.remove(&node);
+        self.mail_hashes.retain(|_, known| *known != node);
+        let packed = self.nodes[node as usize].text;
+        let (at, len) = ((packed >> 16) as usize, (packed & 0xFFFF) as usize);
+        self.text[at..at + len].fill(0);
+        let row = &mut self.nodes[node as usize];
+        (row.flags, row.cluster, row.next, row.fragment) = (FREE, NONE, NONE, NONE);
+        self.free_nodes.push(node);
+        self.dirty.mark(Touched::Node(node));
+    }
+}
