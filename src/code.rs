@@ -30,6 +30,8 @@ pub enum Code {
     TooSlow,
     /// It comes from a file and is read-only.
     Provisioned,
+    /// Nothing holds the profile together by what was named.
+    NotMerged,
     /// The body is longer than `limits.body`.
     BodyTooLarge,
     /// The path and query are longer than `limits.url`.
@@ -63,7 +65,7 @@ pub enum Retry {
 
 impl Code {
     /// All of them, by status.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::MalformedBody,
         Self::MalformedPath,
         Self::InvalidRequest,
@@ -77,6 +79,7 @@ impl Code {
         Self::MethodNotAllowed,
         Self::TooSlow,
         Self::Provisioned,
+        Self::NotMerged,
         Self::BodyTooLarge,
         Self::UrlTooLong,
         Self::UnsupportedEncoding,
@@ -110,6 +113,7 @@ impl Code {
             Self::Provisioned => {
                 ("provisioned", 409, "It comes from a file: change it there", Never)
             }
+            Self::NotMerged => ("not_merged", 409, "Nothing holds together by it", Never),
             Self::BodyTooLarge => ("body_too_large", 413, "The body is too large", Never),
             Self::UrlTooLong => ("url_too_long", 414, "The URL is too long", Never),
             Self::UnsupportedEncoding => {

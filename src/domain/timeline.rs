@@ -67,13 +67,19 @@ pub struct Timeline {
     pub saved: u32,
     /// Full chunks that no snapshot holds yet.
     pub full: Vec<Chunk>,
-    /// The chunk that grows.
+    /// The chunk that grows; only empty while there is no event at all.
     pub tail: Chunk,
+    /// Events that came to this fragment behind later ones, ascending: a few, from reprocessing.
+    pub late: Vec<Sequence>,
 }
 
 impl Timeline {
-    /// Adds an event; sequences come in ascending order.
+    /// Adds an event; one that is older than the last is kept beside the chunks.
     pub fn push(&mut self, sequence: Sequence) {
+        if sequence < self.tail.last {
+            let at = self.late.partition_point(|known| *known < sequence);
+            return self.late.insert(at, sequence);
+        }
         if self.tail.count == CHUNK {
             let next = Chunk { last: 0, ..Chunk::default() };
             self.full.push(std::mem::replace(&mut self.tail, next));
@@ -81,7 +87,8 @@ impl Timeline {
         self.tail.push(sequence);
     }
 
-    /// What is kept here, newest first; the `saved` chunks follow after it.
+    /// The chunks that are kept here, newest first; the `saved` ones follow after them, and `late`
+    /// stands beside all of them.
     pub fn newest_first(&self) -> impl Iterator<Item = Sequence> + '_ {
         let chunks = std::iter::once(&self.tail).chain(self.full.iter().rev());
         chunks.flat_map(|chunk| {

@@ -149,6 +149,60 @@ pub struct ChangesPage {
     pub next: u64,
 }
 
+/// An operator's link.
+#[derive(Clone, Debug, Serialize)]
+pub struct LinkView {
+    /// Its id.
+    pub id: String,
+    /// `must` or `cannot`.
+    pub kind: &'static str,
+    /// One end, canonical.
+    pub a: String,
+    /// The other end, canonical.
+    pub b: String,
+    /// Why.
+    pub reason: String,
+    /// When it was laid.
+    pub at: String,
+}
+
+/// A step of the chain of evidence that joins two identifiers.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepView {
+    /// One end.
+    pub from: String,
+    /// The other end.
+    pub to: String,
+    /// The first event that showed them together; none for an alias or a link by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<String>,
+    /// The source of that event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The identification point that found it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub point: Option<String>,
+    /// How often it was shown.
+    pub count: u32,
+}
+
+/// What changed rules would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct PreviewView {
+    /// Profiles now.
+    pub profiles_before: u64,
+    /// Profiles then.
+    pub profiles_after: u64,
+    /// Profiles that others would join.
+    pub merges: u64,
+    /// Profiles that would part.
+    pub splits: u64,
+    /// The largest clusters then.
+    pub largest: Vec<serde_json::Value>,
+    /// Some of the merges and splits.
+    pub samples: Vec<serde_json::Value>,
+}
+
 /// A hash over everything that the state means.
 #[derive(Clone, Debug, Serialize)]
 pub struct DigestView {

@@ -4,6 +4,7 @@
 //! the group on to the identity actor. There is no timer: while one group is being synced the next
 //! one gathers. The first storage error is final: nothing after it is acknowledged.
 
+use super::acts::Answer;
 use super::identity::{Committed, IdentityActor};
 use super::shared::{Reply, Shared};
 use super::{Receipt, Refusal};
@@ -35,9 +36,9 @@ pub(super) enum Then {
     /// A duplicate is answered, behind its first one.
     Duplicate { first: Placed, event: Box<Event>, reply: Reply },
     /// An operator's act takes effect.
-    Act { act: ActRecord, reply: Option<oneshot::Sender<Result<(), Vec<String>>>> },
+    Act { act: ActRecord, reply: Option<oneshot::Sender<Answer>> },
     /// A configuration from files takes effect.
-    Configuration { files: Box<Settings>, reply: oneshot::Sender<Result<(), Vec<String>>> },
+    Configuration { files: Box<Settings>, reply: oneshot::Sender<Answer> },
     /// Something else in its place in the order.
     Call(Box<dyn FnOnce(&mut IdentityActor, &mut actix::Context<IdentityActor>) + Send>),
     /// Segments that lie wholly before a sequence go.

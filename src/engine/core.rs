@@ -8,7 +8,7 @@ use crate::domain::graph::{Birth, Change, FragmentIndex, Graph, Move, Page};
 use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
-use crate::records::{ActRecord, ChangeRow, Counters, DedupeRow, Genesis, ObjectKind};
+use crate::records::{ChangeRow, Counters, DedupeRow, Genesis, LinkRow, ObjectKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -31,6 +31,13 @@ pub struct Core {
     pub quarantined: BTreeMap<Sequence, Reason>,
     /// Counters.
     pub counters: Counters,
+    /// Operators' links by number.
+    pub links: BTreeMap<u64, LinkRow>,
+    /// Events that were read again, and the act that holds how they read now.
+    pub revised: BTreeMap<Sequence, Sequence>,
+    /// The configuration under which the graph was resolved; behind the one in force while a
+    /// re-resolution is under way.
+    pub resolved: Settings,
     /// Changes of identity, in order.
     pub changes: Vec<ChangeRow>,
     /// The last record that was applied.
@@ -52,6 +59,12 @@ pub(super) struct Fresh {
     pub(super) changes_saved: usize,
     /// Whether configuration changed.
     pub(super) configuration: bool,
+    /// Links that changed.
+    pub(super) links: BTreeSet<u64>,
+    /// Whether revised events changed.
+    pub(super) revised: bool,
+    /// All rows of tables that are not among the fresh ones are to go.
+    pub(super) purge: bool,
     /// Events since the last snapshot.
     pub(super) events: u64,
 }
@@ -77,19 +90,32 @@ const LOOSE_BUCKET: u64 = 1 << 16;
 impl Core {
     /// The state before the first event.
     pub fn new(genesis: Genesis, effective: Effective, files: Settings) -> Self {
+        Self { files, ..Self::resolving(genesis, Arc::new(effective)) }
+    }
+
+    /// An empty state to be filled under a configuration that is in force already.
+    pub(super) fn resolving(genesis: Genesis, effective: Arc<Effective>) -> Self {
         Self {
             genesis,
             graph: Graph::new(Arc::clone(&effective.compiled.rules)),
-            files,
+            files: Settings::default(),
             objects: Objects::new(),
-            effective: Arc::new(effective),
+            resolved: effective.compiled.settings.clone(),
+            effective,
             profile_less: BTreeSet::new(),
             quarantined: BTreeMap::new(),
             counters: Counters::default(),
             changes: Vec::new(),
+            links: BTreeMap::new(),
+            revised: BTreeMap::new(),
             applied: 0,
             fresh: Fresh { configuration: true, ..Fresh::default() },
         }
+    }
+
+    /// The buckets that hold loose events.
+    pub(super) fn loose_buckets(&self) -> impl Iterator<Item = u64> + '_ {
+        self.profile_less.iter().chain(self.quarantined.keys()).map(|at| at / LOOSE_BUCKET)
     }
 
     /// Takes an event in.
@@ -101,6 +127,11 @@ impl Core {
             let received_at = event.received_at;
             self.fresh.dedupe.push(DedupeRow { key, sequence, received_at });
         }
+        self.place(sequence, event)
+    }
+
+    /// Finds an event its place.
+    pub(super) fn place(&mut self, sequence: Sequence, event: &Event) -> Placement {
         if let Standing::Quarantined(reason) = event.standing {
             self.set_loose(sequence, Some(reason), event);
             return Placement::nowhere();
@@ -125,59 +156,12 @@ impl Core {
         }
     }
 
-    fn set_loose(&mut self, sequence: Sequence, reason: Option<Reason>, event: &Event) {
-        match reason {
-            Some(reason) => {
-                self.quarantined.insert(sequence, reason);
-            }
-            None => {
-                self.profile_less.insert(sequence);
-            }
-        }
-        self.counters.loose_content = self.counters.loose_content.wrapping_add(content_hash(event));
+    /// Notes that what is known of a loose event changed.
+    pub(super) fn touch_loose(&mut self, sequence: Sequence) {
         self.fresh.loose.insert(sequence / LOOSE_BUCKET);
     }
 
-    /// Takes an operator's act in; answers whether it took effect.
-    pub fn act(&mut self, sequence: Sequence, act: ActRecord) -> Result<(), Vec<String>> {
-        self.applied = sequence;
-        match act {
-            ActRecord::PutObject { kind, id, json, .. } => {
-                let mut objects = self.objects.clone();
-                objects.insert((kind, id), json);
-                self.configure(None, Some(objects))
-            }
-            ActRecord::DeleteObject { kind, id, .. } => {
-                let mut objects = self.objects.clone();
-                objects.remove(&(kind, id));
-                self.configure(None, Some(objects))
-            }
-            ActRecord::SetAside { sequence: event, .. } => {
-                self.quarantined.insert(event, Reason::Panicked);
-                self.fresh.loose.insert(event / LOOSE_BUCKET);
-                Ok(())
-            }
-        }
-    }
-
-    /// Puts a configuration in force: new files, new objects, or both.
-    pub fn configure(
-        &mut self,
-        files: Option<Settings>,
-        objects: Option<Objects>,
-    ) -> Result<(), Vec<String>> {
-        let files = files.unwrap_or_else(|| self.files.clone());
-        let objects = objects.unwrap_or_else(|| self.objects.clone());
-        let effective = Effective::new(&files, &objects, self.genesis.hash_key)
-            .map_err(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        (self.files, self.objects) = (files, objects);
-        self.effective = Arc::new(effective);
-        self.graph.set_rules(Arc::clone(&self.effective.compiled.rules));
-        self.fresh.configuration = true;
-        Ok(())
-    }
-
-    fn tell(&mut self, change: Change, event: Option<Uuid>, at: Timestamp) {
+    pub(super) fn tell(&mut self, change: Change, event: Option<Uuid>, at: Timestamp) {
         self.counters.changes += 1;
         let id = |fragment: FragmentIndex| self.fragment_id(fragment).as_u128();
         let row = ChangeRow {
@@ -191,6 +175,19 @@ impl Core {
             at,
         };
         self.changes.push(row);
+    }
+
+    pub(super) fn set_loose(&mut self, sequence: Sequence, reason: Option<Reason>, event: &Event) {
+        match reason {
+            Some(reason) => {
+                self.quarantined.insert(sequence, reason);
+            }
+            None => {
+                self.profile_less.insert(sequence);
+            }
+        }
+        self.counters.loose_content = self.counters.loose_content.wrapping_add(content_hash(event));
+        self.fresh.loose.insert(sequence / LOOSE_BUCKET);
     }
 
     /// The id of an event.

@@ -5,10 +5,12 @@
 //! passivates them, and every read goes through it, so that a reader sees what it was told is
 //! stored.
 
+use super::acts::Answer;
 use super::committer::Then;
 use super::core::Core;
 use super::profile::{Apply, Op};
 use super::profiles::Profiles;
+use super::resolving::Drafting;
 use super::rest::FragmentRows;
 use super::router::{Append, Pass, RouterActor, duplicate};
 use super::shared::{Reply, Shared};
@@ -39,6 +41,7 @@ pub(super) struct Passivated {
     pub(super) lead: FragmentIndex,
     pub(super) stamp: u64,
     pub(super) rows: Vec<(FragmentIndex, FragmentRows)>,
+    pub(super) epoch: u64,
 }
 
 /// An event panicked twice.
@@ -93,6 +96,8 @@ pub(super) struct IdentityActor {
     /// Snapshots asked for while one is being written.
     asked: bool,
     step: u64,
+    /// The state that will replace this one, while it is being made or waits for its switch.
+    pub(super) draft: Drafting,
 }
 
 impl IdentityActor {
@@ -119,6 +124,7 @@ impl IdentityActor {
             waiting: Vec::new(),
             asked: false,
             step: 0,
+            draft: Drafting::default(),
         }
     }
 
@@ -131,17 +137,19 @@ impl IdentityActor {
                 self.duplicate(first, &event, reply, context)
             }
             Then::Act { act, reply } => {
-                let outcome = self.core.act(sequence, act);
-                self.publish.set(&self.core.effective);
+                let answer = self.act(sequence, act, context);
                 if let Some(reply) = reply {
-                    let _ = reply.send(outcome);
+                    let _ = reply.send(answer);
                 }
             }
             Then::Configuration { files, reply } => {
                 self.core.applied = sequence;
-                let outcome = self.core.configure(Some(*files), None);
-                self.publish.set(&self.core.effective);
-                let _ = reply.send(outcome);
+                let answer = match self.core.configure(Some(*files), None) {
+                    Ok(()) => Answer::Done,
+                    Err(all) => Answer::Invalid(all.iter().map(ToString::to_string).collect()),
+                };
+                self.configured(context);
+                let _ = reply.send(answer);
             }
             Then::Call(call) => call(self, context),
             Then::Retire(_) => {} // the committer's own
@@ -191,7 +199,7 @@ impl IdentityActor {
     }
 
     /// Counts the last changes of identity.
-    fn count(&self, changes: usize) {
+    pub(super) fn count(&self, changes: usize) {
         let all = &self.core.changes;
         for change in &all[all.len() - changes..] {
             match change.kind {
@@ -204,7 +212,11 @@ impl IdentityActor {
     }
 
     /// The fragments that a profile has to fetch when it wakes; not the one that is just being made.
-    fn at_rest(&self, lead: FragmentIndex, except: Option<FragmentIndex>) -> Vec<FragmentIndex> {
+    pub(super) fn at_rest(
+        &self,
+        lead: FragmentIndex,
+        except: Option<FragmentIndex>,
+    ) -> Vec<FragmentIndex> {
         if self.profiles.is_active(lead) {
             return Vec::new();
         }
@@ -323,6 +335,7 @@ impl IdentityActor {
         self.last_snapshot = Instant::now();
         let fragments: Vec<FragmentIndex> =
             std::mem::take(&mut self.core.fresh.fragments).into_iter().collect();
+        let purge = self.core.fresh.purge;
         let rows = match self.core.take_rows() {
             Ok(rows) => rows,
             Err(error) => return self.shared.fail(format!("gathering a snapshot: {error}")),
@@ -337,7 +350,7 @@ impl IdentityActor {
                 resting.extend(newer.keyed(*fragment));
             }
         }
-        let job = Job { sequence: self.core.applied, rows, started: Instant::now() };
+        let job = Job { sequence: self.core.applied, rows, started: Instant::now(), purge };
         let collector = Collector::new(job, active.len(), self.snapshots.clone());
         for (lead, fragments) in active {
             self.tell(lead, Op::Save(fragments, Arc::clone(&collector)));
@@ -363,6 +376,7 @@ impl Actor for IdentityActor {
 
     fn started(&mut self, context: &mut Self::Context) {
         context.run_interval(Duration::from_secs(1), |identity, _| identity.tick());
+        self.configured(context); // a re-resolution may have been under way
     }
 }
 
@@ -389,12 +403,15 @@ impl Handler<Passivated> for IdentityActor {
     type Result = ();
 
     fn handle(&mut self, passivated: Passivated, _: &mut Self::Context) {
-        let Passivated { lead, stamp, rows } = passivated;
+        let Passivated { lead, stamp, rows, epoch } = passivated;
+        if epoch != self.shared.rest.epoch() {
+            return; // every fragment was replaced meanwhile
+        }
         let is_idle = self.profiles.may_rest(lead, stamp);
         for (fragment, rows) in rows {
             // Chunks left the fragment's own memory either way.
             if !is_idle {
-                self.shared.rest.put_chunks(fragment, &rows.chunks);
+                self.shared.rest.put_chunks(epoch, fragment, &rows.chunks);
                 if !rows.chunks.is_empty() {
                     self.core.fresh.fragments.insert(fragment);
                 }

@@ -3,6 +3,8 @@
 //! `http` sees only [`Engine`] and the types below. An event goes router → committer → identity →
 //! profile, and its answer comes back from the profile; `ARCHITECTURE.md` tells the whole way.
 
+mod acts;
+mod again;
 mod committer;
 mod core;
 mod effective;
@@ -14,15 +16,18 @@ mod profiles;
 mod reading;
 mod rebuild;
 mod replay;
+mod resolving;
 mod rest;
 mod retention;
 mod router;
 mod rows;
 mod shared;
 mod snapshots;
+mod steering;
 mod views;
 
 pub use self::core::Core;
+pub use acts::Answer;
 pub use effective::{Effective, section};
 pub use objects::ObjectRefusal;
 pub use open::{EngineError, Options, Recovered};
@@ -31,6 +36,7 @@ pub use replay::{Replayed, replay};
 pub use rest::RowError;
 pub use retention::Retain;
 pub use rows::LoadError;
+pub use steering::{Again, Explained, Part, Preview, Unmerged};
 
 use crate::domain::event::Event;
 pub use crate::domain::event::Status;

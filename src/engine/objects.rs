@@ -1,5 +1,6 @@
 //! Configuration that changes while the engine runs: objects by API, and files read again.
 
+use super::acts::Answer;
 use super::committer::Then;
 use super::effective::Effective;
 use super::router::Append;
@@ -94,6 +95,7 @@ impl Engine {
             id,
         })
         .await
+        .map(drop)
     }
 
     /// Puts what the configuration files say now in force; all of it or nothing.
@@ -116,15 +118,16 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         let then = Then::Configuration { files: Box::new(files), reply };
         self.append(kind::CONFIGURATION, bytes, then)?;
-        answer.await.map_err(Refusal::from)?.map_err(ObjectRefusal::Invalid)
+        accepted(answer.await.map_err(Refusal::from)?).map(drop)
     }
 
-    pub(super) async fn act(&self, act: ActRecord) -> Result<(), ObjectRefusal> {
+    /// Journals an act and answers what it came to.
+    pub(super) async fn act(&self, act: ActRecord) -> Result<Answer, ObjectRefusal> {
         let bytes =
             act.encode().map_err(|cause| ObjectRefusal::Invalid(vec![cause.to_string()]))?;
         let (reply, answer) = oneshot::channel();
         self.append(kind::ACT, bytes, Then::Act { act, reply: Some(reply) })?;
-        answer.await.map_err(Refusal::from)?.map_err(ObjectRefusal::Invalid)
+        accepted(answer.await.map_err(Refusal::from)?)
     }
 
     fn append(&self, kind: u8, bytes: Vec<u8>, then: Then) -> Result<(), Refusal> {
@@ -132,6 +135,14 @@ impl Engine {
             .router
             .try_send(Append { kind, bytes, then })
             .map_err(|_| Refusal::Overloaded)
+    }
+}
+
+fn accepted(answer: Answer) -> Result<Answer, ObjectRefusal> {
+    match answer {
+        Answer::Invalid(problems) => Err(ObjectRefusal::Invalid(problems)),
+        Answer::Unknown => Err(ObjectRefusal::NotFound),
+        answer => Ok(answer),
     }
 }
 

@@ -420,8 +420,5 @@ fn configure(
     journal.append(&[record])?;
     journal.sync()?;
     core.applied = journal.next_sequence() - 1;
-    core.configure(Some(settings.clone()), None).map_err(|all| {
-        let problem = |why: String| SettingsProblem { at: String::new(), sentence: why };
-        EngineError::Settings(all.into_iter().map(problem).collect())
-    })
+    core.configure(Some(settings.clone()), None).map_err(EngineError::Settings)
 }

@@ -12,7 +12,7 @@ use super::shared::{Reply, Shared};
 use super::snapshots::Collector;
 use super::{Receipt, Refusal, Status, rebuild};
 use crate::domain::event::{Event, Reason};
-use crate::domain::fragment::Fragment;
+use crate::domain::fragment::{Fragment, content_hash};
 use crate::domain::graph::{ClusterView, FragmentIndex};
 use crate::domain::id::Sequence;
 use crate::domain::profile::Folded;
@@ -39,6 +39,14 @@ pub(super) struct Viewed {
 pub(super) enum Op {
     /// An event of one of its fragments.
     Apply(Box<Apply>),
+    /// An event that found its place after the fact; nobody waits for it.
+    Late {
+        sequence: Sequence,
+        event: Box<Event>,
+        fragment: FragmentIndex,
+        is_new: bool,
+        rules: Arc<Rules>,
+    },
     /// An answer that must not overtake the events before it.
     Answer(Reply, Receipt),
     /// Gives fragments to another profile.
@@ -87,6 +95,8 @@ pub struct ProfileActor {
     held: VecDeque<Op>,
     /// Fragments of later steps that came before they were awaited.
     early: Vec<(u64, Vec<(FragmentIndex, Fragment)>)>,
+    /// In which epoch of the rest it woke.
+    epoch: u64,
 }
 
 impl ProfileActor {
@@ -96,8 +106,10 @@ impl ProfileActor {
         to_load: Vec<FragmentIndex>,
         shared: Arc<Shared>,
         identity: Addr<IdentityActor>,
+        epoch: u64,
     ) -> Self {
         Self {
+            epoch,
             lead,
             id,
             fragments: Vec::new(),
@@ -114,6 +126,8 @@ impl ProfileActor {
         for fragment in fragments {
             match self.shared.rest.load(fragment) {
                 Ok(state) => self.fragments.push((fragment, state)),
+                // Every fragment was replaced before this actor woke; it is about to be stopped.
+                Err(_) if self.epoch != self.shared.rest.epoch() => {}
                 Err(error) => self.fail(&error),
             }
         }
@@ -130,6 +144,14 @@ impl ProfileActor {
     fn perform(&mut self, op: Op, context: &mut Context<Self>) {
         match op {
             Op::Apply(apply) => self.apply(*apply),
+            Op::Late { sequence, event, fragment, is_new, rules } => {
+                if is_new && self.fragment(fragment).is_none() {
+                    self.fragments.push((fragment, Fragment::default()));
+                }
+                if let Some(fragment) = self.fragment(fragment) {
+                    fragment.apply(sequence, &event, content_hash(&event), &rules);
+                }
+            }
             Op::Answer(reply, receipt) => reply.send(Ok(receipt)),
             Op::Release { fragments, to, step } => self.release(&fragments, &to, step),
             Op::Expect { step, givers } => {
@@ -186,6 +208,9 @@ impl ProfileActor {
     fn try_apply(&mut self, apply: &Apply) -> Result<(), ()> {
         let shared = Arc::clone(&self.shared);
         let Some(fragment) = self.fragment(apply.fragment) else {
+            if self.epoch != shared.rest.epoch() {
+                return Ok(());
+            }
             self.fail(&RowError::Missing(apply.fragment));
             return Ok(());
         };
@@ -253,6 +278,7 @@ impl ProfileActor {
                 found.extend(older);
             }
             all.extend(found.into_iter().take(limit));
+            all.extend(timeline.late.iter().copied().filter(|sequence| *sequence < before));
         }
         all.sort_unstable_by(|a, b| b.cmp(a));
         all.truncate(limit);
@@ -267,7 +293,7 @@ impl ProfileActor {
             }
             match FragmentRows::take(state) {
                 Ok(taken) => {
-                    self.shared.rest.put_chunks(*index, &taken.chunks);
+                    self.shared.rest.put_chunks(self.epoch, *index, &taken.chunks);
                     rows.extend(taken.keyed(*index));
                 }
                 Err(error) => return self.shared.fail(format!("profile {}: {error}", self.id)),
@@ -284,7 +310,7 @@ impl ProfileActor {
                 Err(error) => return self.shared.fail(format!("profile {}: {error}", self.id)),
             }
         }
-        self.identity.do_send(Passivated { lead: self.lead, stamp, rows });
+        self.identity.do_send(Passivated { lead: self.lead, stamp, rows, epoch: self.epoch });
     }
 }
 

@@ -82,9 +82,10 @@ impl Profiles {
         }
         let id = core.fragment_id(lead);
         let shared = Arc::clone(&self.shared);
+        let epoch = shared.rest.epoch();
         let arbiter = &self.arbiters[id.as_u128() as usize % self.arbiters.len()];
         let address = ProfileActor::start_in_arbiter(arbiter, move |_| {
-            ProfileActor::new(lead, id, at_rest, shared, identity)
+            ProfileActor::new(lead, id, at_rest, shared, identity, epoch)
         });
         self.shared.directory.insert(lead, address.clone());
         let entry = Active { address: address.clone(), stamp: self.stamp, asked_at: None };
@@ -130,6 +131,14 @@ impl Profiles {
         self.leaving -= 1;
         self.uses.push_back((active.stamp, lead));
         false
+    }
+
+    /// Ends every actor once it has done what it was told before.
+    pub(super) fn stop_all(&mut self) {
+        let all: Vec<FragmentIndex> = self.active.keys().copied().collect();
+        for lead in all {
+            self.stop(lead);
+        }
     }
 
     /// Ends a profile's actor once it has done what it was told before.

@@ -70,7 +70,7 @@ pub struct EventFilter {
 }
 
 impl EventFilter {
-    fn fits(&self, event: &Event) -> bool {
+    pub(super) fn fits(&self, event: &Event) -> bool {
         let is_of = |wanted: &Option<String>, found: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == found)
         };
@@ -290,11 +290,11 @@ impl Engine {
     }
 
     /// Reads events from the journal; what is no event is left out.
-    async fn read_all(&self, sequences: Vec<Sequence>) -> Result<Found, Refusal> {
+    pub(super) async fn read_all(&self, sequences: Vec<Sequence>) -> Result<Found, Refusal> {
         let reader = self.running()?.shared.reader.clone();
         let read = move || {
             let mut found: Found = Vec::with_capacity(sequences.len());
-            for sequence in sequences {
+            for sequence in sequences.into_iter().filter(|sequence| *sequence > 0) {
                 let record = reader.read(sequence).map_err(|error| {
                     tracing::error!(%error, sequence, "reading the journal");
                     Refusal::StorageFailed
@@ -323,6 +323,7 @@ impl Engine {
             let applied = events.into_iter().filter(|(sequence, _)| *sequence <= core.applied);
             applied
                 .map(|(sequence, event)| {
+                    let event = core.as_it_reads_now(sequence, event);
                     let is_open = !matches!(event.standing, Standing::Quarantined(_));
                     let lead = lead.or_else(|| core.locate(sequence, &event).filter(|_| is_open));
                     core.event_view(sequence, &event, lead)

@@ -1,6 +1,7 @@
 //! From a state and the journal behind it to the present state, without clock or actors.
 
-use super::core::Core;
+use super::again::{Basis, Draft};
+use super::core::{Core, Placement};
 use super::rebuild::RebuildError;
 use super::rest::{FragmentRows, Rest, RowError};
 use super::rows::Row;
@@ -55,6 +56,7 @@ pub struct Replayed {
 struct Replay<'a> {
     core: Core,
     rest: &'a Rest,
+    reader: JournalReader,
     fragments: HashMap<FragmentIndex, Fragment>,
     aside: BTreeSet<Sequence>,
     dedupe: Vec<DedupeRow>,
@@ -75,7 +77,16 @@ pub fn replay(
     let total = reader.next_sequence().saturating_sub(from);
     let aside = set_aside(reader, from)?;
     let fragments = HashMap::new();
-    let mut replay = Replay { core, rest, fragments, aside, dedupe: Vec::new(), records: 0 };
+    let reader_of_acts = reader.clone();
+    let mut replay = Replay {
+        core,
+        rest,
+        reader: reader_of_acts,
+        fragments,
+        aside,
+        dedupe: Vec::new(),
+        records: 0,
+    };
     for record in reader.scan(from) {
         let (sequence, record) = record.map_err(|cause| reading(from, cause.into()))?;
         replay.record(sequence, &record)?;
@@ -91,12 +102,15 @@ pub fn replay(
     replay.lay_down()
 }
 
-fn reading(at: Sequence, cause: RebuildError) -> ReplayError {
+pub(super) fn reading(at: Sequence, cause: RebuildError) -> ReplayError {
     ReplayError::Reading { at, cause }
 }
 
 /// Events that were set aside after the fact: they must not be applied a second time.
-fn set_aside(reader: &JournalReader, from: Sequence) -> Result<BTreeSet<Sequence>, ReplayError> {
+pub(super) fn set_aside(
+    reader: &JournalReader,
+    from: Sequence,
+) -> Result<BTreeSet<Sequence>, ReplayError> {
     let mut all = BTreeSet::new();
     for record in reader.scan(from) {
         let (at, record) = record.map_err(|cause| reading(from, cause.into()))?;
@@ -121,9 +135,7 @@ impl Replay<'_> {
             }
             kind::ACT => {
                 let act = ActRecord::decode(record.version, &record.bytes).map_err(at)?;
-                // An act that did not hold together had no effect then, and has none now.
-                drop(self.core.act(sequence, act));
-                Ok(())
+                self.act(sequence, act)
             }
             kind::CONFIGURATION => {
                 let files: Settings = serde_json::from_slice(&record.bytes).map_err(|cause| {
@@ -131,9 +143,9 @@ impl Replay<'_> {
                     ReplayError::Configuration { at: sequence, problems }
                 })?;
                 self.core.applied = sequence;
-                self.core.configure(Some(files), None).map_err(|all| ReplayError::Configuration {
-                    at: sequence,
-                    problems: all.join("; "),
+                self.core.configure(Some(files), None).map_err(|all| {
+                    let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+                    ReplayError::Configuration { at: sequence, problems: all.join("; ") }
                 })
             }
             _ => {
@@ -148,6 +160,31 @@ impl Replay<'_> {
             self.dedupe.push(DedupeRow { key, sequence, received_at: event.received_at });
         }
         let placement = self.core.event(sequence, event);
+        self.apply(sequence, event, &placement)
+    }
+
+    /// An act that did not hold together had no effect then, and has none now.
+    fn act(&mut self, sequence: Sequence, act: ActRecord) -> Result<(), ReplayError> {
+        let acted = self.core.act(sequence, act);
+        for (at, event, placement) in &acted.placed {
+            self.apply(*at, event, placement).map_err(|cause| reading(sequence, cause.into()))?;
+        }
+        if let Some(now) = acted.switches {
+            let mut draft = Draft::new(Basis::of(&self.core));
+            draft.catch_up(&self.reader, sequence - 1)?;
+            let reader = self.reader.clone();
+            self.fragments = draft.take_over(&mut self.core, &reader, sequence, now)?;
+            self.rest.clear();
+        }
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        sequence: Sequence,
+        event: &Event,
+        placement: &Placement,
+    ) -> Result<(), RowError> {
         let Some(index) = placement.fragment else { return Ok(()) };
         let fragment = match self.fragments.entry(index) {
             hashbrown::hash_map::Entry::Occupied(entry) => entry.into_mut(),
@@ -166,6 +203,7 @@ impl Replay<'_> {
     /// Writes a snapshot on the way, so that memory stays bounded however long the journal is.
     fn flush(&mut self) -> Result<(), ReplayError> {
         let at = self.core.applied;
+        let purge = self.core.fresh.purge;
         let mut rows: Vec<Row> =
             self.core.take_rows().map_err(|cause| reading(at, cause.into()))?;
         for (index, mut fragment) in self.fragments.drain() {
@@ -174,6 +212,9 @@ impl Replay<'_> {
             rows.extend(taken.keyed(index));
         }
         self.core.fresh.fragments.clear();
+        if purge {
+            super::rows::purge(self.rest.store(), &mut rows)?;
+        }
         Ok(self.rest.store().commit(rows, at)?)
     }
 

@@ -9,6 +9,7 @@ use crate::snapshot::{SnapshotError, SnapshotStore};
 use bytes::Bytes;
 use dashmap::DashMap;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Why a fragment could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -79,12 +80,14 @@ pub fn chunk_key(fragment: FragmentIndex, number: u32) -> Vec<u8> {
 pub struct Rest {
     store: SnapshotStore,
     newer: DashMap<FragmentIndex, FragmentRows>,
+    /// Counts the times that every fragment was replaced: rows of an earlier epoch come too late.
+    epoch: AtomicU64,
 }
 
 impl Rest {
     /// Fragments at rest in `store`.
     pub fn new(store: SnapshotStore) -> Self {
-        Self { store, newer: DashMap::new() }
+        Self { store, newer: DashMap::new(), epoch: AtomicU64::new(0) }
     }
 
     /// The snapshot store beneath.
@@ -132,10 +135,20 @@ impl Rest {
     }
 
     /// Keeps chunks readable that are on their way into the snapshot.
-    pub(super) fn put_chunks(&self, fragment: FragmentIndex, chunks: &[(u32, Bytes)]) {
-        if !chunks.is_empty() {
-            self.newer.entry(fragment).or_default().chunks.extend_from_slice(chunks);
+    pub(super) fn put_chunks(&self, epoch: u64, fragment: FragmentIndex, chunks: &[(u32, Bytes)]) {
+        if chunks.is_empty() {
+            return;
         }
+        // Under the entry's lock: `clear` comes behind it and takes away what was just put.
+        let mut entry = self.newer.entry(fragment).or_default();
+        if epoch == self.epoch() {
+            entry.chunks.extend_from_slice(chunks);
+        }
+    }
+
+    /// The present epoch.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
     }
 
     /// The newer rows of a fragment, for a snapshot.
@@ -151,6 +164,12 @@ impl Rest {
     /// Forgets all newer rows but those of `fresh` fragments: the snapshot holds the others.
     pub(super) fn keep_only(&self, fresh: &BTreeSet<FragmentIndex>) {
         self.newer.retain(|fragment, _| fresh.contains(fragment));
+    }
+
+    /// Forgets all newer rows: a re-resolution has replaced every fragment.
+    pub(super) fn clear(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.newer.clear();
     }
 
     /// How many fragments have newer rows.

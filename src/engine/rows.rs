@@ -8,24 +8,27 @@
 //! | `d` + sequence | event ids seen up to that sequence since the snapshot before |
 //! | `e` + page | edges · `n` + page: nodes · `o` + page: fragments' births · `x`: names · `y`: cannot-links |
 //! | `f` + fragment | a fragment · `t` + fragment + number: a full chunk of its timeline |
+//! | `k` + number | an operator's link
 //! | `l` + bucket | events on no profile |
-//! | `m` + number | changes of identity from that number on |
+//! | `m` + number | changes of identity from that number on · `v`: events read again |
 
 use super::core::{Core, Fresh};
 use super::effective::{Effective, Objects};
 use crate::domain::event::Reason;
 use crate::domain::graph::{Graph, Page};
 use crate::domain::id::Sequence;
+use crate::domain::rules::Rules;
 use crate::domain::settings::Settings;
 use crate::records::{
-    self, ChangeRow, Counters, DedupeRow, Genesis, ObjectKind, RecordError, decode_page,
+    self, ChangeRow, Counters, DedupeRow, Genesis, LinkRow, ObjectKind, RecordError, decode_page,
     encode_page,
 };
 use crate::snapshot::{SnapshotError, SnapshotStore};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The first bytes of all keys, in the order of the keys.
-pub(super) const CORE_PREFIXES: &[u8] = b"abcdeflmnotxy";
+pub(super) const CORE_PREFIXES: &[u8] = b"abcdefklmnotvxy";
 
 /// A row to write; `None` removes it.
 pub(super) type Row = (Vec<u8>, Option<Vec<u8>>);
@@ -81,7 +84,8 @@ pub(super) fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, Rec
             .iter()
             .map(|((kind, id), text)| (*kind, id.clone(), text.clone()))
             .collect();
-        let configuration = (json(serde_json::to_string(&core.files))?, objects);
+        let resolved = json(serde_json::to_string(&core.resolved))?;
+        let configuration = (json(serde_json::to_string(&core.files))?, objects, resolved);
         rows.push((vec![b'b'], Some(records::encode("the configuration", &configuration)?)));
     }
     rows.push((vec![b'c'], Some(records::encode("counters", &core.counters)?)));
@@ -93,12 +97,34 @@ pub(super) fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, Rec
         let row = records::encode("loose events", &core.loose_bucket(*bucket))?;
         rows.push((key(b'l', *bucket), Some(row)));
     }
+    for number in &fresh.links {
+        let row = core.links.get(number).map(|link| records::encode("a link", link)).transpose()?;
+        rows.push((key(b'k', *number), row));
+    }
+    if fresh.revised {
+        rows.push((vec![b'v'], Some(records::encode("events read again", &core.revised)?)));
+    }
     for run in core.changes[fresh.changes_saved..].chunks(1_000) {
         rows.push((key(b'm', run[0].number), Some(records::encode("changes", &run)?)));
     }
     core.fresh = Fresh { changes_saved: core.changes.len(), ..Fresh::default() };
     core.fresh.fragments = fresh.fragments;
     Ok(rows)
+}
+
+/// Adds the removal of every row of the tables that is not written now: a re-resolution has replaced
+/// them as a whole.
+pub(super) fn purge(store: &SnapshotStore, rows: &mut Vec<Row>) -> Result<(), SnapshotError> {
+    let written: BTreeSet<Vec<u8>> = rows.iter().map(|(key, _)| key.clone()).collect();
+    for prefix in [b"e", b"f", b"l", b"n", b"o", b"t", b"y"] {
+        for row in store.scan_prefix(prefix) {
+            let (key, _) = row?;
+            if !written.contains(&key) {
+                rows.push((key, None));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What a snapshot holds, fragments aside.
@@ -113,19 +139,30 @@ pub(super) fn load(store: &SnapshotStore, sequence: Sequence) -> Result<Loaded, 
         row.ok_or_else(|| LoadError::Inconsistent(format!("{what} is missing")))
     };
     let genesis = Genesis::decode(records::VERSION, &need("genesis", store.get(b"a")?)?)?;
-    let (files, objects): (String, Vec<(ObjectKind, String, String)>) =
+    let (files, objects, resolved): (String, Vec<(ObjectKind, String, String)>, String) =
         records::decode("the configuration", &need("the configuration", store.get(b"b")?)?)?;
-    let files: Settings = serde_json::from_str(&files)
-        .map_err(|cause| LoadError::Inconsistent(format!("the settings: {cause}")))?;
+    let settings = |text: &str| -> Result<Settings, LoadError> {
+        serde_json::from_str(text)
+            .map_err(|cause| LoadError::Inconsistent(format!("the settings: {cause}")))
+    };
+    let files = settings(&files)?;
     let objects: Objects = objects.into_iter().map(|(kind, id, json)| ((kind, id), json)).collect();
     let effective = Effective::new(&files, &objects, genesis.hash_key).map_err(|problems| {
         LoadError::Inconsistent(problems.iter().map(ToString::to_string).collect())
     })?;
     let mut core = Core::new(genesis, effective, files);
     core.objects = objects;
+    core.resolved = settings(&resolved)?;
     core.counters = records::decode::<Counters>("counters", &need("counters", store.get(b"c")?)?)?;
     core.graph = load_graph(store, &core)?;
     load_loose(store, &mut core)?;
+    for row in store.scan_prefix(b"k") {
+        let link: LinkRow = records::decode("a link", &row?.1)?;
+        core.links.insert(link.number, link);
+    }
+    if let Some(row) = store.get(b"v")? {
+        core.revised = records::decode("events read again", &row)?;
+    }
     for row in store.scan_prefix(b"m") {
         core.changes.extend(records::decode::<Vec<ChangeRow>>("changes", &row?.1)?);
     }
@@ -140,7 +177,7 @@ pub(super) fn load(store: &SnapshotStore, sequence: Sequence) -> Result<Loaded, 
 
 fn load_graph(store: &SnapshotStore, core: &Core) -> Result<Graph, LoadError> {
     let mut failed = None;
-    let rules = Arc::clone(&core.effective.compiled.rules);
+    let rules = Arc::new(Rules::new(&core.resolved));
     let pages = [b"x".as_slice(), b"y", b"o", b"n", b"e"]
         .into_iter()
         .flat_map(|prefix| store.scan_prefix(prefix))

@@ -34,6 +34,8 @@ pub(super) struct Job {
     pub(super) sequence: Sequence,
     pub(super) rows: Vec<Row>,
     pub(super) started: Instant,
+    /// Rows of tables that are not among these go.
+    pub(super) purge: bool,
 }
 
 impl Collector {
@@ -73,9 +75,11 @@ pub(super) fn run(
     retention: &Retention,
 ) {
     for job in queue {
-        let Job { sequence, rows, started } = job;
+        let Job { sequence, mut rows, started, purge } = job;
         let count = rows.len();
-        if let Err(error) = shared.rest.store().commit(rows, sequence) {
+        let store = shared.rest.store();
+        let purged = if purge { super::rows::purge(store, &mut rows) } else { Ok(()) };
+        if let Err(error) = purged.and_then(|()| store.commit(rows, sequence)) {
             shared.fail(format!("writing the snapshot at sequence {sequence}: {error}"));
             return;
         }

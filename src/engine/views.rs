@@ -30,6 +30,14 @@ impl Core {
         graph.fragment_of(node).map(|fragment| graph.lead(fragment))
     }
 
+    /// An event of the journal under the identification points in force.
+    pub(super) fn as_it_reads_now(&self, sequence: Sequence, event: Box<Event>) -> Box<Event> {
+        if sequence > self.counters.resolved_to {
+            return event;
+        }
+        Box::new(self.effective.compiled.reread_points(&event.source, &event))
+    }
+
     /// An event as shown.
     pub(super) fn event_view(
         &self,

@@ -1,6 +1,6 @@
 //! The OpenAPI document, made from the handlers' own descriptions.
 
-use super::admin::{changes, events, objects, probe, profiles, sessions, state, stream};
+use super::admin::{changes, events, identity, objects, probe, profiles, sessions, state, stream};
 use super::health;
 use utoipa::OpenApi;
 
@@ -20,6 +20,22 @@ use utoipa::OpenApi;
         profiles::events,
         profiles::merges,
         profiles::export,
+        identity::unmerge,
+        identity::withdraw,
+        identity::list_types,
+        identity::get_type,
+        identity::put_type,
+        identity::delete_type,
+        identity::list_traits,
+        identity::get_trait,
+        identity::put_trait,
+        identity::delete_trait,
+        identity::preview,
+        identity::lay,
+        identity::links,
+        identity::lift,
+        identity::explain,
+        identity::reprocess,
         events::list,
         events::by_id,
         stream::stream,

@@ -1,6 +1,6 @@
 //! The whole route table.
 
-use super::admin::{changes, events, objects, probe, profiles, sessions, state, stream};
+use super::admin::{changes, events, identity, objects, probe, profiles, sessions, state, stream};
 use super::problem::Problem;
 use super::{Faces, Http, auth, collect, health};
 use actix_web::middleware::from_fn;
@@ -8,7 +8,7 @@ use actix_web::web::{self, ServiceConfig, delete, get, post, put};
 use actix_web::{HttpResponse, Resource};
 
 /// The methods and paths that operators may use, as `openapi.json` lists them.
-pub const ADMIN: [(&str, &str); 26] = [
+pub const ADMIN: [(&str, &str); 42] = [
     ("get", "/api/v1/profiles"),
     ("get", "/api/v1/profiles/{id}"),
     ("get", "/api/v1/profiles/{id}/events"),
@@ -27,6 +27,22 @@ pub const ADMIN: [(&str, &str); 26] = [
     ("get", "/api/v1/identification-points/{id}"),
     ("put", "/api/v1/identification-points/{id}"),
     ("delete", "/api/v1/identification-points/{id}"),
+    ("get", "/api/v1/identity/types"),
+    ("get", "/api/v1/identity/types/{type}"),
+    ("put", "/api/v1/identity/types/{type}"),
+    ("delete", "/api/v1/identity/types/{type}"),
+    ("get", "/api/v1/traits"),
+    ("get", "/api/v1/traits/{name}"),
+    ("put", "/api/v1/traits/{name}"),
+    ("delete", "/api/v1/traits/{name}"),
+    ("post", "/api/v1/identity/preview"),
+    ("post", "/api/v1/identity/links"),
+    ("get", "/api/v1/identity/links"),
+    ("delete", "/api/v1/identity/links/{id}"),
+    ("get", "/api/v1/identity/explain"),
+    ("post", "/api/v1/profiles/{id}/unmerge"),
+    ("delete", "/api/v1/profiles/{id}/identifiers/{identifier}"),
+    ("post", "/api/v1/events/reprocess"),
     ("get", "/api/v1/changes"),
     ("get", "/api/v1/state/digest"),
     ("post", "/api/v1/snapshots"),
@@ -65,6 +81,34 @@ fn admin(app: &mut ServiceConfig) {
         .service(resource("/profiles/{id}/events").route(get().to(profiles::events)))
         .service(resource("/profiles/{id}/merges").route(get().to(profiles::merges)))
         .service(resource("/profiles/{id}/export").route(get().to(profiles::export)))
+        .service(resource("/profiles/{id}/unmerge").route(post().to(identity::unmerge)))
+        .service(
+            resource("/profiles/{id}/identifiers/{identifier}")
+                .route(delete().to(identity::withdraw)),
+        )
+        .service(resource("/identity/types").route(get().to(identity::list_types)))
+        .service(
+            resource("/identity/types/{type}")
+                .route(get().to(identity::get_type))
+                .route(put().to(identity::put_type))
+                .route(delete().to(identity::delete_type)),
+        )
+        .service(resource("/traits").route(get().to(identity::list_traits)))
+        .service(
+            resource("/traits/{name}")
+                .route(get().to(identity::get_trait))
+                .route(put().to(identity::put_trait))
+                .route(delete().to(identity::delete_trait)),
+        )
+        .service(resource("/identity/preview").route(post().to(identity::preview)))
+        .service(
+            resource("/identity/links")
+                .route(get().to(identity::links))
+                .route(post().to(identity::lay)),
+        )
+        .service(resource("/identity/links/{id}").route(delete().to(identity::lift)))
+        .service(resource("/identity/explain").route(get().to(identity::explain)))
+        .service(resource("/events/reprocess").route(post().to(identity::reprocess)))
         .service(resource("/events").route(get().to(events::list)))
         .service(resource("/events/stream").route(get().to(stream::stream)))
         .service(resource("/events/{id}").route(get().to(events::by_id)))

@@ -1,7 +1,7 @@
 //! The folder's first record, and operators' acts.
 
 use super::{RecordError, decode, encode, expect_version};
-use crate::domain::id::{IdKey, Sequence};
+use crate::domain::id::{IdKey, Identifier, Sequence};
 use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,31 @@ pub enum ObjectKind {
     Trait,
     /// A campaign.
     Campaign,
+}
+
+/// What a fragment is called by in records: its first event and its generation.
+pub type FragmentKey = (Sequence, u16);
+
+/// By what a profile is taken apart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UnmergeBy {
+    /// An identifier, canonical.
+    Identifier(Identifier),
+    /// A fragment.
+    Fragment(FragmentKey),
+}
+
+/// An event that reads differently now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revised {
+    /// The event.
+    pub sequence: Sequence,
+    /// The content hash with which it was counted before.
+    pub content: u128,
+    /// The version of `bytes`.
+    pub version: u8,
+    /// Its record as it reads now.
+    pub bytes: Vec<u8>,
 }
 
 /// An operator's act. Variants are only ever added at the end: bincode writes their number.
@@ -60,6 +85,59 @@ pub enum ActRecord {
         at: Timestamp,
         /// The event.
         sequence: Sequence,
+    },
+    /// A link between two identifiers is laid.
+    Lay {
+        /// When.
+        at: Timestamp,
+        /// Whether it joins; else it keeps apart.
+        joins: bool,
+        /// One end, canonical.
+        a: Identifier,
+        /// The other end, canonical.
+        b: Identifier,
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// A link is lifted.
+    Lift {
+        /// When.
+        at: Timestamp,
+        /// The link.
+        number: u64,
+    },
+    /// What holds together by an identifier, or with a fragment, is taken apart.
+    Unmerge {
+        /// When.
+        at: Timestamp,
+        /// Any fragment of the profile.
+        profile: FragmentKey,
+        /// By what.
+        by: UnmergeBy,
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// An identifier's evidence is withdrawn from its profile.
+    Withdraw {
+        /// When.
+        at: Timestamp,
+        /// The identifier, canonical.
+        identifier: Identifier,
+    },
+    /// Events on no profile are read again.
+    Reprocess {
+        /// When.
+        at: Timestamp,
+        /// The events, as they now read.
+        events: Vec<Revised>,
+    },
+    /// Everything is resolved anew, under the configuration of that record; without effect where
+    /// another one came between.
+    Switch {
+        /// When.
+        at: Timestamp,
+        /// The record that put the configuration in force.
+        configured: Sequence,
     },
 }
 

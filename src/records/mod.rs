@@ -8,10 +8,11 @@ mod acts;
 mod event;
 mod state;
 
-pub use acts::{ActRecord, Genesis, ObjectKind};
+pub use acts::{ActRecord, FragmentKey, Genesis, ObjectKind, Revised, UnmergeBy};
 pub use event::{decode_event, encode_event};
 pub use state::{
-    ChangeRow, Counters, DedupeRow, decode_fragment, decode_page, encode_fragment, encode_page,
+    ChangeRow, Counters, DedupeRow, LinkRow, decode_fragment, decode_page, encode_fragment,
+    encode_page,
 };
 
 use bincode::Options;

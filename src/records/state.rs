@@ -4,7 +4,7 @@ use super::{RecordError, decode, encode};
 use crate::domain::fold::{Cell, Sorted};
 use crate::domain::fragment::Fragment;
 use crate::domain::graph::Page;
-use crate::domain::id::Sequence;
+use crate::domain::id::{Identifier, Sequence};
 use crate::domain::time::Timestamp;
 use crate::domain::timeline::{Chunk, Timeline};
 use bigdecimal::BigDecimal;
@@ -22,6 +22,12 @@ pub struct Counters {
     pub snapshots: u64,
     /// Re-resolutions so far.
     pub generation: u16,
+    /// The record that put the present configuration in force.
+    pub configured: Sequence,
+    /// The switch record of the last re-resolution; events before it are read anew.
+    pub resolved_to: Sequence,
+    /// Links laid so far.
+    pub links: u64,
     /// The sum of the content hashes of events on no profile.
     pub loose_content: u128,
 }
@@ -35,6 +41,23 @@ pub struct DedupeRow {
     pub sequence: Sequence,
     /// When that was received.
     pub received_at: Timestamp,
+}
+
+/// An operator's link, as kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkRow {
+    /// Its number, from 1.
+    pub number: u64,
+    /// Whether it joins.
+    pub joins: bool,
+    /// One end.
+    pub a: Identifier,
+    /// The other end.
+    pub b: Identifier,
+    /// Why.
+    pub reason: String,
+    /// When it was laid.
+    pub at: Timestamp,
 }
 
 /// A change of identity, as kept. Profiles go by their minted ids, so that a change stays readable
@@ -80,6 +103,7 @@ struct FragmentV1 {
     traits: Vec<(Box<str>, CellV1)>,
     chunks_saved: u32,
     tail: Vec<u8>,
+    late: Vec<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -110,6 +134,7 @@ pub fn encode_fragment(fragment: &Fragment) -> Result<Vec<u8>, RecordError> {
             traits: traits.collect(),
             chunks_saved: fragment.timeline.saved + fragment.timeline.full.len() as u32,
             tail: fragment.timeline.tail.bytes().to_vec(),
+            late: fragment.timeline.late.clone(),
         },
     )
 }
@@ -135,6 +160,7 @@ pub fn decode_fragment(bytes: &[u8]) -> Result<Fragment, RecordError> {
             saved: v1.chunks_saved,
             full: Vec::new(),
             tail: Chunk::from_bytes(v1.tail),
+            late: v1.late,
         },
     })
 }

@@ -7,7 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 impl Graph {
     /// The moves and changes between `before` and now; `fragment` is the one whose event it was,
     /// and the merge of its profile is the one that is told as such.
-    pub(super) fn compare(&self, before: &Before, fragment: Option<FragmentIndex>) -> Effects {
+    /// With `all`, every merge is told as one: it was no event that caused them.
+    pub(super) fn compare(
+        &self,
+        before: &Before,
+        fragment: Option<FragmentIndex>,
+        all: bool,
+    ) -> Effects {
         let mut moves: Vec<Move> = before
             .leads
             .iter()
@@ -26,7 +32,7 @@ impl Graph {
             before.leads.get(&fragment).copied().unwrap_or_else(|| self.lead(fragment))
         };
         let mut changes = self.partings(&moves, &was);
-        changes.extend(self.merges(&moves, &was, fragment));
+        changes.extend(self.merges(&moves, &was, fragment, all));
         Effects { moves, changes }
     }
 
@@ -60,6 +66,7 @@ impl Graph {
         moves: &[Move],
         was: &dyn Fn(FragmentIndex) -> FragmentIndex,
         fragment: Option<FragmentIndex>,
+        all: bool,
     ) -> Vec<Change> {
         let mut joined: BTreeMap<FragmentIndex, BTreeMap<FragmentIndex, FragmentIndex>> =
             BTreeMap::new();
@@ -71,7 +78,7 @@ impl Graph {
         let told = own.filter(|own| joined.contains_key(own)).or(joined.keys().next().copied());
         let change = |(into, from): (FragmentIndex, BTreeMap<FragmentIndex, FragmentIndex>)| {
             // One event makes one merge at most; whatever else joined is told from where it left.
-            if Some(into) == told {
+            if all || Some(into) == told {
                 let others = from.into_values().collect();
                 return vec![Change {
                     kind: "merge",

@@ -114,8 +114,7 @@ impl Graph {
             let was_in_session = self.edges[edge as usize].flags & IN_SESSION != 0;
             self.withdraw(edge, LINK | SEEN | IN_SESSION | super::CHOSEN);
             if was_in_session {
-                let session =
-                    if self.nodes[node as usize].kind == SESSION { node } else { other };
+                let session = if self.nodes[node as usize].kind == SESSION { node } else { other };
                 self.choose(session, &mut disturbed);
             }
             self.check_hub(other, &mut disturbed);
@@ -157,11 +156,14 @@ impl Graph {
     }
 
     /// When a part showed a node first, by event time; ties go to the smaller name.
-    pub(super) fn first_shown(&self, node: NodeIndex, part: &BTreeSet<NodeIndex>) -> (Timestamp, String) {
+    pub(super) fn first_shown(
+        &self,
+        node: NodeIndex,
+        part: &BTreeSet<NodeIndex>,
+    ) -> (Timestamp, String) {
         let edges = self.edges_of(node).filter(|(_, other)| part.contains(other));
-        let shown = edges.map(|(edge, other)| {
-            (self.edges[edge as usize].first_at, self.name_of(other))
-        });
+        let shown =
+            edges.map(|(edge, other)| (self.edges[edge as usize].first_at, self.name_of(other)));
         shown.min().unwrap_or((crate::domain::time::MAX, String::new()))
     }
 

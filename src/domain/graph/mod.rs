@@ -13,6 +13,7 @@ mod erase;
 mod evidence;
 mod explain;
 mod hand;
+mod heirs;
 mod hub;
 mod link;
 mod names;
@@ -26,6 +27,7 @@ mod view;
 pub use erase::Erased;
 pub use explain::{Apart as Reason, Explanation, Step};
 pub use hand::{Link, Unmerged};
+pub use heirs::Ancestry;
 pub use names::Names;
 pub use observe::{Change, Effects, Move, Observed};
 pub use rows::Page;
@@ -203,6 +205,10 @@ pub struct Graph {
     profiles: u64,
     rules: Arc<Rules>,
     dirty: rows::Dirty,
+    /// While a re-resolution is under way.
+    heirs: Option<heirs::Heirs>,
+    /// Generation and record of fragments that are made later than their first event came.
+    later: Option<(u16, Sequence)>,
 }
 
 impl Graph {
@@ -232,6 +238,8 @@ impl Graph {
             profiles: 0,
             rules,
             dirty: rows::Dirty::default(),
+            heirs: None,
+            later: None,
         };
         graph.refresh_flags();
         graph
@@ -249,6 +257,11 @@ impl Graph {
     /// The rules in force.
     pub fn rules(&self) -> &Arc<Rules> {
         &self.rules
+    }
+
+    /// The types of all identifiers that ever came up.
+    pub fn type_names(&self) -> Vec<String> {
+        self.types.iter().skip(usize::from(ANONYMOUS) + 1).map(str::to_owned).collect()
     }
 
     /// How many profiles there are: clusters with a fragment.

@@ -97,6 +97,7 @@ impl Graph {
         };
         let mut before = Before::default();
         let (fragment, is_new) = self.fragment_at(origin, sequence, event.received_at);
+        self.follow(sequence, origin);
         self.gather_evidence(event, sequence, origin, &nodes, &mut disturbed);
         let effects = self.settle(disturbed, Some(fragment), &mut before, is_new);
         Observed { fragment: Some(fragment), is_new, profile: Some(self.lead(fragment)), effects }
@@ -224,9 +225,10 @@ impl Graph {
         if let Some(fragment) = self.fragment_of(origin) {
             return (fragment, false);
         }
-        let birth = Birth { node: origin, sequence, made_at: sequence, generation: 0, received_at };
-        let fragment = self.fragments.len() as FragmentIndex;
-        self.fragments.push(birth);
+        let fragment = match self.heir(origin) {
+            Some(fragment) => fragment,
+            None => self.new_fragment(origin, sequence, received_at),
+        };
         self.nodes[origin as usize].fragment = fragment;
         self.dirty.mark(Touched::Node(origin));
         self.dirty.mark(Touched::Fragment(fragment));
@@ -236,6 +238,21 @@ impl Graph {
         }
         self.clusters[cluster].lead = self.older(self.clusters[cluster].lead, fragment);
         (fragment, true)
+    }
+
+    fn new_fragment(
+        &mut self,
+        node: NodeIndex,
+        sequence: Sequence,
+        received_at: Timestamp,
+    ) -> FragmentIndex {
+        let (generation, made_at) = self.later.unwrap_or((0, sequence));
+        let fragment = self.fragments.len() as FragmentIndex;
+        self.fragments.push(Birth { node, sequence, made_at, generation, received_at });
+        if generation > 0 {
+            self.later_born.insert((sequence, generation), fragment);
+        }
+        fragment
     }
 
     fn gather_evidence(
@@ -415,7 +432,7 @@ impl Graph {
         if let (true, Some(fragment)) = (is_new, fragment) {
             before.leads.remove(&fragment);
         }
-        let mut effects = self.compare(before, fragment);
+        let mut effects = self.compare(before, fragment, false);
         for (edge, obstacle) in refused {
             disturbed.changes.push(self.refusal(edge, obstacle));
         }

@@ -17,11 +17,23 @@ pub struct EventQuery {
     r#type: Option<String>,
     profile: Option<String>,
     status: Option<String>,
+    reason: Option<String>,
     since: Option<String>,
     until: Option<String>,
 }
 
 impl EventQuery {
+    /// A query from the fields of a body.
+    pub(super) fn new(
+        status: Option<String>,
+        source: Option<String>,
+        reason: Option<String>,
+        since: Option<String>,
+        until: Option<String>,
+    ) -> Self {
+        Self { status, source, reason, since, until, ..Self::default() }
+    }
+
     /// As the engine takes it.
     ///
     /// # Errors
@@ -29,6 +41,7 @@ impl EventQuery {
     pub fn filter(&self) -> Result<EventFilter, Problem> {
         let mut filter = EventFilter {
             source: self.source.clone(),
+            reason: self.reason.clone(),
             kind: self.r#type.as_deref().map(kind),
             since: moment("since", self.since.as_deref())?,
             until: moment("until", self.until.as_deref())?,
@@ -68,6 +81,7 @@ fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> 
            ("type" = Option<String>, Query, description = "Of this type"),
            ("profile" = Option<String>, Query, description = "`none`: only the profile-less"),
            ("status" = Option<String>, Query, description = "`quarantined` or `profile-less`"),
+           ("reason" = Option<String>, Query, description = "Quarantined for this reason"),
            ("since" = Option<String>, Query, description = "Received at or after"),
            ("until" = Option<String>, Query, description = "Received before"),
            ("limit" = Option<u32>, Query, description = "1 to 250, 50 by default"),

@@ -2,6 +2,7 @@
 
 pub mod changes;
 pub mod events;
+pub mod identity;
 pub mod objects;
 pub mod probe;
 pub mod profiles;

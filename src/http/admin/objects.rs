@@ -8,7 +8,7 @@ use crate::http::problem::Problem;
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Path, Query};
 
-async fn put(http: &Http, kind: ObjectKind, id: String, body: &[u8]) -> Answer {
+pub(super) async fn put(http: &Http, kind: ObjectKind, id: String, body: &[u8]) -> Answer {
     let body: serde_json::Value = serde_json::from_slice(body)
         .map_err(|e| Problem::invalid(format!("expected a JSON object: line {}", e.line())))?;
     if !body.is_object() {
@@ -19,7 +19,7 @@ async fn put(http: &Http, kind: ObjectKind, id: String, body: &[u8]) -> Answer {
     Ok(answer.json(object))
 }
 
-async fn delete(http: &Http, kind: ObjectKind, id: String) -> Answer {
+pub(super) async fn delete(http: &Http, kind: ObjectKind, id: String) -> Answer {
     http.engine.delete_object(kind, id).await?;
     Ok(HttpResponse::NoContent().finish())
 }

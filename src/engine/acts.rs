@@ -1,0 +1,293 @@
+//! What acts and configurations do to the core: the same live and in replay.
+
+use super::core::{Core, Placement};
+use super::effective::{Effective, Objects};
+use crate::domain::compiled::SettingsProblem;
+use crate::domain::event::{Event, Reason};
+use crate::domain::graph::{Change, Effects, FragmentIndex, Link, Move};
+use crate::domain::id::{Identifier, Sequence};
+use crate::domain::rules::Rules;
+use crate::domain::settings::Settings;
+use crate::domain::time::Timestamp;
+use crate::records::{ActRecord, FragmentKey, LinkRow, Revised, UnmergeBy, decode_event};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What an act came to.
+#[derive(Debug, Default)]
+pub struct Acted {
+    /// The answer to whoever acted.
+    pub answer: Answer,
+    /// Fragments that change hands because of it.
+    pub moves: Vec<Move>,
+    /// How many changes of identity it made.
+    pub changes: usize,
+    /// Events that are placed now: their sequences, how they read, and where they belong.
+    pub placed: Vec<(Sequence, Box<Event>, Placement)>,
+    /// Everything is to be resolved anew, at this time.
+    pub switches: Option<Timestamp>,
+}
+
+/// The answer to an act.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Answer {
+    /// It took effect.
+    #[default]
+    Done,
+    /// A link was laid.
+    Laid(u64),
+    /// A profile was taken apart.
+    Unmerged {
+        /// The profiles that there are now.
+        profiles: Vec<Uuid>,
+        /// The links that were laid.
+        links: Vec<u64>,
+    },
+    /// So many events found their profile.
+    Reprocessed(usize),
+    /// Nothing holds together by it.
+    NotMerged,
+    /// There is no such thing.
+    Unknown,
+    /// It does not hold together.
+    Invalid(Vec<String>),
+}
+
+impl Core {
+    /// Takes an act in.
+    pub fn act(&mut self, sequence: Sequence, act: ActRecord) -> Acted {
+        self.applied = sequence;
+        match act {
+            ActRecord::PutObject { kind, id, json, .. } => {
+                let mut objects = self.objects.clone();
+                objects.insert((kind, id), json);
+                self.objects_act(objects)
+            }
+            ActRecord::DeleteObject { kind, id, .. } => {
+                let mut objects = self.objects.clone();
+                objects.remove(&(kind, id));
+                self.objects_act(objects)
+            }
+            ActRecord::SetAside { sequence: event, .. } => {
+                self.set_aside(event, Reason::Panicked);
+                Acted::default()
+            }
+            ActRecord::Lay { at, joins, a, b, reason } => {
+                self.lay(sequence, at, joins, (a, b), &reason)
+            }
+            ActRecord::Lift { at, number } => self.lift(at, number),
+            ActRecord::Unmerge { at, profile, by, reason } => {
+                self.unmerge(at, profile, &by, &reason)
+            }
+            ActRecord::Withdraw { at, identifier } => self.withdraw(at, &identifier),
+            ActRecord::Reprocess { events, .. } => self.reprocess(sequence, &events),
+            ActRecord::Switch { at, configured } => {
+                let switches = configured == self.counters.configured && self.awaits_resolution();
+                Acted { switches: switches.then_some(at), ..Acted::default() }
+            }
+        }
+    }
+
+    fn objects_act(&mut self, objects: Objects) -> Acted {
+        match self.configure(None, Some(objects)) {
+            Ok(()) => Acted::default(),
+            Err(problems) => {
+                let all = problems.iter().map(ToString::to_string).collect();
+                Acted { answer: Answer::Invalid(all), ..Acted::default() }
+            }
+        }
+    }
+
+    /// Puts a configuration in force: new files, new objects, or both. Where it decides about
+    /// identity otherwise than before, the graph stays as it is until a re-resolution switches.
+    ///
+    /// # Errors
+    /// Every problem, when it does not hold together.
+    pub fn configure(
+        &mut self,
+        files: Option<Settings>,
+        objects: Option<Objects>,
+    ) -> Result<(), Vec<SettingsProblem>> {
+        let files = files.unwrap_or_else(|| self.files.clone());
+        let objects = objects.unwrap_or_else(|| self.objects.clone());
+        let effective = Effective::new(&files, &objects, self.genesis.hash_key)?;
+        (self.files, self.objects) = (files, objects);
+        self.effective = Arc::new(effective);
+        self.counters.configured = self.applied;
+        if !self.awaits_resolution() {
+            self.resolved = self.effective.compiled.settings.clone();
+            self.graph.set_rules(Arc::clone(&self.effective.compiled.rules));
+        }
+        self.fresh.configuration = true;
+        Ok(())
+    }
+
+    /// Whether the configuration in force decides about what is already there otherwise than the
+    /// one under which it was resolved.
+    pub fn awaits_resolution(&self) -> bool {
+        let (now, then) = (&self.effective.compiled.settings, &self.resolved);
+        if self.counters.events == 0 {
+            return false;
+        }
+        if now.points != then.points || now.traits != then.traits || now.limits != then.limits {
+            return true;
+        }
+        let (new, old) = (&self.effective.compiled.rules, Rules::new(then));
+        let known = self.graph.type_names();
+        new.builtin_blocked != old.builtin_blocked
+            || (new.yields_mail_hashes() && !old.yields_mail_hashes())
+            || known.into_iter().any(|kind| new.of(&kind) != old.of(&kind))
+    }
+
+    fn set_aside(&mut self, event: Sequence, reason: Reason) {
+        self.quarantined.insert(event, reason);
+        self.touch_loose(event);
+    }
+
+    /// Tells the changes of an act, with the operator's reason where the rule gives none.
+    fn told(&mut self, effects: Effects, at: Timestamp, reason: Option<&str>) -> Acted {
+        let changes = effects.changes.len();
+        for change in effects.changes {
+            self.tell_act(change, at, reason);
+        }
+        Acted { moves: effects.moves, changes, ..Acted::default() }
+    }
+
+    fn lay(
+        &mut self,
+        sequence: Sequence,
+        at: Timestamp,
+        joins: bool,
+        (a, b): (Identifier, Identifier),
+        reason: &str,
+    ) -> Acted {
+        let number = self.add_link(LinkRow {
+            number: 0,
+            joins,
+            a: a.clone(),
+            b: b.clone(),
+            reason: reason.to_owned(),
+            at,
+        });
+        let effects = self.graph.lay(&Link { number, joins, a, b }, sequence, at);
+        Acted { answer: Answer::Laid(number), ..self.told(effects, at, Some(reason)) }
+    }
+
+    fn add_link(&mut self, row: LinkRow) -> u64 {
+        self.counters.links += 1;
+        let number = self.counters.links;
+        self.links.insert(number, LinkRow { number, ..row });
+        self.fresh.links.insert(number);
+        number
+    }
+
+    fn lift(&mut self, at: Timestamp, number: u64) -> Acted {
+        let Some(row) = self.links.remove(&number) else {
+            return Acted { answer: Answer::Unknown, ..Acted::default() };
+        };
+        self.fresh.links.insert(number);
+        let joins_the_same = |other: &LinkRow| {
+            other.joins
+                && ((&other.a, &other.b) == (&row.a, &row.b)
+                    || (&other.b, &other.a) == (&row.a, &row.b))
+        };
+        let others_join = self.links.values().any(joins_the_same);
+        let link = Link { number, joins: row.joins, a: row.a, b: row.b };
+        let effects = self.graph.lift(&link, others_join);
+        self.told(effects, at, Some("link lifted"))
+    }
+
+    /// The fragment of that key, if it lives.
+    fn fragment(&self, (sequence, generation): FragmentKey) -> Option<FragmentIndex> {
+        let fragment = self.graph.born_of(sequence, generation)?;
+        self.graph.living_lead(fragment).map(|_| fragment)
+    }
+
+    fn unmerge(
+        &mut self,
+        at: Timestamp,
+        profile: FragmentKey,
+        by: &UnmergeBy,
+        reason: &str,
+    ) -> Acted {
+        let unknown = || Acted { answer: Answer::Unknown, ..Acted::default() };
+        let Some(lead) = self.fragment(profile).map(|one| self.graph.lead(one)) else {
+            return unknown();
+        };
+        let mut last = self.counters.links;
+        let mut numbers = || {
+            last += 1;
+            last
+        };
+        let unmerged = match by {
+            UnmergeBy::Identifier(identifier) => {
+                let node = self.graph.identifier(&identifier.kind, &identifier.value);
+                let own = node.filter(|node| self.graph.lead_of_node(*node) == Some(lead));
+                let Some(node) = own else { return unknown() };
+                self.graph.unmerge_identifier(node, &mut numbers)
+            }
+            UnmergeBy::Fragment(key) => {
+                let own = self.fragment(*key).filter(|one| self.graph.lead(*one) == lead);
+                let Some(fragment) = own else { return unknown() };
+                self.graph.unmerge_fragment(fragment, &mut numbers)
+            }
+        };
+        let Some(unmerged) = unmerged else {
+            return Acted { answer: Answer::NotMerged, ..Acted::default() };
+        };
+        let mut links = Vec::new();
+        for Link { joins, a, b, .. } in unmerged.links {
+            let reason = reason.to_owned();
+            links.push(self.add_link(LinkRow { number: 0, joins, a, b, reason, at }));
+        }
+        let profiles = unmerged.profiles.iter().map(|lead| self.fragment_id(*lead)).collect();
+        let answer = Answer::Unmerged { profiles, links };
+        Acted { answer, ..self.told(unmerged.effects, at, Some(reason)) }
+    }
+
+    fn withdraw(&mut self, at: Timestamp, identifier: &Identifier) -> Acted {
+        match self.graph.identifier(&identifier.kind, &identifier.value) {
+            Some(node) => {
+                let effects = self.graph.withdraw_identifier(node);
+                self.told(effects, at, Some("identifier withdrawn"))
+            }
+            None => Acted { answer: Answer::Unknown, ..Acted::default() },
+        }
+    }
+
+    fn reprocess(&mut self, act: Sequence, events: &[Revised]) -> Acted {
+        let mut acted = Acted::default();
+        self.counters.generation = next_generation(self.counters.generation);
+        self.graph.make_later(Some((self.counters.generation, act)));
+        for Revised { sequence, content, version, bytes } in events {
+            let is_loose =
+                self.profile_less.remove(sequence) | self.quarantined.remove(sequence).is_some();
+            let Some(event) = decode_event(*version, bytes).ok().filter(|_| is_loose) else {
+                continue;
+            };
+            self.touch_loose(*sequence);
+            self.counters.loose_content = self.counters.loose_content.wrapping_sub(*content);
+            self.revised.insert(*sequence, act);
+            self.fresh.revised = true;
+            let placement = self.place(*sequence, &event);
+            acted.changes += placement.changes;
+            acted.placed.push((*sequence, Box::new(event), placement));
+        }
+        self.graph.make_later(None);
+        let stored = acted.placed.iter().filter(|(_, _, one)| one.fragment.is_some()).count();
+        acted.answer = Answer::Reprocessed(stored);
+        acted
+    }
+
+    pub(super) fn tell_act(&mut self, change: Change, at: Timestamp, reason: Option<&str>) {
+        self.tell(change, None, at);
+        if let (Some(row), Some(reason)) = (self.changes.last_mut(), reason) {
+            row.reason.get_or_insert_with(|| reason.to_owned());
+        }
+    }
+}
+
+/// The generation after `generation`; ids have twelve bits for it.
+pub(super) fn next_generation(generation: u16) -> u16 {
+    generation % 4_095 + 1
+}

@@ -1,0 +1,223 @@
+//! Re-resolution: everything that the journal holds, read again under the configuration in force.
+//!
+//! A draft of the state grows beside the one that serves, on a thread of its own, until it is close
+//! behind it. Then a switch record is written, and at its place in the order the draft catches up
+//! and becomes the state. A replay switches at the same record. Ids stay: a fragment of the same
+//! origin keeps its own, and one whose origin comes up no more follows its first event.
+
+use super::acts::next_generation;
+use super::core::{Core, Fresh};
+use super::effective::Effective;
+use super::replay::{ReplayError, reading, set_aside};
+use crate::domain::event::Event;
+use crate::domain::fragment::{Fragment, content_hash};
+use crate::domain::graph::{Ancestry, FragmentIndex, Link};
+use crate::domain::id::Sequence;
+use crate::journal::JournalReader;
+use crate::records::{ActRecord, Genesis, LinkRow, decode_event, kind};
+use hashbrown::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What a draft starts from.
+pub(super) struct Basis {
+    pub(super) genesis: Genesis,
+    pub(super) effective: Arc<Effective>,
+    pub(super) ancestry: Ancestry,
+    pub(super) links: BTreeMap<u64, LinkRow>,
+    pub(super) generation: u16,
+}
+
+impl Basis {
+    /// What a re-resolution of `core` starts from.
+    pub(super) fn of(core: &Core) -> Self {
+        Self {
+            genesis: core.genesis,
+            effective: Arc::clone(&core.effective),
+            ancestry: core.graph.ancestry(0),
+            links: core.links.clone(),
+            generation: next_generation(core.counters.generation),
+        }
+    }
+}
+
+/// A state under construction.
+pub(super) struct Draft {
+    core: Core,
+    fragments: HashMap<FragmentIndex, Fragment>,
+    aside: BTreeSet<Sequence>,
+    taken: usize,
+    generation: u16,
+}
+
+impl Draft {
+    /// An empty draft, with the operators' links laid.
+    pub(super) fn new(basis: Basis) -> Self {
+        let Basis { genesis, effective, ancestry, links, generation } = basis;
+        let mut core = Core::resolving(genesis, effective);
+        let taken = ancestry.len();
+        core.graph.inherit(ancestry, generation);
+        for link in links.values() {
+            core.graph.lay(&link_of(link), 0, link.at);
+        }
+        core.links = links;
+        Self { core, fragments: HashMap::new(), aside: BTreeSet::new(), taken, generation }
+    }
+
+    /// The configuration under which it is resolved.
+    pub(super) fn effective(&self) -> &Arc<Effective> {
+        &self.core.effective
+    }
+
+    /// The graph as far as it is.
+    pub(super) fn graph(&self) -> &crate::domain::graph::Graph {
+        &self.core.graph
+    }
+
+    /// Reads on up to and with the record `upto`.
+    pub(super) fn catch_up(
+        &mut self,
+        reader: &JournalReader,
+        upto: Sequence,
+    ) -> Result<(), ReplayError> {
+        let from = (self.core.applied + 1).max(reader.first_sequence());
+        self.aside.append(&mut set_aside(reader, from)?);
+        for record in reader.scan(from) {
+            let (sequence, record) = record.map_err(|cause| reading(from, cause.into()))?;
+            if sequence > upto {
+                break;
+            }
+            let at = |cause| reading(sequence, crate::engine::rebuild::RebuildError::Record(cause));
+            match record.kind {
+                kind::EVENT => {
+                    let event = decode_event(record.version, &record.bytes).map_err(at)?;
+                    self.event(sequence, &event);
+                }
+                kind::ACT => {
+                    let act = ActRecord::decode(record.version, &record.bytes).map_err(at)?;
+                    self.act(sequence, act);
+                }
+                _ => {}
+            }
+            self.core.applied = sequence;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, sequence: Sequence, event: &Event) {
+        let event = self.core.effective.compiled.reread_points(&event.source, event);
+        let placement = self.core.event(sequence, &event);
+        if let Some(fragment) = placement.fragment {
+            self.apply(sequence, &event, fragment);
+        }
+        self.forget_changes();
+    }
+
+    fn apply(&mut self, sequence: Sequence, event: &Event, fragment: FragmentIndex) {
+        let fragment = self.fragments.entry(fragment).or_default();
+        if !self.aside.contains(&sequence) {
+            fragment.apply(sequence, event, content_hash(event), self.core.graph.rules());
+        }
+    }
+
+    /// Links stand in the table already, and configuration is fixed; what else operators did is
+    /// done again.
+    fn act(&mut self, sequence: Sequence, act: ActRecord) {
+        let act = match act {
+            ActRecord::SetAside { .. } | ActRecord::Withdraw { .. } => act,
+            ActRecord::Reprocess { at, mut events } => {
+                for one in &mut events {
+                    self.reread(one);
+                }
+                ActRecord::Reprocess { at, events }
+            }
+            _ => return,
+        };
+        let acted = self.core.act(sequence, act);
+        self.core.graph.make_later(Some((self.generation, Sequence::MAX)));
+        for (sequence, event, placement) in acted.placed {
+            if let Some(fragment) = placement.fragment {
+                self.apply(sequence, &event, fragment);
+            }
+        }
+        self.forget_changes();
+    }
+
+    fn reread(&self, one: &mut crate::records::Revised) {
+        if let Ok(event) = decode_event(one.version, &one.bytes) {
+            let event = self.core.effective.compiled.reread_points(&event.source, &event);
+            if let Ok(bytes) = crate::records::encode_event(&event) {
+                one.bytes = bytes;
+            }
+        }
+    }
+
+    /// What changed on the way is no news to anyone.
+    fn forget_changes(&mut self) {
+        self.core.changes.clear();
+        self.core.fresh.dedupe.clear();
+    }
+
+    /// Becomes the state in the place of `old`, at the switch record `at`. Answers the new state's
+    /// fragments.
+    pub(super) fn take_over(
+        mut self,
+        old: &mut Core,
+        reader: &JournalReader,
+        at: Sequence,
+        now: crate::domain::time::Timestamp,
+    ) -> Result<HashMap<FragmentIndex, Fragment>, ReplayError> {
+        let more = old.graph.ancestry(self.taken);
+        let (from, count) = (self.taken as FragmentIndex, more.len() as FragmentIndex);
+        self.renumber(from, count);
+        self.core.graph.inherit(more, self.generation);
+        self.catch_up(reader, at - 1)?;
+        self.relink(old);
+        self.core.graph.close_inheritance(at);
+        let told = self.core.graph.compare_with(&old.graph);
+        old.counters.generation = self.generation;
+        old.counters.loose_content = self.core.counters.loose_content;
+        let every_bucket = old.loose_buckets().chain(self.core.loose_buckets()).collect();
+        old.graph = self.core.graph;
+        old.profile_less = self.core.profile_less;
+        old.quarantined = self.core.quarantined;
+        old.resolved = old.effective.compiled.settings.clone();
+        old.counters.resolved_to = at;
+        for change in told.changes {
+            old.tell_act(change, now, Some("re-resolved"));
+        }
+        let fragments: BTreeSet<FragmentIndex> = self.fragments.keys().copied().collect();
+        let fresh = std::mem::take(&mut old.fresh);
+        old.fresh =
+            Fresh { fragments, loose: every_bucket, configuration: true, purge: true, ..fresh };
+        Ok(self.fragments)
+    }
+
+    fn renumber(&mut self, from: FragmentIndex, count: FragmentIndex) {
+        if count > 0 {
+            let all = std::mem::take(&mut self.fragments);
+            let moved = |(at, one)| (if at >= from { at + count } else { at }, one);
+            self.fragments = all.into_iter().map(moved).collect();
+        }
+    }
+
+    /// Lays and lifts what operators did since the draft began.
+    fn relink(&mut self, old: &Core) {
+        for (number, link) in &self.core.links {
+            if !old.links.contains_key(number) {
+                let same =
+                    |other: &LinkRow| other.joins && (&other.a, &other.b) == (&link.a, &link.b);
+                self.core.graph.lift(&link_of(link), old.links.values().any(same));
+            }
+        }
+        for (number, link) in &old.links {
+            if !self.core.links.contains_key(number) {
+                self.core.graph.lay(&link_of(link), 0, link.at);
+            }
+        }
+    }
+}
+
+fn link_of(row: &LinkRow) -> Link {
+    Link { number: row.number, joins: row.joins, a: row.a.clone(), b: row.b.clone() }
+}

@@ -1,0 +1,174 @@
+//! How the identity actor has everything resolved anew while it goes on serving.
+
+use super::acts::Answer;
+use super::again::{Basis, Draft};
+use super::committer::Then;
+use super::effective::Effective;
+use super::identity::IdentityActor;
+use super::profile::Op;
+use super::rest::FragmentRows;
+use super::router::Append;
+use crate::domain::event::Event;
+use crate::domain::id::Sequence;
+use crate::domain::time::Timestamp;
+use crate::records::{ActRecord, kind};
+use actix::{AsyncContext, Context, Handler, Message};
+use std::sync::Arc;
+
+/// A draft closer behind the present than this many records is ready for its switch.
+const CLOSE: Sequence = 2_000;
+
+/// How far a re-resolution is.
+#[derive(Default)]
+pub(super) enum Drafting {
+    /// None is wanted.
+    #[default]
+    Idle,
+    /// A thread reads the journal.
+    Reading,
+    /// The switch record is on its way.
+    Ready(Box<Draft>),
+}
+
+/// The thread's draft, or why there is none.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Drafted(Result<Box<Draft>, String>);
+
+impl IdentityActor {
+    /// After the configuration in force has changed.
+    pub(super) fn configured(&mut self, context: &mut Context<Self>) {
+        self.publish.set(&self.core.effective);
+        if !self.core.awaits_resolution() {
+            return;
+        }
+        if self.shared.reader.first_sequence() > crate::journal::FIRST_SEQUENCE {
+            // What is no longer in the journal cannot be read again.
+            tracing::warn!(
+                "the journal no longer reaches back to its beginning: the rules in force count for what comes, and older events keep what was found in them"
+            );
+        }
+        if matches!(self.draft, Drafting::Idle) {
+            self.begin_draft(context);
+        }
+    }
+
+    fn begin_draft(&mut self, context: &mut Context<Self>) {
+        self.draft = Drafting::Reading;
+        let basis = Basis::of(&self.core);
+        let (reader, identity) = (self.shared.reader.clone(), context.address());
+        let make = move || {
+            let mut draft = Draft::new(basis);
+            loop {
+                let upto = reader.next_sequence() - 1;
+                draft.catch_up(&reader, upto).map_err(|error| error.to_string())?;
+                if reader.next_sequence() - upto < CLOSE {
+                    return Ok(Box::new(draft));
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("re-resolution".to_owned());
+        let started = thread.spawn(move || identity.do_send(Drafted(make())));
+        if let Err(error) = started {
+            self.shared.fail(format!("starting the re-resolution: {error}"));
+        }
+    }
+
+    fn is_current(&self, effective: &Arc<Effective>) -> bool {
+        Arc::ptr_eq(effective, &self.core.effective)
+    }
+
+    /// Takes the draft's place in the order: everything before the switch record is read.
+    pub(super) fn switch(&mut self, at: Sequence, now: Timestamp, context: &mut Context<Self>) {
+        let draft = match std::mem::take(&mut self.draft) {
+            Drafting::Ready(draft) if self.is_current(draft.effective()) => *draft,
+            _ => Draft::new(Basis::of(&self.core)),
+        };
+        let before = self.core.changes.len();
+        let reader = self.shared.reader.clone();
+        let fragments = match draft.take_over(&mut self.core, &reader, at, now) {
+            Ok(fragments) => fragments,
+            Err(error) => return self.shared.fail(format!("re-resolving: {error}")),
+        };
+        self.count(self.core.changes.len() - before);
+        self.profiles.stop_all();
+        self.shared.rest.clear();
+        for (index, mut fragment) in fragments {
+            match FragmentRows::take(&mut fragment) {
+                Ok(rows) => self.shared.rest.put(index, rows),
+                Err(error) => return self.shared.fail(format!("re-resolving: {error}")),
+            }
+        }
+        self.core.applied = at;
+        self.configured(context);
+    }
+}
+
+impl Handler<Drafted> for IdentityActor {
+    type Result = ();
+
+    fn handle(&mut self, Drafted(draft): Drafted, context: &mut Self::Context) {
+        self.draft = Drafting::Idle;
+        let draft = match draft {
+            Ok(draft) => draft,
+            Err(error) => return self.shared.fail(format!("re-resolving: {error}")),
+        };
+        if !self.is_current(draft.effective()) {
+            return self.configured(context);
+        }
+        let configured = self.core.counters.configured;
+        let act = ActRecord::Switch { at: self.shared.clock.now(), configured };
+        let (Some(router), Ok(bytes)) = (&self.router, act.encode()) else { return };
+        self.draft = Drafting::Ready(draft);
+        router.do_send(Append { kind: kind::ACT, bytes, then: Then::Act { act, reply: None } });
+    }
+}
+
+impl IdentityActor {
+    /// Takes an operator's act in, with all that follows for profiles.
+    pub(super) fn act(
+        &mut self,
+        sequence: Sequence,
+        act: ActRecord,
+        context: &mut Context<Self>,
+    ) -> Answer {
+        let acted = self.core.act(sequence, act);
+        self.count(acted.changes);
+        if !acted.moves.is_empty() {
+            self.regroup(&acted.moves, None, context);
+        }
+        for (at, event, placement) in acted.placed {
+            self.placed_late(at, event, placement, context);
+        }
+        match acted.switches {
+            Some(now) => self.switch(sequence, now, context),
+            None => self.configured(context),
+        }
+        acted.answer
+    }
+
+    /// An event that found its profile after the fact.
+    fn placed_late(
+        &mut self,
+        sequence: Sequence,
+        event: Box<Event>,
+        placement: super::core::Placement,
+        context: &mut Context<Self>,
+    ) {
+        let unborn = placement.fragment.filter(|_| placement.is_new);
+        if !placement.moves.is_empty() {
+            self.regroup(&placement.moves, unborn, context);
+        }
+        if let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) {
+            let at_rest = self.at_rest(lead, unborn);
+            let profile = self.profiles.active(lead, &self.core, at_rest, context.address());
+            profile.do_send(Op::Late {
+                sequence,
+                event,
+                fragment,
+                is_new: placement.is_new,
+                rules: Arc::clone(self.core.graph.rules()),
+            });
+        }
+    }
+}

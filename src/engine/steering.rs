@@ -1,0 +1,425 @@
+//! What operators can do about identity, as the HTTP layer calls it.
+
+use super::acts::Answer;
+use super::again::{Basis, Draft};
+use super::effective::Effective;
+use super::objects::ObjectRefusal;
+use super::{Engine, Refusal};
+use crate::domain::compiled::SettingsProblem;
+use crate::domain::event::{Payload, Reason, Standing};
+use crate::domain::fragment::content_hash;
+use crate::domain::graph::{Explanation, FragmentIndex, Graph, NONE};
+use crate::domain::id::{Identifier, Sequence};
+use crate::domain::settings::{PointConfig, TypeConfig};
+use crate::domain::view::{LinkView, PreviewView, StepView};
+use crate::records::{ActRecord, FragmentKey, Revised, UnmergeBy, encode_event};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How an operator names what holds a profile together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// An identifier as somebody spelt it.
+    Identifier(Identifier),
+    /// A fragment's id.
+    Fragment(String),
+}
+
+/// Why two identifiers are one person, or are not.
+#[derive(Clone, Debug)]
+pub enum Explained {
+    /// One of them was never seen.
+    Unknown,
+    /// The shortest chain.
+    Joined(Vec<StepView>),
+    /// What keeps them apart: code and sentence.
+    Apart(Vec<(&'static str, String)>),
+}
+
+/// What an unmerge came to: the profiles that there are now, and the links that were laid.
+pub type Unmerged = (Vec<String>, Vec<String>);
+
+/// Which events are to be read again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Again {
+    /// This one only.
+    pub event_id: Option<String>,
+    /// Or those that fit.
+    pub filter: super::EventFilter,
+}
+
+/// Changed rules, to look at before they are live.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preview {
+    /// Rules of identifier types, in the place of the present ones.
+    #[serde(default)]
+    pub types: BTreeMap<String, TypeConfig>,
+    /// Identification points, beside the present ones or in the place of those of the same id.
+    #[serde(default)]
+    pub identification_points: Vec<PointConfig>,
+}
+
+/// Clusters listed as the largest, and changes as samples.
+const SAMPLES: usize = 10;
+
+impl Engine {
+    /// The canonical form of an identifier as an operator spelt it; a blocked value too.
+    fn canonical(&self, identifier: &Identifier) -> Result<Option<Identifier>, Refusal> {
+        if &*identifier.kind == "session" {
+            return Ok(Some(identifier.clone()));
+        }
+        Ok(self.effective()?.compiled.identifier(&identifier.to_string()))
+    }
+
+    /// Lays a must-link or a cannot-link; the two need not have been seen before.
+    ///
+    /// # Errors
+    /// When an end cannot be read, both are the same, or the engine takes nothing.
+    pub async fn lay_link(
+        &self,
+        joins: bool,
+        a: Identifier,
+        b: Identifier,
+        reason: String,
+    ) -> Result<LinkView, ObjectRefusal> {
+        let unreadable = |one: &Identifier| {
+            let why = format!("{one}: expected an identifier that its type's normaliser can read");
+            ObjectRefusal::Invalid(vec![why])
+        };
+        let (Some(a), Some(b)) = (self.canonical(&a)?, self.canonical(&b)?) else {
+            let wrong = if self.canonical(&a)?.is_none() { &a } else { &b };
+            return Err(unreadable(wrong));
+        };
+        if a == b {
+            let why = format!("expected two identifiers, found {a} twice");
+            return Err(ObjectRefusal::Invalid(vec![why]));
+        }
+        let at = self.running()?.shared.clock.now();
+        let (left, right) = (a.to_string(), b.to_string());
+        let act = ActRecord::Lay { at, joins, a, b, reason: reason.clone() };
+        let Answer::Laid(number) = self.act(act).await? else {
+            return Err(ObjectRefusal::Refused(Refusal::Recovering));
+        };
+        Ok(LinkView {
+            id: number.to_string(),
+            kind: if joins { "must" } else { "cannot" },
+            a: left,
+            b: right,
+            reason,
+            at: at.to_string(),
+        })
+    }
+
+    /// All links, in the order in which they were laid.
+    ///
+    /// # Errors
+    /// When the engine is stopping.
+    pub async fn links(&self) -> Result<Vec<LinkView>, Refusal> {
+        self.ask(|identity, _| {
+            let view = |link: &crate::records::LinkRow| LinkView {
+                id: link.number.to_string(),
+                kind: if link.joins { "must" } else { "cannot" },
+                a: link.a.to_string(),
+                b: link.b.to_string(),
+                reason: link.reason.clone(),
+                at: link.at.to_string(),
+            };
+            identity.core.links.values().map(view).collect()
+        })
+        .await
+    }
+
+    /// Lifts a link.
+    ///
+    /// # Errors
+    /// When there is none of that id, or the engine takes nothing.
+    pub async fn lift_link(&self, id: &str) -> Result<(), ObjectRefusal> {
+        let number = id.parse().map_err(|_| ObjectRefusal::NotFound)?;
+        let at = self.running()?.shared.clock.now();
+        self.act(ActRecord::Lift { at, number }).await.map(drop)
+    }
+
+    /// The key of the profile of that id.
+    async fn key_of(&self, id: &str) -> Result<(FragmentIndex, FragmentKey), ObjectRefusal> {
+        let id = id.to_owned();
+        let found = self.ask(move |identity, _| {
+            let lead = identity.core.profile_of_id(&id)?;
+            let birth = identity.core.graph.birth(lead);
+            Some((lead, (birth.sequence, birth.generation)))
+        });
+        found.await?.ok_or(ObjectRefusal::NotFound)
+    }
+
+    /// Takes a profile apart by an identifier or a fragment; `None` where nothing holds together
+    /// by it.
+    ///
+    /// # Errors
+    /// When there is no such profile, or it does not have the part.
+    pub async fn unmerge(
+        &self,
+        id: &str,
+        part: Part,
+        reason: String,
+    ) -> Result<Option<Unmerged>, ObjectRefusal> {
+        let (_, profile) = self.key_of(id).await?;
+        let by = match part {
+            Part::Identifier(identifier) => {
+                let identifier = self.canonical(&identifier)?.ok_or(ObjectRefusal::NotFound)?;
+                UnmergeBy::Identifier(identifier)
+            }
+            Part::Fragment(id) => {
+                let id_key = self.running()?.shared.genesis.id_key;
+                let kind = crate::domain::id::IdKind::Fragment;
+                let parts = id_key.read(kind, &id).ok_or(ObjectRefusal::NotFound)?;
+                UnmergeBy::Fragment((parts.sequence, parts.generation))
+            }
+        };
+        let at = self.running()?.shared.clock.now();
+        match self.act(ActRecord::Unmerge { at, profile, by, reason }).await? {
+            Answer::Unmerged { profiles, links } => Ok(Some((
+                profiles.iter().map(ToString::to_string).collect(),
+                links.iter().map(ToString::to_string).collect(),
+            ))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Withdraws an identifier's evidence from the profile that has it.
+    ///
+    /// # Errors
+    /// When there is no such profile, or it does not have the identifier.
+    pub async fn withdraw(&self, id: &str, identifier: Identifier) -> Result<(), ObjectRefusal> {
+        let (lead, _) = self.key_of(id).await?;
+        let identifier = self.canonical(&identifier)?.ok_or(ObjectRefusal::NotFound)?;
+        let wanted = identifier.clone();
+        let has = self.ask(move |identity, _| {
+            let graph = &identity.core.graph;
+            let node = graph.identifier(&wanted.kind, &wanted.value);
+            node.is_some_and(|node| graph.lead_of_node(node) == Some(lead))
+        });
+        if !has.await? {
+            return Err(ObjectRefusal::NotFound);
+        }
+        let at = self.running()?.shared.clock.now();
+        self.act(ActRecord::Withdraw { at, identifier }).await.map(drop)
+    }
+
+    /// Explains why two identifiers are one person, or what keeps them apart.
+    ///
+    /// # Errors
+    /// When the engine is stopping.
+    pub async fn explain(&self, a: Identifier, b: Identifier) -> Result<Explained, Refusal> {
+        let (Some(a), Some(b)) = (self.canonical(&a)?, self.canonical(&b)?) else {
+            return Ok(Explained::Unknown);
+        };
+        let effective = self.effective()?;
+        for one in [&a, &b] {
+            let is_open = &*one.kind == "session"
+                || effective.compiled.canonical(&one.kind, None, &one.value).is_some();
+            if !is_open {
+                let detail = format!("{one} is blocked: it identifies nobody");
+                return Ok(Explained::Apart(vec![("blocked", detail)]));
+            }
+        }
+        let found = self.ask(move |identity, _| {
+            let graph = &identity.core.graph;
+            let node = |one: &Identifier| match &*one.kind {
+                "session" => graph.session(&one.value),
+                kind => graph.identifier(kind, &one.value),
+            };
+            Some(graph.explain(node(&a)?, node(&b)?))
+        });
+        match found.await? {
+            None => Ok(Explained::Unknown),
+            Some(Explanation::Apart(all)) => {
+                Ok(Explained::Apart(all.into_iter().map(|one| (one.code, one.detail)).collect()))
+            }
+            Some(Explanation::Joined(steps)) => {
+                let events = self.event_ids(steps.iter().map(|step| step.first_event)).await?;
+                let view =
+                    |(step, event_id): (crate::domain::graph::Step, Option<String>)| StepView {
+                        from: step.from,
+                        to: step.to,
+                        event_id,
+                        source: Some(step.source).filter(|source| !source.is_empty()),
+                        point: Some(step.point).filter(|point| !point.is_empty()),
+                        count: step.count,
+                    };
+                Ok(Explained::Joined(steps.into_iter().zip(events).map(view).collect()))
+            }
+        }
+    }
+
+    /// The ids of events; none where a sequence is no event's, or its event is gone.
+    async fn event_ids(
+        &self,
+        sequences: impl Iterator<Item = Sequence>,
+    ) -> Result<Vec<Option<String>>, Refusal> {
+        let all: Vec<Sequence> = sequences.collect();
+        let read = self.read_all(all.clone()).await?;
+        let ids: BTreeMap<Sequence, crate::domain::time::Timestamp> =
+            read.into_iter().map(|(sequence, event)| (sequence, event.received_at)).collect();
+        let genesis = self.running()?.shared.genesis;
+        let id = |sequence: &Sequence| {
+            let parts = crate::domain::id::IdParts {
+                received_at: *ids.get(sequence)?,
+                sequence: *sequence,
+                generation: 0,
+            };
+            let id = genesis.id_key.mint(crate::domain::id::IdKind::Event, parts);
+            Some(id.to_string())
+        };
+        Ok(all.iter().map(id).collect())
+    }
+
+    /// Reads quarantined and profile-less events again, under the present configuration; answers
+    /// how many were looked at and how many are on a profile now.
+    ///
+    /// # Errors
+    /// When the engine takes nothing.
+    pub async fn reprocess(&self, again: Again) -> Result<(usize, usize), ObjectRefusal> {
+        let sequences = self.loose_sequences(&again).await?;
+        let effective = self.effective()?;
+        let (mut considered, mut stored) = (0, 0);
+        for run in sequences.chunks(1_000) {
+            let mut events = Vec::new();
+            for (sequence, event) in self.read_all(run.to_vec()).await? {
+                if !again.filter.fits(&event) {
+                    continue;
+                }
+                considered += 1;
+                let content = content_hash(&event);
+                let was_panic = matches!(event.standing, Standing::Quarantined(Reason::Panicked));
+                let now = effective.compiled.reprocess(&event.source, &event);
+                let is_placed = !matches!(now.standing, Standing::Quarantined(_))
+                    && matches!(now.payload, Payload::Json(_))
+                    && (now.external.is_some()
+                        || now.session.is_some()
+                        || !now.identifiers.is_empty()
+                        || now.standing == Standing::Anonymous);
+                if was_panic || !is_placed {
+                    continue;
+                }
+                let bytes = encode_event(&now)
+                    .map_err(|cause| ObjectRefusal::Invalid(vec![cause.to_string()]))?;
+                let version = crate::records::VERSION;
+                events.push(Revised { sequence, content, version, bytes });
+            }
+            if !events.is_empty() {
+                let at = self.running()?.shared.clock.now();
+                if let Answer::Reprocessed(count) =
+                    self.act(ActRecord::Reprocess { at, events }).await?
+                {
+                    stored += count;
+                }
+            }
+        }
+        Ok((considered, stored))
+    }
+
+    async fn loose_sequences(&self, again: &Again) -> Result<Vec<Sequence>, Refusal> {
+        let wanted = match &again.event_id {
+            Some(id) => {
+                let kind = crate::domain::id::IdKind::Event;
+                let parts = self.running()?.shared.genesis.id_key.read(kind, id);
+                Some(parts.map_or(0, |parts| parts.sequence))
+            }
+            None => None,
+        };
+        let filter = again.filter.clone();
+        self.ask(move |identity, _| {
+            let core = &identity.core;
+            let is_wanted = |sequence: &Sequence| wanted.is_none_or(|wanted| wanted == *sequence);
+            let less =
+                core.profile_less.iter().filter(|_| !filter.quarantined && filter.reason.is_none());
+            let aside = core.quarantined.iter().filter(|(_, reason)| {
+                !filter.profile_less
+                    && filter.reason.as_deref().is_none_or(|name| name == reason.name())
+            });
+            let all: BTreeSet<Sequence> = less
+                .chain(aside.map(|(sequence, _)| sequence))
+                .copied()
+                .filter(is_wanted)
+                .collect();
+            all.into_iter().collect()
+        })
+        .await
+    }
+
+    /// What changed rules would do to the present profiles, without touching them.
+    ///
+    /// # Errors
+    /// When the rules do not hold together, or the engine is stopping.
+    pub async fn preview(&self, preview: Preview) -> Result<PreviewView, ObjectRefusal> {
+        let mut settings = self.effective()?.compiled.settings.clone();
+        settings.identity.types.extend(preview.types);
+        let points = preview.identification_points.into_iter();
+        settings.points.extend(points.map(|point| (point.id.clone(), point)));
+        let problems = |all: Vec<SettingsProblem>| {
+            ObjectRefusal::Invalid(all.iter().map(ToString::to_string).collect())
+        };
+        let hash_key = self.effective()?.hash_key;
+        let effective =
+            Effective::new(&settings, &Default::default(), hash_key).map_err(problems)?;
+        let effective = std::sync::Arc::new(effective);
+        let (basis, before, upto) = self
+            .ask(move |identity, _| {
+                let core = &identity.core;
+                let basis = Basis { effective, ..Basis::of(core) };
+                (basis, core.graph.holders(), core.applied)
+            })
+            .await?;
+        let reader = self.running()?.shared.reader.clone();
+        let read = move || {
+            let mut draft = Draft::new(basis);
+            let read = draft.catch_up(&reader, upto);
+            read.map(|()| compared(&before, draft.graph())).map_err(|error| {
+                tracing::error!(%error, "previewing");
+                Refusal::StorageFailed
+            })
+        };
+        let view = actix_rt::task::spawn_blocking(read).await;
+        Ok(view.map_err(|_| Refusal::StorageFailed)??)
+    }
+}
+
+/// How the profiles of `graph` differ from those that held the same fragments before.
+fn compared(before: &[FragmentIndex], graph: &Graph) -> PreviewView {
+    let after = graph.holders();
+    let mut joined: BTreeMap<FragmentIndex, BTreeSet<FragmentIndex>> = BTreeMap::new();
+    let mut parted: BTreeMap<FragmentIndex, BTreeSet<FragmentIndex>> = BTreeMap::new();
+    for (then, now) in before.iter().zip(&after) {
+        if *then != NONE && *now != NONE {
+            joined.entry(*now).or_default().insert(*then);
+            parted.entry(*then).or_default().insert(*now);
+        }
+    }
+    let merges = joined.iter().filter(|(_, from)| from.len() > 1);
+    let splits = parted.iter().filter(|(_, into)| into.len() > 1);
+    let names = |all: &BTreeSet<FragmentIndex>| -> Vec<String> {
+        all.iter().map(|fragment| graph.origin(*fragment)).collect()
+    };
+    let merged = merges.clone().map(|(into, _)| {
+        let fragments: BTreeSet<FragmentIndex> = graph.fragments_of(*into).into_iter().collect();
+        json!({ "kind": "merge", "profiles": names(&fragments) })
+    });
+    let split = splits.clone().map(|(_, into)| json!({ "kind": "split", "profiles": names(into) }));
+    let samples = merged.take(SAMPLES).chain(split.take(SAMPLES)).collect();
+    let mut sizes: Vec<(usize, FragmentIndex)> =
+        graph.leads().map(|lead| (graph.cluster_size(lead), lead)).collect();
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    let largest = sizes.iter().take(SAMPLES).map(|(size, lead)| {
+        json!({ "identifiers": size, "fragments": graph.fragments_of(*lead).len(), "origin": graph.origin(*lead) })
+    });
+    let profiles_before: BTreeSet<&FragmentIndex> =
+        before.iter().filter(|lead| **lead != NONE).collect();
+    PreviewView {
+        profiles_before: profiles_before.len() as u64,
+        profiles_after: graph.profiles(),
+        merges: merges.count() as u64,
+        splits: splits.count() as u64,
+        largest: largest.collect(),
+        samples,
+    }
+}
