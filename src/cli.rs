@@ -146,6 +146,9 @@ pub enum InspectWhat {
         /// At most so many.
         #[arg(long)]
         limit: Option<u64>,
+        /// With what identifies people: sessions, identifiers, properties.
+        #[arg(long)]
+        payload: bool,
     },
     /// Check every checksum, and that the snapshot agrees with the journal.
     Verify,
@@ -157,9 +160,12 @@ pub struct Bench {
     /// For how long.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub seconds: u64,
-    /// Connections at a time.
-    #[arg(long, default_value_t = 64)]
-    pub connections: usize,
+    /// Events in flight at a time.
+    #[arg(long, default_value_t = 256)]
+    pub in_flight: usize,
+    /// On whose disk to measure; what is written there is removed at the end.
+    #[arg(long, value_name = "FOLDER", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
 }
 
 impl ConfigFolder {
