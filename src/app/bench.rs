@@ -147,7 +147,7 @@ impl Sender {
     fn submission(&self, event: u64) -> Result<Submission, String> {
         let effective = self.engine.effective().map_err(|refusal| refusal.to_string())?;
         let source = effective.compiled.sources.get(SOURCE);
-        let source = source.ok_or("the default configuration has no demo-shop")?;
+        let source = source.ok_or("the configuration has no demo-shop")?;
         let person = (event >> 16) % PEOPLE;
         let body = format!(
             r#"{{"id":{event},"customer":{{"id":{person},"email":"c{person}@shop.example","first_name":"Ann","last_name":"Ash"}},"currency":"EUR","total":"12.50","line_items":[{{"sku":"TEE-S","title":"A shirt","quantity":1,"price":"9.90"}},{{"sku":"SOX-M","title":"Socks","quantity":2,"price":"1.30"}}],"shipping_address":{{"city":"Ulm","zip":"89073","country_code":"DE"}}}}"#
