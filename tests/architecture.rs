@@ -39,11 +39,27 @@ const RULES: &[Rule] = &[
         ],
         except: &[],
     },
-    Rule { place: "src/journal", never: &["actix", "sled", "crate::engine", "crate::http"], except: &[] },
+    Rule {
+        place: "src/journal",
+        never: &["actix", "sled", "crate::engine", "crate::http"],
+        except: &[],
+    },
     Rule { place: "src/snapshot", never: &["actix", "crate::engine", "crate::http"], except: &[] },
-    Rule { place: "src/records", never: &["actix", "sled::", "crate::engine", "crate::http"], except: &[] },
-    Rule { place: "src/decode", never: &["actix", "sled", "crate::engine", "crate::http"], except: &[] },
-    Rule { place: "src/engine", never: &["actix_web", "sled::", "crate::http", "crate::config"], except: &[] },
+    Rule {
+        place: "src/records",
+        never: &["actix", "sled::", "crate::engine", "crate::http"],
+        except: &[],
+    },
+    Rule {
+        place: "src/decode",
+        never: &["actix", "sled", "crate::engine", "crate::http"],
+        except: &[],
+    },
+    Rule {
+        place: "src/engine",
+        never: &["actix_web", "sled::", "crate::http", "crate::config"],
+        except: &[],
+    },
     Rule {
         place: "src/http",
         never: &["sled", "crate::journal", "crate::snapshot", "Addr<", "crate::inspect"],
@@ -52,8 +68,16 @@ const RULES: &[Rule] = &[
     Rule { place: "src/inspect", never: &["actix", "sled::", "crate::http"], except: &[] },
     Rule { place: "src", never: &["sled::"], except: &["src/snapshot/store.rs", "src/snapshot"] },
     // How long something took is another question than what time it is.
-    Rule { place: "src", never: &["SystemTime", "now_utc", "UtcDateTime"], except: &["src/clock.rs"] },
-    Rule { place: "src", never: &["todo!", "unimplemented!", "dbg!", ".do_send(Ingest"], except: &[] },
+    Rule {
+        place: "src",
+        never: &["SystemTime", "now_utc", "UtcDateTime"],
+        except: &["src/clock.rs"],
+    },
+    Rule {
+        place: "src",
+        never: &["todo!", "unimplemented!", "dbg!", ".do_send(Ingest"],
+        except: &[],
+    },
 ];
 
 fn files(place: &str) -> Vec<PathBuf> {
@@ -112,7 +136,10 @@ fn every_folder_names_only_what_it_may() {
             let text = fs::read_to_string(&file).unwrap();
             for (number, line) in code(&text) {
                 for never in rule.never.iter().filter(|never| line.contains(**never)) {
-                    wrong.push(format!("{name}:{number} names {never}, which {} must not", rule.place));
+                    wrong.push(format!(
+                        "{name}:{number} names {never}, which {} must not",
+                        rule.place
+                    ));
                 }
             }
         }

@@ -188,7 +188,6 @@ fn counters_changes_and_event_ids_of_version_one_are_read() {
         snapshots: 70_000,
         generation: 2,
         loose_content: u128::MAX,
-        ..Counters::default()
     };
     let change = ChangeRow {
         number: 1,

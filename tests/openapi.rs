@@ -1,11 +1,11 @@
 //! The document that the program serves and the routes that it has are the same.
 #![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
-mod support;
+mod program;
 
+use program::{Program, request};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use support::{Program, request};
 
 const METHODS: [&str; 4] = ["get", "post", "put", "delete"];
 
@@ -23,8 +23,7 @@ fn documented(document: &Value) -> BTreeMap<String, BTreeSet<String>> {
 /// The methods of each path as the route table says in its own text: what is installed there and
 /// listed nowhere would otherwise go unseen.
 fn installed() -> BTreeMap<String, BTreeSet<String>> {
-    let text =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/routes.rs"));
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/routes.rs"));
     let text = text.unwrap();
     let mut found = BTreeMap::new();
     for part in text.split("resource(\"").skip(1) {

@@ -5,10 +5,10 @@
 //! element, `"…"` for anything.
 #![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
-mod support;
+mod program;
 
+use program::{Program, request};
 use serde_json::Value;
-use support::{Program, request};
 
 const README: &str = include_str!("../README.md");
 /// Where the README says that the program listens.

@@ -61,7 +61,8 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
 fn stats(data: &Path) -> Result<(), Failure> {
     let mut progress = Progress::new("reading", "bytes");
     let told = &mut |at: crate::journal::Progress| progress.set(at.bytes_done, at.bytes_total);
-    let stats = journal::stats(&journal_folder(data).map_err(damaged)?, told).map_err(data_error)?;
+    let stats =
+        journal::stats(&journal_folder(data).map_err(damaged)?, told).map_err(data_error)?;
     progress.finish();
     print(&format!(
         "{}\n{}\n{}\n",

@@ -57,7 +57,11 @@ pub fn serve(flags: &cli::Serve) -> Result<(), Failure> {
     })
 }
 
-pub(super) fn engine_options(config: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> engine::Options {
+pub(super) fn engine_options(
+    config: &Config,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> engine::Options {
     engine::Options {
         data: config.server.data.clone(),
         settings: config.settings.clone(),

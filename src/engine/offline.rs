@@ -11,13 +11,13 @@ use super::reading::{ProfileRef, digest_view};
 use super::replay::replay;
 use super::rest::{Rest, RowError};
 use crate::domain::event::Standing;
+use crate::domain::fragment::Fragment;
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::{IdKind, Sequence};
 use crate::domain::view::{DigestView, EventView, ProfileView};
 use crate::journal::{self, JournalError, JournalReader};
 use crate::records::{Genesis, RecordError, decode_event, kind};
 use crate::snapshot::SnapshotStore;
-use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// The state at the end of a journal.
@@ -141,19 +141,59 @@ impl OfflineState {
         Ok(digest_view(*applied, graph.profiles(), counters.events, sum, counters.loose_content))
     }
 
-    /// Profiles that are not the same here and there, by id; the first `limit`.
+    /// Fragments that are not the same here and there, by id; the first `limit`. Finer than the
+    /// digest, in which two fragments of one profile may make up for each other.
     ///
     /// # Errors
     /// When a row is missing or damaged.
     pub fn differing(&self, other: &Self, limit: usize) -> Result<Vec<Uuid>, RowError> {
-        let digests = |state: &Self| -> Result<BTreeMap<Uuid, u128>, RowError> {
-            let leads = state.core.graph.leads();
-            leads.map(|lead| Ok((state.core.fragment_id(lead), state.profile_digest(lead)?))).collect()
-        };
-        let (here, there) = (digests(self)?, digests(other)?);
-        let all = here.keys().chain(there.keys().filter(|id| !here.contains_key(id)));
-        let differing = all.filter(|id| here.get(id) != there.get(id));
-        Ok(differing.take(limit).copied().collect())
+        let mut found = Vec::new();
+        for lead in self.core.graph.leads() {
+            for index in self.core.graph.fragments_of(lead) {
+                let id = self.core.fragment_id(index);
+                if !self.has_twin(lead, index, other)? {
+                    found.push(id);
+                }
+                if found.len() >= limit {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a fragment is on the same profile and holds the same in another state.
+    fn has_twin(
+        &self,
+        lead: FragmentIndex,
+        index: FragmentIndex,
+        other: &Self,
+    ) -> Result<bool, RowError> {
+        let birth = self.core.graph.birth(index);
+        let twin = other.core.graph.born_of(birth.sequence, birth.generation);
+        let Some(twin) = twin else { return Ok(false) };
+        let there = other.core.fragment_id(other.core.graph.lead(twin));
+        let (mut one, mut two) = (self.rest.load(index)?, other.rest.load(twin)?);
+        let is_listed_alike = self.events_of(index, &one)? == other.events_of(twin, &two)?;
+        // How a timeline is cut into chunks is no difference.
+        (one.timeline, two.timeline) = Default::default();
+        Ok(is_listed_alike && one == two && there == self.core.fragment_id(lead))
+    }
+
+    /// The sequences of a fragment's events, ascending.
+    fn events_of(
+        &self,
+        index: FragmentIndex,
+        fragment: &Fragment,
+    ) -> Result<Vec<Sequence>, RowError> {
+        let mut all = Vec::new();
+        for number in 0..fragment.timeline.saved {
+            all.extend(self.rest.chunk(index, number)?.iter());
+        }
+        let mut newer: Vec<Sequence> = fragment.timeline.newest_first().collect();
+        newer.reverse();
+        all.append(&mut newer);
+        Ok(all)
     }
 
     /// What does not hold though it should: every fragment has a row and is in one profile, its
@@ -194,10 +234,7 @@ impl OfflineState {
         problems: &mut Vec<String>,
     ) -> Result<u64, RowError> {
         let fragment = self.rest.load(index)?;
-        let mut listed = fragment.timeline.newest_first().count() as u64;
-        for number in 0..fragment.timeline.saved {
-            listed += self.rest.chunk(index, number)?.iter().count() as u64;
-        }
+        let listed = self.events_of(index, &fragment)?.len() as u64;
         let by_type: u64 = fragment.by_type.iter().map(|(_, count)| count).sum();
         if listed != fragment.events || by_type != fragment.events {
             problems.push(format!(

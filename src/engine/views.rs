@@ -44,7 +44,8 @@ impl Core {
     ) -> Result<Viewed, RowError> {
         let cluster = self.graph.view(lead, all);
         let fragments = cluster.fragments.iter().map(|(one, _)| Ok((*one, rest.load(*one)?)));
-        let fragments: Vec<(FragmentIndex, Fragment)> = fragments.collect::<Result<_, RowError>>()?;
+        let fragments: Vec<(FragmentIndex, Fragment)> =
+            fragments.collect::<Result<_, RowError>>()?;
         let set_values = self.graph.rules().limits.set_values;
         let folded = Folded::new(fragments.iter().map(|(_, one)| one), set_values);
         let events = fragments.iter().map(|(index, one)| (*index, one.events)).collect();

@@ -4,8 +4,8 @@
 //! system's folder for temporary files, `TMPDIR`) and the copy is opened. A snapshot that is copied
 //! while a program writes to it may be torn; the journal never is.
 
-use crate::engine::offline::OfflineState;
 use crate::engine::EngineError;
+use crate::engine::offline::OfflineState;
 use crate::journal::{self, JournalError, JournalReader, RecoveryReport};
 use crate::snapshot::{self, SnapshotError, SnapshotStore};
 use crate::telemetry::progress::Progress;

@@ -112,24 +112,23 @@ fn state(folder: &Folder, verdict: &mut Verdict) -> Result<(), Unverifiable> {
         Err(error) => return Err(error.into()),
     };
     let (one, other) = (state.digest()?, replayed.digest()?);
-    if one.digest == other.digest {
+    let differing = state.differing(&replayed, PROBLEMS_MAX)?;
+    let position = state.started_at();
+    if one.digest == other.digest && differing.is_empty() {
         verdict.holds(format!(
-            "the snapshot at sequence {} with its tail is what the journal replays to: {} at {}",
-            state.started_at(),
-            one.digest,
-            one.sequence
+            "the snapshot at sequence {position} with its tail is what the journal replays to, \
+             fragment by fragment: {} at {}",
+            one.digest, one.sequence
         ));
         return Ok(());
     }
-    let differing = state.differing(&replayed, PROBLEMS_MAX)?;
     let ids: Vec<String> = differing.iter().map(ToString::to_string).collect();
     verdict.wrong.push(format!(
-        "the snapshot at sequence {} with its tail comes to {}, the journal alone to {}; profiles \
-         that differ: {}; move the snapshot folder aside, and the next start rebuilds it",
-        state.started_at(),
+        "the snapshot at sequence {position} with its tail comes to {}, the journal alone to {}; \
+         fragments that differ: {}; move the snapshot folder aside, and the next start rebuilds it",
         one.digest,
         other.digest,
-        if ids.is_empty() { "none, so events on no profile do".to_owned() } else { ids.join(", ") }
+        if ids.is_empty() { "none, but others are missing".to_owned() } else { ids.join(", ") }
     ));
     Ok(())
 }
