@@ -116,7 +116,8 @@ pub struct Rehearse {
 #[derive(Args, Clone, Debug)]
 pub struct Inspect {
     /// The data folder.
-    #[arg(long, value_name = "FOLDER", default_value = "data", global = true)]
+    // An id of its own: clap keeps a global flag and `serve --data` under one name otherwise.
+    #[arg(long, id = "inspected", value_name = "FOLDER", default_value = "data", global = true)]
     pub data: PathBuf,
     /// What to look at.
     #[command(subcommand)]
@@ -146,6 +147,9 @@ pub enum InspectWhat {
         /// At most so many.
         #[arg(long)]
         limit: Option<u64>,
+        /// With what identifies people: sessions, identifiers, properties.
+        #[arg(long)]
+        payload: bool,
     },
     /// Check every checksum, and that the snapshot agrees with the journal.
     Verify,
@@ -157,9 +161,12 @@ pub struct Bench {
     /// For how long.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub seconds: u64,
-    /// Connections at a time.
-    #[arg(long, default_value_t = 64)]
-    pub connections: usize,
+    /// Events in flight at a time.
+    #[arg(long, default_value_t = 256)]
+    pub in_flight: usize,
+    /// On whose disk to measure; what is written there is removed at the end.
+    #[arg(long, value_name = "FOLDER", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
 }
 
 impl ConfigFolder {
@@ -209,6 +216,15 @@ mod tests {
             Cli::try_parse_from(["selfsame", "serve", "--clock-offset-ms", "-5", "--rehearse"]);
         let Some(Command::Serve(serve)) = cli.unwrap().command else { panic!("serve") };
         assert_eq!(serve.clock_offset_ms, -5);
+    }
+
+    #[test]
+    fn the_folder_to_inspect_is_named_before_or_behind_what_to_look_at() {
+        for line in ["selfsame inspect --data x verify", "selfsame inspect verify --data x"] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            let Some(Command::Inspect(inspect)) = cli.command else { panic!("inspect") };
+            assert_eq!(inspect.data, PathBuf::from("x"));
+        }
     }
 
     #[test]

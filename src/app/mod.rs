@@ -4,10 +4,14 @@
 //! flags, files, environment → config → engine → HTTP servers → until told to stop → drain
 //! ```
 
+mod bench;
+mod inspect;
 mod protocol;
 mod serve;
 mod welcome;
 
+pub use bench::bench;
+pub use inspect::inspect;
 pub use serve::serve;
 
 use crate::cli;
@@ -96,21 +100,4 @@ pub fn rehearse(flags: &cli::Rehearse) -> Result<ExitCode, Failure> {
 
 fn scenario_files(paths: &[std::path::PathBuf]) -> Result<Vec<std::path::PathBuf>, Failure> {
     rehearse::scenario_files(paths).map_err(|e| Failure::new(exit::NO_INPUT, e))
-}
-
-/// `selfsame inspect`: looks into a data folder.
-///
-/// # Errors
-/// Always, until the store is there.
-pub fn inspect(flags: &cli::Inspect) -> Result<(), Failure> {
-    let data = flags.data.display();
-    Err(Failure::new(exit::UNAVAILABLE, anyhow!("cannot look into {data}: not in this build")))
-}
-
-/// `selfsame bench`: measures.
-///
-/// # Errors
-/// Always, until it is there.
-pub fn bench(_flags: &cli::Bench) -> Result<(), Failure> {
-    Err(Failure::new(exit::UNAVAILABLE, anyhow!("cannot measure: not in this build")))
 }

@@ -8,10 +8,11 @@ use super::{Failure, exit, protocol, welcome};
 use crate::cli;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::engine::{self, Engine};
+use crate::engine::{self, Engine, Readiness};
 use crate::http::{self, Faces, Http, Parts};
 use crate::telemetry;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::progress::Progress;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web;
 use anyhow::{Context, anyhow};
@@ -23,6 +24,8 @@ use tokio::sync::watch;
 
 /// Beyond `server.drain`, for the engine to flush and take its snapshot.
 const ENGINE_STOP: Duration = Duration::from_secs(60);
+/// How often the progress of a recovery is looked at.
+const RECOVERY_TOLD_EVERY: Duration = Duration::from_millis(200);
 
 /// Runs until it is told to stop.
 ///
@@ -54,7 +57,11 @@ pub fn serve(flags: &cli::Serve) -> Result<(), Failure> {
     })
 }
 
-fn engine_options(config: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> engine::Options {
+pub(super) fn engine_options(
+    config: &Config,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> engine::Options {
     engine::Options {
         data: config.server.data.clone(),
         settings: config.settings.clone(),
@@ -164,6 +171,7 @@ impl Running {
             () = self.engine.ready() => {}
             why = &mut failed => return Ok(End::Failed(why)),
             () = either(&mut terminate, &mut interrupt) => return Ok(End::Asked),
+            () = self.tell_recovery() => {}
         }
         if is_rehearsal {
             protocol::announce(address, admin);
@@ -183,6 +191,17 @@ impl Running {
                 why = &mut failed => return Ok(End::Failed(why)),
                 () = either(&mut terminate, &mut interrupt) => return Ok(End::Asked),
                 _ = hangup.recv() => self.reload().await,
+            }
+        }
+    }
+
+    /// Shows how far recovery is; never ends, as somebody else waits for the end.
+    async fn tell_recovery(&self) {
+        let mut progress = Progress::new("replaying", "records");
+        loop {
+            tokio::time::sleep(RECOVERY_TOLD_EVERY).await;
+            if let Readiness::Recovering { done, total } = self.engine.readiness() {
+                progress.set(done, total);
             }
         }
     }

@@ -29,6 +29,10 @@ use std::path::{Path, PathBuf};
 /// The prefix of environment variables that override keys: `SELFSAME_SERVER__ADDRESS`.
 pub const ENV_PREFIX: &str = "SELFSAME_";
 
+/// What counts where there is no folder: the defaults, and two sources to try things with.
+const EMBEDDED: (&str, &str) =
+    ("config/default.toml (compiled in)", include_str!("../../config/default.toml"));
+
 /// Everything configured.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
@@ -66,7 +70,7 @@ pub struct Override {
 /// What a configuration is read from.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
-    /// The folder; none for defaults only.
+    /// The folder; none for the file that is compiled in.
     pub folder: Option<PathBuf>,
     /// The environment.
     pub env: BTreeMap<String, String>,
@@ -84,7 +88,7 @@ impl Config {
             Some(folder) => {
                 read::files(folder).map_err(|problem| ConfigError { problems: vec![problem] })?
             }
-            None => Vec::new(),
+            None => vec![File { path: EMBEDDED.0.into(), text: EMBEDDED.1.to_owned() }],
         };
         Self::from_files(&files, inputs)
     }

@@ -20,8 +20,11 @@ fn folder(name: &str) -> PathBuf {
 }
 
 #[test]
-fn no_file_at_all_is_the_default() {
-    assert_eq!(Config::load(&Inputs::default()).unwrap(), Config::default());
+fn without_a_folder_the_default_file_counts_as_it_is_compiled_in() {
+    let inputs = Inputs { folder: Some(folder("config")), ..Inputs::default() };
+    let embedded = Config::load(&Inputs::default()).unwrap();
+    assert_eq!(embedded, Config::load(&inputs).unwrap());
+    assert!(embedded.settings.sources.contains_key("demo-shop"));
 }
 
 #[test]

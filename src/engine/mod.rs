@@ -10,6 +10,7 @@ mod core;
 mod effective;
 mod identity;
 mod objects;
+pub mod offline;
 mod open;
 mod profile;
 mod profiles;

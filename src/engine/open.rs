@@ -379,7 +379,7 @@ fn open_store(path: &Path, last: Sequence) -> Result<(SnapshotStore, Option<Stri
 }
 
 /// The state of the snapshot, or an empty one at the journal's beginning.
-fn starting_point(
+pub(super) fn starting_point(
     rest: &Rest,
     genesis: Option<Genesis>,
     reader: &JournalReader,

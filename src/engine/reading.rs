@@ -8,7 +8,6 @@ use super::{Engine, Refusal};
 use crate::domain::event::{Event, Standing};
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::{IdKind, Identifier, Sequence};
-use crate::domain::normalise::canonical;
 use crate::domain::time::Timestamp;
 use crate::domain::view::{
     ChangeView, ChangesPage, DigestView, EventView, ProfileView, SessionView, SnapshotView,
@@ -16,7 +15,6 @@ use crate::domain::view::{
 use crate::records::{decode_event, kind};
 use actix::Context;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 /// Records looked at for one page at most, so that a rare filter over a long journal answers in
@@ -105,7 +103,7 @@ impl Engine {
     pub async fn profile(&self, by: ProfileRef, all: bool) -> Result<Option<ProfileView>, Refusal> {
         let (reply, answer) = oneshot::channel();
         let found = self.ask(move |identity, context| {
-            let lead = identity.lead_of(&by)?;
+            let lead = identity.core.lead_of(&by)?;
             let cluster = identity.core.graph.view(lead, all);
             let set_values = identity.core.graph.rules().limits.set_values;
             identity.tell_awake(lead, Op::View(cluster, set_values, reply), context);
@@ -376,7 +374,7 @@ impl Engine {
                     identity.tell_awake(lead, Op::View(cluster, set_values, reply), context);
                     answers.push(answer);
                 } else {
-                    resting = resting.wrapping_add(identity.resting_digest(lead, set_values));
+                    resting = resting.wrapping_add(identity.resting_digest(lead));
                 }
             }
             (head, resting, answers)
@@ -418,30 +416,14 @@ pub(super) fn digest_view(
 }
 
 impl IdentityActor {
-    fn lead_of(&self, by: &ProfileRef) -> Option<FragmentIndex> {
-        match by {
-            ProfileRef::Id(id) => self.core.profile_of_id(id),
-            ProfileRef::Identifier(Identifier { kind, value }) => {
-                let rule = self.core.graph.rules().of(kind);
-                let value = canonical(kind, rule, None, value)?;
-                self.core.graph.lead_of_node(self.core.graph.identifier(kind, &value)?)
+    fn resting_digest(&self, lead: FragmentIndex) -> u128 {
+        match self.core.viewed_at_rest(&self.shared.rest, lead, false) {
+            Ok(Viewed { cluster, folded, .. }) => folded.digest(&cluster),
+            Err(error) => {
+                self.shared.fail(error.to_string());
+                0 // nobody hears it: the process is ending
             }
         }
-    }
-
-    fn resting_digest(&self, lead: FragmentIndex, set_values: u32) -> u128 {
-        use crate::domain::fragment::Fragment;
-        let cluster = self.core.graph.view(lead, false);
-        let mut fragments: BTreeMap<FragmentIndex, Fragment> = BTreeMap::new();
-        for (fragment, _) in &cluster.fragments {
-            match self.shared.rest.load(*fragment) {
-                Ok(state) => {
-                    fragments.insert(*fragment, state);
-                }
-                Err(error) => self.shared.fail(error.to_string()),
-            }
-        }
-        crate::domain::profile::Folded::new(fragments.values(), set_values).digest(&cluster)
     }
 }
 

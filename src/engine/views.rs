@@ -2,9 +2,14 @@
 
 use super::core::Core;
 use super::profile::Viewed;
+use super::reading::ProfileRef;
+use super::rest::{Rest, RowError};
 use crate::domain::event::{Event, Payload, Standing};
+use crate::domain::fragment::Fragment;
 use crate::domain::graph::FragmentIndex;
-use crate::domain::id::Sequence;
+use crate::domain::id::{Identifier, Sequence};
+use crate::domain::normalise::canonical;
+use crate::domain::profile::Folded;
 use crate::domain::time::Timestamp;
 use crate::domain::view::{
     ChangeView, EventView, FragmentView, IdentifierView, ProfileView, SessionView, Stats,
@@ -15,6 +20,38 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 impl Core {
+    /// The profile that somebody asks for.
+    pub(super) fn lead_of(&self, by: &ProfileRef) -> Option<FragmentIndex> {
+        match by {
+            ProfileRef::Id(id) => self.profile_of_id(id),
+            ProfileRef::Identifier(Identifier { kind, value }) => {
+                let rule = self.graph.rules().of(kind);
+                let value = canonical(kind, rule, None, value)?;
+                self.graph.lead_of_node(self.graph.identifier(kind, &value)?)
+            }
+        }
+    }
+
+    /// A profile from fragments at rest; with `all`, also the identifiers that are not effective.
+    ///
+    /// # Errors
+    /// When a row of it is missing or damaged.
+    pub(super) fn viewed_at_rest(
+        &self,
+        rest: &Rest,
+        lead: FragmentIndex,
+        all: bool,
+    ) -> Result<Viewed, RowError> {
+        let cluster = self.graph.view(lead, all);
+        let fragments = cluster.fragments.iter().map(|(one, _)| Ok((*one, rest.load(*one)?)));
+        let fragments: Vec<(FragmentIndex, Fragment)> =
+            fragments.collect::<Result<_, RowError>>()?;
+        let set_values = self.graph.rules().limits.set_values;
+        let folded = Folded::new(fragments.iter().map(|(_, one)| one), set_values);
+        let events = fragments.iter().map(|(index, one)| (*index, one.events)).collect();
+        Ok(Viewed { cluster, folded, events })
+    }
+
     /// The profile that holds an event now, from what is in the event itself.
     pub(super) fn locate(&self, sequence: Sequence, event: &Event) -> Option<FragmentIndex> {
         if self.profile_less.contains(&sequence) || self.quarantined.contains_key(&sequence) {

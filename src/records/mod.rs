@@ -31,6 +31,17 @@ pub mod kind {
     pub const EVENT: u8 = 3;
     /// An operator's act.
     pub const ACT: u8 = 4;
+
+    /// What a kind is called.
+    pub const fn name(kind: u8) -> &'static str {
+        match kind {
+            GENESIS => "genesis",
+            CONFIGURATION => "configuration",
+            EVENT => "event",
+            ACT => "act",
+            _ => "unknown",
+        }
+    }
 }
 
 /// The version in which all kinds are written now.

@@ -4,6 +4,7 @@
 //! minted id, no path of a request.
 
 pub mod metrics;
+pub mod progress;
 
 use tracing_subscriber::EnvFilter;
 

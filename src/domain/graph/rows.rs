@@ -108,7 +108,7 @@ pub struct BirthRow {
     received_at: Timestamp,
 }
 
-/// A part of the graph as written; the number is that of its first row divided by [`ROWS`].
+/// A part of the graph as written; the number is that of its first row divided by `ROWS`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Page {
     /// Identifiers, sessions, anonymous origins; `None` for a free row.

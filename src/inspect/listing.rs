@@ -1,0 +1,127 @@
+//! The journal's records as lines of JSON, for people and for `jq`.
+//!
+//! Promise: without the payload, nothing that a line says identifies anyone: no session, no
+//! identifier, no trait, no property.
+
+use crate::domain::event::{Event, Payload, Standing};
+use crate::domain::id::{IdKey, IdKind, IdParts, Sequence};
+use crate::domain::settings::Settings;
+use crate::domain::time::Timestamp;
+use crate::journal::Record;
+use crate::records::{ActRecord, Genesis, RecordError, decode_event, kind};
+use base64::Engine as _;
+use serde_json::{Map, Value, json};
+
+/// Keys of an operator's act that are shown without the payload.
+const ACT_KEYS: [&str; 5] = ["at", "kind", "id", "sequence", "number"];
+
+/// One record as JSON; `key` is the folder's, where it is known, and gives events their ids.
+///
+/// # Errors
+/// When the record does not decode.
+pub fn line(
+    sequence: Sequence,
+    record: &Record,
+    key: Option<IdKey>,
+    with_payload: bool,
+) -> Result<Value, RecordError> {
+    let mut line = Map::new();
+    line.insert("sequence".to_owned(), sequence.into());
+    line.insert("kind".to_owned(), kind::name(record.kind).into());
+    line.insert("version".to_owned(), record.version.into());
+    line.insert("bytes".to_owned(), record.bytes.len().into());
+    let said = match record.kind {
+        kind::GENESIS => {
+            let genesis = Genesis::decode(record.version, &record.bytes)?;
+            json!({ "at": genesis.made_at.to_string() })
+        }
+        kind::CONFIGURATION => configuration(&record.bytes, with_payload)?,
+        kind::EVENT => {
+            let event = decode_event(record.version, &record.bytes)?;
+            let mint = |key: IdKey| {
+                let parts = IdParts { received_at: event.received_at, sequence, generation: 0 };
+                key.mint(IdKind::Event, parts).to_string()
+            };
+            event_value(&event, key.map(mint), with_payload)
+        }
+        kind::ACT => act(&ActRecord::decode(record.version, &record.bytes)?, with_payload),
+        _ => Value::Null,
+    };
+    if let Value::Object(said) = said {
+        line.extend(said);
+    }
+    Ok(Value::Object(line))
+}
+
+fn configuration(bytes: &[u8], with_payload: bool) -> Result<Value, RecordError> {
+    let unread = |cause: serde_json::Error| RecordError::Encoding {
+        what: "a configuration record",
+        cause: cause.to_string(),
+    };
+    let settings: Settings = serde_json::from_slice(bytes).map_err(unread)?;
+    let sources: Vec<&String> = settings.sources.keys().collect();
+    let points: Vec<&String> = settings.points.keys().collect();
+    let mut said = json!({ "sources": sources, "identification_points": points });
+    if with_payload {
+        said["settings"] = serde_json::from_slice(bytes).map_err(unread)?;
+    }
+    Ok(said)
+}
+
+fn event_value(event: &Event, id: Option<String>, with_payload: bool) -> Value {
+    let standing = match event.standing {
+        Standing::Open => "open",
+        Standing::Anonymous => "anonymous",
+        Standing::Quarantined(reason) => reason.name(),
+    };
+    let mut said = json!({
+        "id": id,
+        "type": event.kind,
+        "source": event.source,
+        "occurred_at": event.occurred_at.to_string(),
+        "received_at": event.received_at.to_string(),
+        "standing": standing,
+    });
+    if with_payload {
+        let found: Vec<String> = event
+            .external
+            .iter()
+            .chain(&event.identifiers)
+            .map(|one| format!("{}:{}", one.kind, one.value))
+            .collect();
+        said["session_id"] = event.session.as_deref().into();
+        said["identifiers"] = found.into();
+        match &event.payload {
+            Payload::Json(bytes) => {
+                said["properties"] = serde_json::from_slice(bytes).unwrap_or(Value::Null);
+            }
+            Payload::Opaque(bytes) => {
+                said["body_base64"] =
+                    base64::engine::general_purpose::STANDARD.encode(bytes).into();
+            }
+        }
+    }
+    said
+}
+
+/// Acts by their own field names, so that one which is added later is shown as well.
+fn act(act: &ActRecord, with_payload: bool) -> Value {
+    let Ok(Value::Object(tagged)) = serde_json::to_value(act) else { return Value::Null };
+    let Some((name, Value::Object(mut said))) = tagged.into_iter().next() else {
+        return Value::Null;
+    };
+    if !with_payload {
+        said.retain(|key, _| ACT_KEYS.contains(&key.as_str()));
+    }
+    if let Some(at) = said.get("at").and_then(Value::as_i64) {
+        said["at"] = Timestamp(at).to_string().into();
+    }
+    // `kind` and `sequence` are the record's own on the line; these are the object's.
+    for (own, shown) in [("kind", "object"), ("sequence", "of")] {
+        if let Some(value) = said.remove(own) {
+            said.insert(shown.to_owned(), value);
+        }
+    }
+    said.insert("act".to_owned(), name.into());
+    Value::Object(said)
+}

@@ -1,0 +1,140 @@
+//! The check of a whole data folder: bytes, rows, invariants, and that the snapshot says what the
+//! journal says.
+
+use super::folder::{Folder, FolderError, journal_folder};
+use super::journal::{self, VerifyError};
+use crate::engine::offline::OfflineError;
+use crate::engine::{EngineError, RowError};
+use crate::records::{RecordError, kind};
+use crate::telemetry::progress::Progress;
+use std::path::Path;
+
+/// Problems that are told at most.
+const PROBLEMS_MAX: usize = 20;
+
+/// What was checked, and what was found wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// What was checked and holds, a sentence each.
+    pub holds: Vec<String>,
+    /// What does not hold, a sentence each.
+    pub wrong: Vec<String>,
+}
+
+/// Why the check could not go on; whatever it is, the folder is not whole.
+#[derive(Debug, thiserror::Error)]
+pub enum Unverifiable {
+    /// The folder cannot be opened.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// A checksum is wrong, or something is missing.
+    #[error(transparent)]
+    Bytes(#[from] VerifyError),
+    /// A record does not decode.
+    #[error("the record at sequence {at}: {cause}")]
+    Record {
+        /// Its sequence.
+        at: u64,
+        /// Why.
+        cause: RecordError,
+    },
+    /// A row is missing or damaged.
+    #[error(transparent)]
+    Row(#[from] OfflineError),
+}
+
+impl From<RowError> for Unverifiable {
+    fn from(error: RowError) -> Self {
+        Self::Row(error.into())
+    }
+}
+
+/// Compares every checksum, decodes every record and row, checks the state's invariants, replays
+/// the journal from its beginning, and compares what comes of it with snapshot and tail.
+///
+/// # Errors
+/// At the first damage; what merely disagrees is in the verdict.
+pub fn verify(data: &Path) -> Result<Verdict, Unverifiable> {
+    let mut verdict = Verdict::default();
+    let mut progress = Progress::new("checking", "bytes");
+    let told = &mut |at: crate::journal::Progress| progress.set(at.bytes_done, at.bytes_total);
+    let checked = journal::verify(&journal_folder(data)?, &data.join("checkpoint"), told)?;
+    progress.finish();
+    let report = &checked.report;
+    verdict.holds(format!(
+        "every checksum of {} groups in {} segments, {} bytes",
+        report.groups, report.segments, report.bytes
+    ));
+    if report.torn_bytes > 0 {
+        verdict.holds(format!(
+            "a torn tail of {} bytes, never acknowledged, which the next start drops",
+            report.torn_bytes
+        ));
+    }
+    let folder = Folder::open(data)?;
+    verdict.holds(format!("every one of {} records decodes", records(&folder)?));
+    state(&folder, &mut verdict)?;
+    Ok(verdict)
+}
+
+fn records(folder: &Folder) -> Result<u64, Unverifiable> {
+    let mut count = 0;
+    for found in folder.reader().scan(0) {
+        let (at, record) = found.map_err(VerifyError::from)?;
+        super::listing::line(at, &record, None, record.kind != kind::EVENT)
+            .map_err(|cause| Unverifiable::Record { at, cause })?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn state(folder: &Folder, verdict: &mut Verdict) -> Result<(), Unverifiable> {
+    let state = folder.state()?;
+    let problems = state.problems(PROBLEMS_MAX)?;
+    if problems.is_empty() {
+        let counts = state.counts();
+        verdict.holds(format!(
+            "{} fragments of {} profiles, and {} events, all accounted for",
+            counts.fragments, counts.profiles, counts.events
+        ));
+    }
+    verdict.wrong.extend(problems);
+    if state.started_at() == 0 {
+        verdict.holds("there is no snapshot yet: the journal is all there is".to_owned());
+        return Ok(());
+    }
+    let replayed = match folder.replayed() {
+        Ok(replayed) => replayed,
+        Err(FolderError::State(error)) if matches!(*error, EngineError::BeginningLost { .. }) => {
+            verdict.holds(format!("the snapshot stands alone: {error}"));
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let (one, other) = (state.digest()?, replayed.digest()?);
+    let differing = state.differing(&replayed, PROBLEMS_MAX)?;
+    let position = state.started_at();
+    if one.digest == other.digest && differing.is_empty() {
+        verdict.holds(format!(
+            "the snapshot at sequence {position} with its tail is what the journal replays to, \
+             fragment by fragment: {} at {}",
+            one.digest, one.sequence
+        ));
+        return Ok(());
+    }
+    let ids: Vec<String> = differing.iter().map(ToString::to_string).collect();
+    verdict.wrong.push(format!(
+        "the snapshot at sequence {position} with its tail comes to {}, the journal alone to {}; \
+         fragments that differ: {}; move the snapshot folder aside, and the next start rebuilds it",
+        one.digest,
+        other.digest,
+        if ids.is_empty() { "none, but others are missing".to_owned() } else { ids.join(", ") }
+    ));
+    Ok(())
+}
+
+impl Verdict {
+    fn holds(&mut self, sentence: String) {
+        self.holds.push(sentence);
+    }
+}

@@ -1,0 +1,224 @@
+//! Golden files of journal records and snapshot rows: what version 1 wrote must be read for ever.
+//!
+//! They are never made anew; a later version adds its own beside them. A file that is not there yet
+//! is written by `SELFSAME_WRITE_GOLDEN=1 cargo test --test golden_records`.
+#![allow(clippy::unwrap_used, reason = "all of it is a test")]
+
+use bytes::Bytes;
+use selfsame::domain::compiled::Compiled;
+use selfsame::domain::event::{Event, Found, Payload, Reason, Standing, Timing, TraitValue};
+use selfsame::domain::fold::{Cell, Sorted};
+use selfsame::domain::fragment::Fragment;
+use selfsame::domain::graph::{Graph, Page};
+use selfsame::domain::id::IdKey;
+use selfsame::domain::settings::Settings;
+use selfsame::domain::time::Timestamp;
+use selfsame::domain::timeline::Timeline;
+use selfsame::records::{
+    ActRecord, ChangeRow, Counters, DedupeRow, Genesis, ObjectKind, decode, decode_event,
+    decode_fragment, decode_page, encode, encode_event, encode_fragment, encode_page,
+};
+use std::path::Path;
+
+/// The bytes of a golden file; `made` becomes it where there is none yet and that is asked for.
+fn golden(name: &str, made: &[u8]) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/records-v1");
+    let path = Path::new(folder).join(name);
+    if !path.exists() && std::env::var_os("SELFSAME_WRITE_GOLDEN").is_some() {
+        std::fs::write(&path, made).unwrap();
+    }
+    std::fs::read(path).unwrap()
+}
+
+fn found(kind: &str, value: &str, raw: Option<&str>, point: &str) -> Found {
+    let raw = raw.map(Into::into);
+    Found { kind: kind.into(), value: value.into(), raw, point: point.into() }
+}
+
+/// An event with everything in it.
+fn event() -> Event {
+    Event {
+        received_at: Timestamp(1_764_000_000_000),
+        occurred_at: Timestamp(1_763_999_940_000),
+        timing: Timing::Said,
+        source: "shop".into(),
+        kind: "order-paid".into(),
+        session: Some("S1".into()),
+        dedupe: Some(*b"sixteen bytes ok"),
+        external: Some(found("shop", "9007199254740993", None, "")),
+        identifiers: [
+            found("email", "ann@example.com", Some("Ann@Example.com"), "contact"),
+            found("phone", "+4915112345678", Some("0151 12345678"), "contact"),
+        ]
+        .into_iter()
+        .collect(),
+        traits: [TraitValue { name: "city".into(), json: "\"Ulm\"".into(), point: false }]
+            .into_iter()
+            .collect(),
+        standing: Standing::Open,
+        payload: Payload::Json(Bytes::from_static(br#"{"customer":{"id":9007199254740993}}"#)),
+    }
+}
+
+#[test]
+fn events_of_version_one_are_read() {
+    let quarantined = Event {
+        timing: Timing::Unsaid,
+        session: None,
+        dedupe: None,
+        external: None,
+        identifiers: Default::default(),
+        traits: Default::default(),
+        standing: Standing::Quarantined(Reason::TooManyKeys),
+        payload: Payload::Opaque(Bytes::from_static(b"\xff\x00 no text")),
+        ..event()
+    };
+    let anonymous = Event { standing: Standing::Anonymous, timing: Timing::Received, ..event() };
+    for (name, event) in
+        [("event", event()), ("event-quarantined", quarantined), ("event-anonymous", anonymous)]
+    {
+        let bytes = golden(name, &encode_event(&event).unwrap());
+        assert_eq!(decode_event(1, &bytes).unwrap(), event, "{name}");
+        assert_eq!(encode_event(&event).unwrap(), bytes, "{name}");
+    }
+}
+
+#[test]
+fn acts_and_genesis_of_version_one_are_read() {
+    let at = Timestamp(1_764_000_000_000);
+    let put = ActRecord::PutObject {
+        at,
+        kind: ObjectKind::Source,
+        id: "shop".into(),
+        json: r#"{"id":"shop"}"#.into(),
+    };
+    let delete =
+        ActRecord::DeleteObject { at, kind: ObjectKind::IdentificationPoint, id: "mail".into() };
+    let aside = ActRecord::SetAside { at, sequence: 4711 };
+    for (name, act) in [("act-put", put), ("act-delete", delete), ("act-set-aside", aside)] {
+        let bytes = golden(name, &act.encode().unwrap());
+        assert_eq!(ActRecord::decode(1, &bytes).unwrap(), act, "{name}");
+        assert_eq!(act.encode().unwrap(), bytes, "{name}");
+    }
+    let genesis = Genesis { made_at: at, id_key: IdKey(3, u64::MAX), hash_key: [7; 32] };
+    let bytes = golden("genesis", &genesis.encode().unwrap());
+    assert_eq!(Genesis::decode(1, &bytes).unwrap(), genesis);
+    assert_eq!(genesis.encode().unwrap(), bytes);
+}
+
+#[test]
+fn fragments_of_version_one_are_read() {
+    let at = Timestamp(1_764_000_000_000);
+    let mut timeline = Timeline::default();
+    [3, 4, 500, 70_000].into_iter().for_each(|sequence| timeline.push(sequence));
+    timeline.saved = 2;
+    let cells = [
+        ("city", Cell::Last(at, "\"Ulm\"".into())),
+        ("first-city", Cell::First(at, "\"Bonn\"".into())),
+        ("largest", Cell::Max("99.5".into())),
+        ("mails", Cell::Consent(at, false)),
+        ("smallest", Cell::Min("-1".into())),
+        ("spent", Cell::Sum(Box::new("12.50".parse().unwrap()))),
+        ("tags", Cell::Set([Sorted("\"a\"".into()), Sorted("2".into())].into_iter().collect())),
+    ];
+    let fragment = Fragment {
+        events: 2_052,
+        by_type: vec![("order-paid".into(), 2_050), ("visit".into(), 2)],
+        first_seen: at,
+        last_seen: at.plus_ms(60_000),
+        content: u128::MAX / 3,
+        traits: cells.into_iter().map(|(name, cell)| (name.into(), cell)).collect(),
+        timeline,
+    };
+    let bytes = golden("fragment", &encode_fragment(&fragment).unwrap());
+    assert_eq!(decode_fragment(&bytes).unwrap(), fragment);
+    assert_eq!(encode_fragment(&fragment).unwrap(), bytes);
+}
+
+#[test]
+fn pages_of_version_one_are_read_and_make_the_same_graph() {
+    let settings: Settings = serde_json::from_value(serde_json::json!({
+        "sources": {"shop": {"id": "shop", "profile_id": "c"}},
+        "identity": {"types": {"shop": {"unique": true}}},
+    }))
+    .unwrap();
+    let rules = Compiled::new(&settings).unwrap().rules;
+    let mut graph = Graph::new(rules.clone());
+    graph.observe(3, &event());
+    graph.observe(4, &Event { external: Some(found("shop", "8", None, "")), ..event() });
+    let made: Vec<Page> = graph.take_changed_pages();
+    let mut read = Vec::new();
+    for (number, page) in made.iter().enumerate() {
+        let bytes = golden(&format!("page-{number}"), &encode_page(page).unwrap());
+        let page = decode_page(&bytes).unwrap();
+        assert_eq!(encode_page(&page).unwrap(), bytes, "page {number}");
+        read.push(page);
+    }
+    let order = |page: &Page| match page {
+        Page::Names(..) => 0,
+        Page::Apart(_) => 1,
+        Page::Fragments(..) => 2,
+        Page::Nodes(..) => 3,
+        Page::Edges(..) => 4,
+    };
+    read.sort_by_key(order);
+    let again = Graph::from_pages(rules, read.into_iter()).unwrap();
+    assert_eq!(again.profiles(), 2);
+    let node = again.identifier("email", "ann@example.com").unwrap();
+    let lead = again.lead_of_node(node).unwrap();
+    let names: Vec<String> = again
+        .view(lead, false)
+        .identifiers
+        .into_iter()
+        .map(|one| format!("{}:{}={}", one.kind, one.value, one.raw))
+        .collect();
+    let expected = [
+        "email:ann@example.com=Ann@Example.com",
+        "phone:+4915112345678=0151 12345678",
+        "shop:9007199254740993=9007199254740993",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn counters_changes_and_event_ids_of_version_one_are_read() {
+    let counters = Counters {
+        events: 7,
+        changes: 300,
+        snapshots: 70_000,
+        generation: 2,
+        loose_content: u128::MAX,
+    };
+    let change = ChangeRow {
+        number: 1,
+        kind: 0,
+        profile: Some(5),
+        others: vec![6, u128::MAX],
+        event: Some(8),
+        identifier: Some("email:ann@example.com".into()),
+        reason: None,
+        at: Timestamp(1_764_000_000_000),
+    };
+    let dedupe = DedupeRow {
+        key: *b"sixteen bytes ok",
+        sequence: 3,
+        received_at: Timestamp(1_764_000_000_000),
+    };
+    let bytes = golden("counters", &encode("counters", &counters).unwrap());
+    assert_eq!(decode::<Counters>("counters", &bytes).unwrap(), counters);
+    assert_eq!(encode("counters", &counters).unwrap(), bytes);
+    let changes = vec![change];
+    let bytes = golden("changes", &encode("changes", &changes).unwrap());
+    assert_eq!(decode::<Vec<ChangeRow>>("changes", &bytes).unwrap(), changes);
+    assert_eq!(encode("changes", &changes).unwrap(), bytes);
+    let rows = vec![dedupe];
+    let bytes = golden("event-ids", &encode("event ids", &rows).unwrap());
+    assert_eq!(decode::<Vec<DedupeRow>>("event ids", &bytes).unwrap(), rows);
+    assert_eq!(encode("event ids", &rows).unwrap(), bytes);
+}
+
+#[test]
+fn a_record_of_a_later_version_is_refused_by_name() {
+    let error = decode_event(2, b"").unwrap_err().to_string();
+    assert!(error.contains("found version 2"), "{error}");
+}

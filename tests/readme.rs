@@ -1,0 +1,130 @@
+//! Plays the five minutes of the README against the real program: each `curl` line, and that its
+//! answer is the one shown below it.
+//!
+//! An answer shown is a part of the real one: objects by the keys that are shown, arrays element by
+//! element, `"…"` for anything.
+#![allow(clippy::unwrap_used, reason = "all of it is a test")]
+
+mod program;
+
+use program::{Program, request};
+use serde_json::Value;
+
+const README: &str = include_str!("../README.md");
+/// Where the README says that the program listens.
+const SHOWN_ADDRESS: &str = "localhost:7676";
+
+/// The fenced blocks of the section, in order: language and text.
+fn blocks() -> Vec<(String, String)> {
+    let section = README.split("\n## ").find(|part| part.starts_with("Five minutes\n")).unwrap();
+    let mut blocks = Vec::new();
+    for (number, part) in section.split("```").enumerate() {
+        if number % 2 == 1 {
+            let (language, text) = part.split_once('\n').unwrap();
+            blocks.push((language.to_owned(), text.to_owned()));
+        }
+    }
+    blocks
+}
+
+/// The words of a command, as a shell would see them; single quotes are all that is needed.
+fn words(command: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (number, part) in command.replace("\\\n", " ").split('\'').enumerate() {
+        if number % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
+}
+
+/// Runs a `curl` line against the program.
+fn curl(program: &Program, command: &str) -> (u16, Value) {
+    let mut words = words(command).into_iter();
+    assert_eq!(words.next().as_deref(), Some("curl"), "{command}");
+    let (mut url, mut body, mut headers) = (String::new(), String::new(), Vec::new());
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "-H" => {
+                let header = words.next().unwrap();
+                let (name, value) = header.split_once(": ").unwrap();
+                headers.push((name.to_owned(), value.to_owned()));
+            }
+            "--json" => {
+                body = words.next().unwrap();
+                headers.push(("content-type".to_owned(), "application/json".to_owned()));
+            }
+            word => {
+                let path = word.strip_prefix(SHOWN_ADDRESS);
+                let path = path.unwrap_or_else(|| panic!("{word} is not known to this test"));
+                url = format!("{}{path}", program.base);
+            }
+        }
+    }
+    let method = if body.is_empty() { "GET" } else { "POST" };
+    let headers: Vec<(&str, &str)> =
+        headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let answer = request(method, &url, &headers, &body);
+    (answer.status, answer.body)
+}
+
+/// What of `shown` is not in `found`.
+fn missing(at: &str, shown: &Value, found: &Value) -> Vec<String> {
+    match (shown, found) {
+        (Value::String(text), found) if text == "…" && !found.is_null() => Vec::new(),
+        (Value::Object(shown), Value::Object(found)) => shown
+            .iter()
+            .flat_map(|(key, value)| {
+                missing(&format!("{at}/{key}"), value, found.get(key).unwrap_or(&Value::Null))
+            })
+            .collect(),
+        (Value::Array(shown), Value::Array(found)) if shown.len() == found.len() => shown
+            .iter()
+            .zip(found)
+            .enumerate()
+            .flat_map(|(number, (shown, found))| missing(&format!("{at}/{number}"), shown, found))
+            .collect(),
+        (shown, found) if shown == found => Vec::new(),
+        (shown, found) => vec![format!("{at}: the README shows {shown}, the program says {found}")],
+    }
+}
+
+#[test]
+fn the_five_minutes_of_the_readme_are_true() {
+    let program = Program::start(&["--ephemeral", "--config", "config/examples"]);
+    let mut played = 0;
+    let mut answer = Value::Null;
+    for (language, text) in blocks() {
+        match language.as_str() {
+            "sh" if text.starts_with("curl") => {
+                let (status, body) = curl(&program, &text);
+                assert_eq!(status, 200, "{text}\n{body}");
+                answer = body;
+                played += 1;
+            }
+            "json" => {
+                let shown: Value = serde_json::from_str(&text).unwrap();
+                let missing = missing("", &shown, &answer);
+                assert!(missing.is_empty(), "{}\n{answer}", missing.join("\n"));
+            }
+            _ => assert!(text.starts_with("cargo run"), "{text}"),
+        }
+    }
+    assert_eq!(played, 5);
+    program.stop();
+}
+
+#[test]
+fn every_command_that_the_readme_shows_is_one() {
+    let section = README.split("\n## ").find(|part| part.starts_with("Commands\n")).unwrap();
+    for line in section.lines().filter(|line| line.starts_with("selfsame ")) {
+        let command = line.split('#').next().unwrap();
+        let plain = words(command).into_iter().skip(1).filter(|word| !word.contains('['));
+        let mut arguments: Vec<String> = plain.filter(|word| !word.contains("…]")).collect();
+        arguments.insert(0, "selfsame".to_owned());
+        let parsed = <selfsame::cli::Cli as clap::Parser>::try_parse_from(&arguments);
+        assert!(parsed.is_ok(), "{line}\n{}", parsed.err().unwrap());
+    }
+}
