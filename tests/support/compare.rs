@@ -53,7 +53,8 @@ pub fn assert_people(client: &mut Client, people: &People, place: &str) {
     );
 }
 
-fn differences(client: &mut Client, people: &People) -> Vec<String> {
+/// Where the program and the model disagree.
+pub fn differences(client: &mut Client, people: &People) -> Vec<String> {
     let mut wrong = Vec::new();
     let listed = listed(client);
     let ids = partition(&listed, people, &mut wrong);
