@@ -228,22 +228,24 @@ impl Engine {
             let mut found: Found = Vec::new();
             let mut last = None;
             for (looked, record) in reader.scan_back(before).enumerate() {
-                let Ok((sequence, record)) = record else { break };
+                // A list that ended here would look whole: damage is never a shorter answer.
+                let (sequence, record) = record.map_err(|error| unreadable(&error))?;
                 if found.len() > limit || looked >= SCAN_MAX {
-                    return (found, last);
+                    return Ok::<_, Refusal>((found, last));
                 }
                 last = Some(sequence);
                 if record.kind != kind::EVENT {
                     continue;
                 }
-                match decode_event(record.version, &record.bytes) {
-                    Ok(event) if filter.fits(&event) => found.push((sequence, Box::new(event))),
-                    _ => {}
+                let event = decode_event(record.version, &record.bytes);
+                let event = event.map_err(|error| unreadable(&error))?;
+                if filter.fits(&event) {
+                    found.push((sequence, Box::new(event)));
                 }
             }
-            (found, None)
+            Ok((found, None))
         });
-        let (found, reached) = scan.await.map_err(|_| Refusal::StorageFailed)?;
+        let (found, reached) = scan.await.map_err(|_| Refusal::StorageFailed)??;
         let is_full = found.len() > limit;
         let items = self.views(found, None).await?;
         let mut page = paged(items, limit, |view| view.sequence);
@@ -293,17 +295,12 @@ impl Engine {
         let read = move || {
             let mut found: Found = Vec::with_capacity(sequences.len());
             for sequence in sequences.into_iter().filter(|sequence| *sequence > 0) {
-                let record = reader.read(sequence).map_err(|error| {
-                    tracing::error!(%error, sequence, "reading the journal");
-                    Refusal::StorageFailed
-                })?;
+                let record = reader.read(sequence).map_err(|error| unreadable(&error))?;
                 let Some(record) = record.filter(|record| record.kind == kind::EVENT) else {
                     continue;
                 };
-                match decode_event(record.version, &record.bytes) {
-                    Ok(event) => found.push((sequence, Box::new(event))),
-                    Err(error) => tracing::error!(%error, sequence, "reading an event"),
-                }
+                let event = decode_event(record.version, &record.bytes);
+                found.push((sequence, Box::new(event.map_err(|error| unreadable(&error))?)));
             }
             Ok(found)
         };
@@ -433,4 +430,10 @@ fn paged<T>(mut items: Vec<T>, limit: usize, position: impl Fn(&T) -> u64) -> Pa
     items.truncate(limit);
     let next = if has_more { items.last().map(position) } else { None };
     Paged { items, next }
+}
+
+/// What the journal holds cannot be read: said in the log by file and place, and refused.
+fn unreadable(error: &dyn std::error::Error) -> Refusal {
+    tracing::error!(%error, "reading the journal");
+    Refusal::StorageFailed
 }
