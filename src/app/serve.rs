@@ -65,7 +65,7 @@ fn engine_options(config: &Config, clock: &Clock, metrics: &Arc<Metrics>) -> eng
         snapshot_every_events: config.snapshots.every_events.unwrap_or(u64::MAX),
         segment_bytes: config.journal.segment.0,
         free_bytes_min: config.journal.free_space.0,
-        arbiters: 1,
+        arbiters: engine::arbiters_for(http::cores()),
         metrics: Arc::clone(metrics),
         panic_on: None,
     }
