@@ -76,7 +76,7 @@ pub(super) fn engine_options(
             for_ms: config.journal.retain.map(|span| span.0),
             bytes_max: config.journal.max_bytes.map(|size| size.0),
         },
-        arbiters: 1,
+        arbiters: engine::arbiters_for(http::cores()),
         metrics: Arc::clone(metrics),
         panic_on: None,
     }

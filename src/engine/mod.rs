@@ -31,7 +31,7 @@ pub use self::core::Core;
 pub use acts::Answer;
 pub use effective::{Effective, section};
 pub use objects::ObjectRefusal;
-pub use open::{EngineError, Options, Recovered};
+pub use open::{EngineError, Options, Recovered, arbiters_for};
 pub use reading::{EventFilter, PageRequest, Paged, ProfileRef};
 pub use replay::{Replayed, replay};
 pub use rest::RowError;

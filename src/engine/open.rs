@@ -22,7 +22,7 @@ use crate::journal::{self, Journal, JournalError, JournalOptions, JournalReader,
 use crate::records::{self, DedupeRow, Genesis, RecordError, kind};
 use crate::snapshot::{self, SnapshotError, SnapshotStore};
 use crate::telemetry::metrics::Metrics;
-use actix::{Actor, Arbiter};
+use actix::{Actor, Arbiter, ArbiterHandle};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -58,7 +58,7 @@ pub struct Options {
     pub free_bytes_min: u64,
     /// How much of the journal is kept.
     pub retain: Retain,
-    /// Threads for profile actors.
+    /// Threads that the actors share, at least one; see [`arbiters_for`].
     pub arbiters: usize,
     /// Where the engine counts.
     pub metrics: Arc<Metrics>,
@@ -161,6 +161,35 @@ pub(super) struct Threads {
     folder: Mutex<Option<DataFolder>>,
 }
 
+/// Which actors live on which thread.
+///
+/// A hop to another thread costs a wakeup, which on few cores is more than what the actor behind it
+/// does. So one thread is for all; with two the profiles have their own; from three on router and
+/// identity have one each, and the profiles all others.
+struct Homes {
+    router: ArbiterHandle,
+    identity: ArbiterHandle,
+    profiles: Vec<ArbiterHandle>,
+}
+
+impl Homes {
+    /// `arbiters` is not empty.
+    fn of(arbiters: &[Arbiter]) -> Self {
+        let identity = usize::from(arbiters.len() > 2);
+        let profiles = (identity + 1).min(arbiters.len() - 1);
+        Self {
+            router: arbiters[0].handle(),
+            identity: arbiters[identity].handle(),
+            profiles: arbiters[profiles..].iter().map(Arbiter::handle).collect(),
+        }
+    }
+}
+
+/// As many threads for actors as fit beside the HTTP workers.
+pub fn arbiters_for(cores: usize) -> usize {
+    (cores / 3).clamp(1, 8)
+}
+
 impl Prepared {
     /// Recovers the state in a data folder; blocks, and tells its `progress` in records.
     ///
@@ -230,16 +259,16 @@ impl Prepared {
         let stream = broadcast::Sender::new(STREAM_EVENTS);
         let next = journal.next_sequence();
         let arbiters: Vec<Arbiter> =
-            (0..options.arbiters.max(1) + 2).map(|_| Arbiter::new()).collect();
-        let homes = arbiters[2..].iter().map(Arbiter::handle).collect();
-        let profiles = Profiles::new(homes, options.active_profiles, Arc::clone(&shared));
+            (0..options.arbiters.max(1)).map(|_| Arbiter::new()).collect();
+        let homes = Homes::of(&arbiters);
+        let profiles = Profiles::new(homes.profiles, options.active_profiles, Arc::clone(&shared));
         let (to_snapshots, snapshot_jobs) = crossbeam_channel::unbounded();
         let cadence =
             Cadence { every: options.snapshot_every, every_events: options.snapshot_every_events };
         let identity = {
             let (shared, published, stream) =
                 (Arc::clone(&shared), Arc::clone(&published), stream.clone());
-            IdentityActor::start_in_arbiter(&arbiters[1].handle(), move |_| {
+            IdentityActor::start_in_arbiter(&homes.identity, move |_| {
                 IdentityActor::new(core, profiles, shared, published, stream, to_snapshots, cadence)
             })
         };
@@ -247,7 +276,7 @@ impl Prepared {
         let (to_committer, queue) = crossbeam_channel::unbounded::<Entry>();
         let router = {
             let shared = Arc::clone(&shared);
-            RouterActor::start_in_arbiter(&arbiters[0].handle(), move |_| {
+            RouterActor::start_in_arbiter(&homes.router, move |_| {
                 RouterActor::new(shared, to_committer, next, options.queue, dedupe)
             })
         };

@@ -157,7 +157,7 @@ pub fn serve(
         .run())
 }
 
-/// One worker per core, at most 16.
-fn cores() -> usize {
+/// The cores that the program may use; at most 16 of them.
+pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).min(16)
 }
