@@ -30,8 +30,8 @@ pub use replay::{Replayed, replay};
 pub use rest::RowError;
 pub use rows::LoadError;
 
-pub use crate::domain::event::Status;
 use crate::domain::event::Event;
+pub use crate::domain::event::Status;
 use crate::domain::fragment::content_hash;
 use crate::domain::settings::Durability;
 use crate::domain::view::EventView;

@@ -88,7 +88,12 @@ impl Engine {
         if !self.ask(move |identity, _| identity.core.has_object(object, &wanted)).await? {
             return Err(ObjectRefusal::NotFound);
         }
-        self.act(ActRecord::DeleteObject { at: self.running()?.shared.clock.now(), kind: object, id }).await
+        self.act(ActRecord::DeleteObject {
+            at: self.running()?.shared.clock.now(),
+            kind: object,
+            id,
+        })
+        .await
     }
 
     /// Puts what the configuration files say now in force; all of it or nothing.
@@ -123,7 +128,10 @@ impl Engine {
     }
 
     fn append(&self, kind: u8, bytes: Vec<u8>, then: Then) -> Result<(), Refusal> {
-        self.running()?.router.try_send(Append { kind, bytes, then }).map_err(|_| Refusal::Overloaded)
+        self.running()?
+            .router
+            .try_send(Append { kind, bytes, then })
+            .map_err(|_| Refusal::Overloaded)
     }
 }
 

@@ -2,9 +2,9 @@
 //! nothing.
 
 use super::*;
-use crate::domain::event::Reason;
 use crate::clock::Clock;
 use crate::domain::event::Payload;
+use crate::domain::event::Reason;
 use crate::domain::extract::RequestFacts;
 use crate::domain::id::Identifier;
 use crate::domain::settings::Settings;
