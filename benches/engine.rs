@@ -115,6 +115,7 @@ fn start(flags: &Flags, folder: &Path) -> anyhow::Result<Engine> {
         snapshot_every_events: u64::MAX,
         segment_bytes: 64 << 20,
         free_bytes_min: 0,
+        retain: Default::default(),
         arbiters: flags.arbiters,
         metrics: Default::default(),
         panic_on: None,

@@ -11,6 +11,7 @@ pub mod engine;
 pub mod http;
 pub mod inspect;
 pub mod journal;
+pub mod outbound;
 pub mod records;
 pub mod rehearse;
 pub mod snapshot;

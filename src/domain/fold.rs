@@ -150,7 +150,7 @@ impl Cell {
 }
 
 /// The number that a JSON number, or a text that holds one, stands for.
-fn number(json: &str) -> Option<BigDecimal> {
+pub(super) fn number(json: &str) -> Option<BigDecimal> {
     let text = match json.strip_prefix('"') {
         Some(rest) => rest.strip_suffix('"')?.trim(),
         None => json,

@@ -5,6 +5,7 @@
 //! is what makes replay, rehearsal and property tests possible.
 
 pub mod blocked;
+pub mod campaign;
 pub mod compiled;
 pub mod event;
 pub mod extract;

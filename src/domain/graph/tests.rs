@@ -249,7 +249,7 @@ proptest! {
         lift in any::<bool>(),
     ) {
         let mut graph = Graph::new(rules(world));
-        let mut lay = |graph: &mut Graph, at: usize| {
+        let lay = |graph: &mut Graph, at: usize| {
             for (number, hand) in hands.iter().enumerate() {
                 if places[number].index(all.len() + 1) == at {
                     graph.lay(&link(number as u64, hand), 1_000, Timestamp(hand.1 * DAY));

@@ -1,0 +1,143 @@
+//! What would happen if: every rule with what it sees, and the exact requests.
+
+use super::compile::{Campaign, Campaigns, EventFilter, Method, Step};
+use super::condition::{Facts, RuleReport};
+use super::run::{Fragments, Held};
+use super::state::CampaignState;
+use super::{EventFacts, Person};
+use crate::domain::time::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What would happen to a profile because of an event, real or imagined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Preview {
+    /// Whether a run would begin and call.
+    pub fires: bool,
+    /// Every rule, in the order in which they are judged.
+    pub rules: Vec<RuleReport>,
+    /// The calls of all steps, waits left out; none when it does not fire.
+    pub requests: Vec<PreviewRequest>,
+}
+
+/// A request as it would be sent, with secrets masked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PreviewRequest {
+    /// The step, from 0.
+    #[serde(skip)]
+    pub step: u16,
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// With the fields of a GET.
+    pub url: String,
+    /// Those that the campaign sets, and the content type.
+    pub headers: BTreeMap<String, String>,
+    /// The JSON of a POST.
+    pub body: Option<String>,
+}
+
+impl Campaigns {
+    /// What `campaign`, whatever its state, would do with a profile because of an event.
+    ///
+    /// The profile is shown as it would be after the event; `fragments` are the profile's, `now` is
+    /// when the event would be received. `None` when there is no such campaign.
+    pub fn preview(
+        &self,
+        campaign: &str,
+        person: &Person<'_>,
+        event: &EventFacts<'_>,
+        fragments: &Fragments<'_>,
+        now: Timestamp,
+    ) -> Option<Preview> {
+        let campaign = self.get(campaign)?;
+        let values = self.values(Some(event));
+        let facts = Facts { person, values: &values, fragments, now };
+        let mut rules = campaign.trigger.report(event, &facts);
+        if let Some(known) = campaign.audience.known {
+            rules.push(RuleReport {
+                rule: format!("profile known {known}"),
+                seen: Value::Bool(person.known),
+                holds: known == person.known,
+            });
+        }
+        rules.extend(campaign.audience.conditions.iter().map(|one| one.report(&facts)));
+        rules.push(campaign.report_restart(fragments, now));
+        let requests = campaign.requests(person, event, &mut rules);
+        let fires = rules.iter().all(|rule| rule.holds);
+        let requests = if fires { requests } else { Vec::new() };
+        Some(Preview { fires, rules, requests })
+    }
+}
+
+impl EventFilter {
+    fn report(&self, event: &EventFacts<'_>, facts: &Facts<'_>) -> Vec<RuleReport> {
+        let named = |what: &str, wanted, seen: &str, holds| RuleReport {
+            rule: format!("{what} {}", Self::spelt(wanted)),
+            seen: Value::String(seen.to_owned()),
+            holds,
+        };
+        let mut rules = Vec::with_capacity(2 + self.conditions.len());
+        let (kinds, sources) = (self.kinds.as_ref(), self.sources.as_ref());
+        let holds = kinds.is_none_or(|kinds| kinds.contains(event.kind));
+        rules.push(named("event type", kinds, event.kind, holds));
+        if let Some(all) = sources {
+            rules.push(named("source", sources, event.source, all.contains(event.source)));
+        }
+        rules.extend(self.conditions.iter().map(|one| one.report(facts)));
+        rules
+    }
+}
+
+impl Campaign {
+    fn report_restart(&self, fragments: &Fragments<'_>, now: Timestamp) -> RuleReport {
+        let states = fragments.iter().map(|(_, runs)| runs.state(&self.id));
+        let state = states.fold(CampaignState::default(), CampaignState::join);
+        let held = self.held(state, now);
+        let rule = match &held {
+            None | Some(Held::Audience) => "a run may begin".to_owned(),
+            Some(Held::Running) => "no run is under way".to_owned(),
+            Some(Held::Once) => "no run before, as it never restarts".to_owned(),
+            Some(Held::Until(again)) => format!("no run before {again}"),
+        };
+        let stopped_at = state.stopped_at.map(|at| Value::String(at.to_string()));
+        RuleReport { rule, seen: stopped_at.unwrap_or(Value::Null), holds: held.is_none() }
+    }
+
+    fn requests(
+        &self,
+        person: &Person<'_>,
+        event: &EventFacts<'_>,
+        rules: &mut Vec<RuleReport>,
+    ) -> Vec<PreviewRequest> {
+        let mut requests = Vec::new();
+        for (place, step) in (0u16..).zip(&self.steps) {
+            let Step::Webhook(webhook) = step else { continue };
+            let rendered = match webhook.render(person, Some(event)) {
+                Ok(rendered) => rendered,
+                Err(missing) => {
+                    rules.push(RuleReport {
+                        rule: format!("field {} is present", missing.0),
+                        seen: Value::Null,
+                        holds: false,
+                    });
+                    continue;
+                }
+            };
+            let mut headers = BTreeMap::new();
+            if webhook.method == Method::Post {
+                headers.insert("content-type".to_owned(), "application/json".to_owned());
+            }
+            let own = webhook.headers.iter();
+            headers.extend(own.map(|(name, value)| (name.to_string(), value.masked().to_owned())));
+            requests.push(PreviewRequest {
+                step: place,
+                method: webhook.method.name(),
+                url: rendered.url,
+                headers,
+                body: rendered.body,
+            });
+        }
+        requests
+    }
+}

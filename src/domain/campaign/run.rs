@@ -1,0 +1,498 @@
+//! Runs: how an event or a timer moves them on, and whether what is enqueued may still be sent.
+//!
+//! A run belongs to the fragment whose event triggered it. Of a profile's fragments at most one
+//! begins a run at a time; where a merge brings together two that wait, the one triggered first goes
+//! on and the other ends when its time comes, unless the restart rule lets it go on as well. A run
+//! that ends without having called leaves no restart time, unless its exit ended it.
+
+use super::compile::{Audience, Campaign, Campaigns, EventFilter, Restart, Standing, Step};
+use super::condition::{Condition, Facts, values};
+use super::request::{Rendered, webhook_id};
+use super::state::{CampaignState, FragmentRuns, Run};
+use super::{EventFacts, Person};
+use crate::domain::graph::FragmentIndex;
+use crate::domain::id::Sequence;
+use crate::domain::path::read::Values;
+use crate::domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// The fragments of one profile with what campaigns left on them.
+pub(super) type Fragments<'a> = [(FragmentIndex, &'a FragmentRuns)];
+
+/// What is to be done because of an event or a timer, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The campaign now leaves this on the fragment; see [`FragmentRuns::set`].
+    Set {
+        /// The campaign.
+        campaign: Arc<str>,
+        /// The fragment.
+        fragment: FragmentIndex,
+        /// What it leaves.
+        state: CampaignState,
+    },
+    /// A run began.
+    Started {
+        /// The campaign.
+        campaign: Arc<str>,
+        /// The fragment that it belongs to.
+        fragment: FragmentIndex,
+        /// The sequence of the event that triggered it.
+        run: Sequence,
+    },
+    /// A run waits; [`Campaigns::on_timer`] is to be asked when it is due.
+    Waiting {
+        /// The campaign.
+        campaign: Arc<str>,
+        /// The fragment that it belongs to.
+        fragment: FragmentIndex,
+        /// The sequence of the event that triggered it.
+        run: Sequence,
+        /// By journal time.
+        due: Timestamp,
+    },
+    /// A webhook is to be sent.
+    Enqueue(Box<Enqueued>),
+    /// A run ended.
+    Ended {
+        /// The campaign.
+        campaign: Arc<str>,
+        /// The fragment that it belongs to.
+        fragment: FragmentIndex,
+        /// The sequence of the event that triggered it.
+        run: Sequence,
+        /// How.
+        how: Ended,
+    },
+    /// What the campaign has enqueued for this profile and is not sent yet is cancelled.
+    Cancel {
+        /// The campaign.
+        campaign: Arc<str>,
+    },
+    /// The trigger fits, but no run began.
+    Declined {
+        /// The campaign.
+        campaign: Arc<str>,
+        /// Why.
+        why: Held,
+    },
+}
+
+/// A wait that is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Due<'a> {
+    /// The campaign.
+    pub campaign: &'a str,
+    /// The fragment that the run belongs to.
+    pub fragment: FragmentIndex,
+    /// The sequence of the event that triggered it.
+    pub run: Sequence,
+    /// That event's id; known also when the event is no longer kept ([`Run::began_at`]).
+    pub event_id: &'a str,
+}
+
+/// What is about to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Pending<'a> {
+    /// The campaign.
+    pub campaign: &'a str,
+    /// The step, from 0.
+    pub step: u16,
+    /// The sequence of the event that triggered its run.
+    pub run: Sequence,
+    /// By journal time.
+    pub enqueued_at: Timestamp,
+}
+
+/// A webhook to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enqueued {
+    /// The campaign.
+    pub campaign: Arc<str>,
+    /// The step, from 0.
+    pub step: u16,
+    /// The fragment that its run belongs to.
+    pub fragment: FragmentIndex,
+    /// The sequence of the event that triggered its run.
+    pub run: Sequence,
+    /// The id that receivers tell repetitions by.
+    pub webhook_id: String,
+    /// What is sent.
+    pub rendered: Rendered,
+}
+
+/// How a run ended, or why what was enqueued is cancelled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ended {
+    /// Its last webhook is enqueued.
+    Done,
+    /// Its exit was reached.
+    Exit,
+    /// The profile is no longer in the audience.
+    Audience,
+    /// A field is absent and `on_missing` is `abort`.
+    Missing(Box<str>),
+    /// The profile was merged with one that had its run, or its last one too lately.
+    Merged,
+    /// The campaign is not live any more.
+    NotLive,
+    /// The campaign, or its step, is not there any more.
+    Gone,
+    /// Older than `max_age`.
+    TooOld,
+    /// A newer one took its place (`order = "latest_wins"`).
+    Superseded,
+}
+
+impl fmt::Display for Ended {
+    /// As the API shows it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done => "all webhooks are enqueued",
+            Self::Exit => "the exit was reached",
+            Self::Audience => "the audience no longer holds",
+            Self::Missing(field) => return write!(f, "the field {field} is absent"),
+            Self::Merged => "the profile was merged with one that had its run already",
+            Self::NotLive => "the campaign is not live",
+            Self::Gone => "the campaign or its step is not there any more",
+            Self::TooOld => "it became older than max_age",
+            Self::Superseded => "a newer one took its place",
+        })
+    }
+}
+
+/// Why a trigger that fits begins no run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// A run is under way.
+    Running,
+    /// The run before stopped too lately; the next may begin then.
+    Until(Timestamp),
+    /// There was one, and there shall never be another.
+    Once,
+    /// The profile is not in the audience.
+    Audience,
+}
+
+/// What becomes of a delivery before an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recheck {
+    /// It is sent.
+    Send,
+    /// It is not sent now, and asked again later: the campaign is paused.
+    Hold,
+    /// It is not sent any more.
+    Cancel(Ended),
+}
+
+impl Campaigns {
+    /// What an event means to the runs of its profile, which is shown as it is after the event.
+    ///
+    /// `now` is the event's time of receipt; `fragments` are those of the profile, the event's own
+    /// among them.
+    pub fn on_event(
+        &self,
+        person: &Person<'_>,
+        event: &EventFacts<'_>,
+        fragments: &Fragments<'_>,
+        now: Timestamp,
+    ) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        if !self.concern(event.kind) {
+            return decisions;
+        }
+        let values = self.values(Some(event));
+        let facts = Facts { person, values: &values, fragments, now };
+        for campaign in self.ended_by(event.kind) {
+            if campaign.exit.as_ref().is_some_and(|exit| exit.fits(event, &facts)) {
+                campaign.leave(event, fragments, now, &mut decisions);
+            }
+        }
+        for campaign in self.triggered_by(event.kind) {
+            if !campaign.trigger.fits(event, &facts) {
+                continue;
+            }
+            let own = after(&decisions, campaign, event.fragment, fragments);
+            let others = fragments.iter().filter(|(index, _)| *index != event.fragment);
+            let folded = others.fold(own, |state, (index, _)| {
+                state.join(after(&decisions, campaign, *index, fragments))
+            });
+            let held = campaign.held(folded, now);
+            if let Some(why) = held.or((!campaign.audience.holds(&facts)).then_some(Held::Audience))
+            {
+                decisions.push(Decision::Declined { campaign: Arc::clone(&campaign.id), why });
+                continue;
+            }
+            let run = Run {
+                sequence: event.sequence,
+                began_at: now,
+                step: 0,
+                due: now,
+                has_called: false,
+            };
+            let (id, fragment) = (Arc::clone(&campaign.id), event.fragment);
+            decisions.push(Decision::Started { campaign: id, fragment, run: run.sequence });
+            let going =
+                Going { campaign, person, event: Some(event), event_id: event.id, now, fragment };
+            going.proceed(own, run, &mut decisions);
+        }
+        decisions
+    }
+
+    /// What becomes of a run whose wait is over; nothing, when it is not there any more or its time
+    /// has not come.
+    ///
+    /// `now` is the time in the timer's journal record; `event` is the one that triggered the run,
+    /// as far as it is still kept.
+    pub fn on_timer(
+        &self,
+        due: Due<'_>,
+        person: &Person<'_>,
+        event: Option<&EventFacts<'_>>,
+        fragments: &Fragments<'_>,
+        now: Timestamp,
+    ) -> Vec<Decision> {
+        let Due { campaign: id, fragment, run: sequence, event_id } = due;
+        let mut decisions = Vec::new();
+        let Some((_, runs)) = fragments.iter().find(|(index, _)| *index == fragment) else {
+            return decisions;
+        };
+        let state = runs.state(id);
+        let Some(run) = state.run.filter(|run| run.sequence == sequence && run.due <= now) else {
+            return decisions;
+        };
+        let Some(campaign) = self.get(id) else {
+            end(&mut decisions, id.into(), fragment, (state, run), Ended::Gone, now);
+            return decisions;
+        };
+        let others = fragments.iter().filter(|(index, _)| *index != fragment);
+        let others =
+            others.fold(CampaignState::default(), |folded, (_, runs)| folded.join(runs.state(id)));
+        let values = self.values(event);
+        let facts = Facts { person, values: &values, fragments, now };
+        let yields = others.run.is_some_and(|other| other.sequence < run.sequence)
+            || campaign.held(CampaignState { run: None, ..others }, now).is_some();
+        let ended = if campaign.standing != Standing::Live {
+            Some(Ended::NotLive)
+        } else if others.exited.max(state.exited) > run.sequence {
+            Some(Ended::Exit)
+        } else if yields {
+            Some(Ended::Merged)
+        } else if !campaign.audience.holds_still(event, &facts) {
+            Some(Ended::Audience)
+        } else {
+            None
+        };
+        let campaign_id = Arc::clone(&campaign.id);
+        match ended {
+            Some(how) => end(&mut decisions, campaign_id, fragment, (state, run), how, now),
+            None => {
+                let going = Going { campaign, person, event, event_id, now, fragment };
+                going.proceed(state, run, &mut decisions);
+            }
+        }
+        decisions
+    }
+
+    /// Whether what a run has enqueued may still be sent; asked before each attempt.
+    ///
+    /// `event` is the one that triggered the run; it is looked into only where
+    /// [`Campaign::audience_reads_event`].
+    pub fn recheck(
+        &self,
+        pending: Pending<'_>,
+        person: &Person<'_>,
+        event: Option<&EventFacts<'_>>,
+        fragments: &Fragments<'_>,
+        now: Timestamp,
+    ) -> Recheck {
+        let Pending { campaign: id, step, run, enqueued_at } = pending;
+        let Some((campaign, webhook)) =
+            self.get(id).and_then(|campaign| Some((campaign, campaign.webhook(step)?)))
+        else {
+            return Recheck::Cancel(Ended::Gone);
+        };
+        if now > enqueued_at.plus_ms(webhook.max_age_ms) {
+            return Recheck::Cancel(Ended::TooOld);
+        }
+        if fragments.iter().any(|(_, runs)| runs.state(id).exited > run) {
+            return Recheck::Cancel(Ended::Exit);
+        }
+        let values = self.values(event);
+        let facts = Facts { person, values: &values, fragments, now };
+        if !campaign.audience.holds_still(event, &facts) {
+            return Recheck::Cancel(Ended::Audience);
+        }
+        match campaign.standing {
+            Standing::Live => Recheck::Send,
+            Standing::Paused => Recheck::Hold,
+            Standing::Draft => Recheck::Cancel(Ended::NotLive),
+        }
+    }
+
+    pub(super) fn values<'a>(&self, event: Option<&EventFacts<'a>>) -> Values<'a> {
+        values(&self.paths, event)
+    }
+}
+
+/// A run that is being moved on.
+struct Going<'a> {
+    campaign: &'a Campaign,
+    person: &'a Person<'a>,
+    event: Option<&'a EventFacts<'a>>,
+    event_id: &'a str,
+    now: Timestamp,
+    fragment: FragmentIndex,
+}
+
+impl Going<'_> {
+    /// Takes steps until one waits or none is left.
+    fn proceed(&self, state: CampaignState, mut run: Run, decisions: &mut Vec<Decision>) {
+        let Self { campaign, person, event, event_id, now, fragment } = *self;
+        let id = || Arc::clone(&campaign.id);
+        while let Some(step) = campaign.steps.get(usize::from(run.step)) {
+            let place = run.step;
+            run.step += 1;
+            match step {
+                Step::Wait { ms } => {
+                    run.due = now.plus_ms(*ms);
+                    let state = CampaignState { run: Some(run), ..state };
+                    decisions.push(Decision::Set { campaign: id(), fragment, state });
+                    let (run, due) = (run.sequence, run.due);
+                    decisions.push(Decision::Waiting { campaign: id(), fragment, run, due });
+                    return;
+                }
+                Step::Webhook(webhook) => match webhook.render(person, event) {
+                    Ok(rendered) => {
+                        run.has_called = true;
+                        decisions.push(Decision::Enqueue(Box::new(Enqueued {
+                            campaign: id(),
+                            step: place,
+                            fragment,
+                            run: run.sequence,
+                            webhook_id: webhook_id(event_id, &campaign.id, place),
+                            rendered,
+                        })));
+                    }
+                    Err(missing) => {
+                        let how = Ended::Missing(missing.0);
+                        return end(decisions, id(), fragment, (state, run), how, now);
+                    }
+                },
+            }
+        }
+        end(decisions, id(), fragment, (state, run), Ended::Done, now);
+    }
+}
+
+/// Ends a run; it leaves a restart time if it has called, or reached its exit.
+fn end(
+    decisions: &mut Vec<Decision>,
+    campaign: Arc<str>,
+    fragment: FragmentIndex,
+    (state, run): (CampaignState, Run),
+    how: Ended,
+    now: Timestamp,
+) {
+    let stops = run.has_called || how == Ended::Exit;
+    let stopped_at = if stops { state.stopped_at.max(Some(now)) } else { state.stopped_at };
+    let state = CampaignState { run: None, stopped_at, ..state };
+    decisions.push(Decision::Set { campaign: Arc::clone(&campaign), fragment, state });
+    decisions.push(Decision::Ended { campaign, fragment, run: run.sequence, how });
+}
+
+/// A campaign's state on a fragment, with what was decided already.
+fn after(
+    decisions: &[Decision],
+    campaign: &Campaign,
+    fragment: FragmentIndex,
+    fragments: &Fragments<'_>,
+) -> CampaignState {
+    let decided = decisions.iter().rev().find_map(|decision| match decision {
+        Decision::Set { campaign: of, fragment: on, state }
+            if *of == campaign.id && *on == fragment =>
+        {
+            Some(*state)
+        }
+        _ => None,
+    });
+    decided.unwrap_or_else(|| {
+        let found = fragments.iter().find(|(index, _)| *index == fragment);
+        found.map_or_else(CampaignState::default, |(_, runs)| runs.state(&campaign.id))
+    })
+}
+
+impl Campaign {
+    /// Why a new run may not begin beside what the profile's fragments say together.
+    pub(super) fn held(&self, state: CampaignState, now: Timestamp) -> Option<Held> {
+        if state.run.is_some() {
+            return Some(Held::Running);
+        }
+        let stopped_at = state.stopped_at?;
+        match self.restart {
+            Restart::AtOnce => None,
+            Restart::Never => Some(Held::Once),
+            Restart::After(ms) => {
+                let again = stopped_at.plus_ms(ms);
+                (now < again).then_some(Held::Until(again))
+            }
+        }
+    }
+
+    /// Its exit was reached: ends the profile's runs and notes it on the event's fragment.
+    fn leave(
+        &self,
+        event: &EventFacts<'_>,
+        fragments: &Fragments<'_>,
+        now: Timestamp,
+        decisions: &mut Vec<Decision>,
+    ) {
+        let id = || Arc::clone(&self.id);
+        let mut has_called = false;
+        for (fragment, runs) in fragments {
+            let mut state = runs.state(&self.id);
+            has_called |= state.stopped_at.is_some();
+            if *fragment == event.fragment {
+                state.exited = state.exited.max(event.sequence);
+            }
+            match state.run {
+                Some(run) => {
+                    has_called |= run.has_called;
+                    end(decisions, id(), *fragment, (state, run), Ended::Exit, now);
+                }
+                None if *fragment == event.fragment => {
+                    decisions.push(Decision::Set { campaign: id(), fragment: *fragment, state });
+                }
+                None => {}
+            }
+        }
+        if has_called {
+            decisions.push(Decision::Cancel { campaign: id() });
+        }
+    }
+}
+
+impl EventFilter {
+    /// Whether an event is meant.
+    fn fits(&self, event: &EventFacts<'_>, facts: &Facts<'_>) -> bool {
+        self.is_of(event.kind, event.source) && self.conditions.iter().all(|one| one.holds(facts))
+    }
+}
+
+impl Audience {
+    /// Whether the profile is meant.
+    fn holds(&self, facts: &Facts<'_>) -> bool {
+        self.known.is_none_or(|known| known == facts.person.known)
+            && self.conditions.iter().all(|one| one.holds(facts))
+    }
+
+    /// Whether it is still meant, some time after the event: an event does not change, so what was
+    /// true of one that is no longer at hand still is.
+    fn holds_still(&self, event: Option<&EventFacts<'_>>, facts: &Facts<'_>) -> bool {
+        let judged = |one: &&Condition| event.is_some() || !one.reads_event();
+        self.known.is_none_or(|known| known == facts.person.known)
+            && self.conditions.iter().filter(judged).all(|one| one.holds(facts))
+    }
+}
