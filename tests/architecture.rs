@@ -125,6 +125,16 @@ fn is_test_file(file: &Path) -> bool {
 }
 
 #[test]
+fn the_search_sees_code_but_no_comments_and_no_tests() {
+    let text = "//! sled\nuse sled::Db; // tokio\n    // actix\n#[cfg(test)]\nmod tests;\nlet x = 1;\n\
+                #[cfg(test)]\nmod tests {\n    use sled;\n}\n";
+    let seen: Vec<(usize, &str)> = code(text).collect();
+    let expected =
+        [(2, "use sled::Db;"), (4, "#[cfg(test)]"), (5, "mod tests;"), (6, "let x = 1;")];
+    assert_eq!(seen, expected);
+}
+
+#[test]
 fn every_folder_names_only_what_it_may() {
     let mut wrong = Vec::new();
     for rule in RULES {

@@ -11,7 +11,7 @@ use crate::config::{Config, Inputs};
 use crate::domain::event::Payload;
 use crate::domain::extract::RequestFacts;
 use crate::domain::settings::Durability;
-use crate::engine::{Engine, Submission};
+use crate::engine::{Engine, Refusal, Submission};
 use crate::inspect::Table;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 const RAW: Duration = Duration::from_secs(1);
 /// Bytes of one bare write: about a small event's record.
 const RAW_BYTES: [u8; 512] = [7; 512];
+/// How long one that was refused waits.
+const AGAIN: Duration = Duration::from_millis(1);
 /// People that the events are about.
 const PEOPLE: u64 = 10_000;
 /// The source of the default configuration that the events come from.
@@ -136,8 +138,15 @@ impl Sender {
         while started.elapsed() < limit {
             let submission = self.submission(event)?;
             let begun = Instant::now();
-            self.engine.ingest(submission).await.map_err(|refusal| refusal.to_string())?;
-            timings.borrow_mut().add(begun.elapsed());
+            match self.engine.ingest(submission).await {
+                Ok(_) => timings.borrow_mut().add(begun.elapsed()),
+                // As a sender would: it comes again.
+                Err(Refusal::Overloaded) => {
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                }
+                Err(refusal) => return Err(refusal.to_string()),
+            }
             event = event.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(self.number | 1);
         }
         Ok(())
