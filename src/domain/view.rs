@@ -149,6 +149,27 @@ pub struct ChangesPage {
     pub next: u64,
 }
 
+/// An erasure's receipt.
+#[derive(Clone, Debug, Serialize)]
+pub struct ErasureView {
+    /// Its id.
+    pub id: String,
+    /// `compacting` until the files are clean too, then `done`.
+    pub state: &'static str,
+    /// When it was ordered.
+    pub at: String,
+    /// How many profiles went.
+    pub profiles: u64,
+    /// How many fragments.
+    pub fragments: u64,
+    /// How many events.
+    pub events: u64,
+    /// How many identifiers.
+    pub identifiers: u64,
+    /// How many deliveries.
+    pub deliveries: u64,
+}
+
 /// An operator's link.
 #[derive(Clone, Debug, Serialize)]
 pub struct LinkView {

@@ -24,6 +24,8 @@ pub struct Acted {
     pub changes: usize,
     /// Events that are placed now: their sequences, how they read, and where they belong.
     pub placed: Vec<(Sequence, Box<Event>, Placement)>,
+    /// The files can be cleaned of that erasure.
+    pub erased: Option<Sequence>,
     /// Everything is to be resolved anew, at this time.
     pub switches: Option<Timestamp>,
 }
@@ -43,6 +45,8 @@ pub enum Answer {
         /// The links that were laid.
         links: Vec<u64>,
     },
+    /// A person is being erased, under that record.
+    Erasing(Sequence),
     /// So many events found their profile.
     Reprocessed(usize),
     /// Nothing holds together by it.
@@ -81,6 +85,12 @@ impl Core {
             }
             ActRecord::Withdraw { at, identifier } => self.withdraw(at, &identifier),
             ActRecord::Reprocess { events, .. } => self.reprocess(sequence, &events),
+            ActRecord::Erase { at, profile, suppress, reason } => {
+                self.erase(sequence, at, profile, suppress, reason)
+            }
+            ActRecord::Erased { .. } => self.erased(act),
+            ActRecord::Compacted { erasure, .. } => self.compacted(erasure),
+            ActRecord::Allow { hash, .. } => self.allow(hash),
             ActRecord::Switch { at, configured } => {
                 let switches = configured == self.counters.configured && self.awaits_resolution();
                 Acted { switches: switches.then_some(at), ..Acted::default() }
@@ -129,6 +139,9 @@ impl Core {
         if self.counters.events == 0 {
             return false;
         }
+        if self.counters.must_resolve {
+            return true;
+        }
         if now.points != then.points || now.traits != then.traits || now.limits != then.limits {
             return true;
         }
@@ -145,7 +158,7 @@ impl Core {
     }
 
     /// Tells the changes of an act, with the operator's reason where the rule gives none.
-    fn told(&mut self, effects: Effects, at: Timestamp, reason: Option<&str>) -> Acted {
+    pub(super) fn told(&mut self, effects: Effects, at: Timestamp, reason: Option<&str>) -> Acted {
         let changes = effects.changes.len();
         for change in effects.changes {
             self.tell_act(change, at, reason);
@@ -198,7 +211,7 @@ impl Core {
     }
 
     /// The fragment of that key, if it lives.
-    fn fragment(&self, (sequence, generation): FragmentKey) -> Option<FragmentIndex> {
+    pub(super) fn fragment(&self, (sequence, generation): FragmentKey) -> Option<FragmentIndex> {
         let fragment = self.graph.born_of(sequence, generation)?;
         self.graph.living_lead(fragment).map(|_| fragment)
     }

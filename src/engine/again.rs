@@ -26,6 +26,8 @@ pub(super) struct Basis {
     pub(super) ancestry: Ancestry,
     pub(super) links: BTreeMap<u64, LinkRow>,
     pub(super) generation: u16,
+    /// Records of erased persons.
+    pub(super) hidden: BTreeSet<Sequence>,
 }
 
 impl Basis {
@@ -37,6 +39,7 @@ impl Basis {
             ancestry: core.graph.ancestry(0),
             links: core.links.clone(),
             generation: next_generation(core.counters.generation),
+            hidden: core.hidden.clone(),
         }
     }
 }
@@ -53,7 +56,7 @@ pub(super) struct Draft {
 impl Draft {
     /// An empty draft, with the operators' links laid.
     pub(super) fn new(basis: Basis) -> Self {
-        let Basis { genesis, effective, ancestry, links, generation } = basis;
+        let Basis { genesis, effective, ancestry, links, generation, hidden } = basis;
         let mut core = Core::resolving(genesis, effective);
         let taken = ancestry.len();
         core.graph.inherit(ancestry, generation);
@@ -61,6 +64,7 @@ impl Draft {
             core.graph.lay(&link_of(link), 0, link.at);
         }
         core.links = links;
+        core.hidden = hidden;
         Self { core, fragments: HashMap::new(), aside: BTreeSet::new(), taken, generation }
     }
 
@@ -171,6 +175,7 @@ impl Draft {
         let (from, count) = (self.taken as FragmentIndex, more.len() as FragmentIndex);
         self.renumber(from, count);
         self.core.graph.inherit(more, self.generation);
+        self.core.hidden.clone_from(&old.hidden);
         self.catch_up(reader, at - 1)?;
         self.relink(old);
         self.core.graph.close_inheritance(at);
@@ -183,6 +188,7 @@ impl Draft {
         old.quarantined = self.core.quarantined;
         old.resolved = old.effective.compiled.settings.clone();
         old.counters.resolved_to = at;
+        old.counters.must_resolve = false;
         for change in told.changes {
             old.tell_act(change, now, Some("re-resolved"));
         }

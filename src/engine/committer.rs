@@ -5,6 +5,7 @@
 //! one gathers. The first storage error is final: nothing after it is acknowledged.
 
 use super::acts::Answer;
+use super::cleaning::{Emptied, emptied};
 use super::identity::{Committed, IdentityActor};
 use super::shared::{Reply, Shared};
 use super::{Receipt, Refusal};
@@ -16,6 +17,7 @@ use crate::journal::{Journal, JournalError, RawRecord};
 use crate::records::{ActRecord, VERSION};
 use actix::Addr;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -41,6 +43,8 @@ pub(super) enum Then {
     Configuration { files: Box<Settings>, reply: oneshot::Sender<Answer> },
     /// Something else in its place in the order.
     Call(Box<dyn FnOnce(&mut IdentityActor, &mut actix::Context<IdentityActor>) + Send>),
+    /// Records of an erased person are emptied.
+    Empty { records: Vec<Sequence>, erasure: Sequence, identity: Addr<IdentityActor> },
     /// Segments that lie wholly before a sequence go.
     Retire(Sequence),
 }
@@ -171,11 +175,26 @@ impl Committer {
                         self.shared.fail(error.to_string());
                     }
                 }
+                Then::Empty { records, erasure, identity } => match self.empty(&records) {
+                    Ok(()) => identity.do_send(Emptied { erasure }),
+                    Err(error) => self.shared.fail(error.to_string()),
+                },
                 then => entries.push((entry.sequence, then)),
             }
         }
         // Bounded by the events in flight, which the router counts.
         self.identity.do_send(Committed(entries));
+    }
+
+    /// Empties records in the segments that hold them; acknowledgements wait meanwhile.
+    fn empty(&mut self, records: &[Sequence]) -> Result<(), JournalError> {
+        let first = self.shared.reader.first_sequence();
+        let all: Vec<Sequence> = records.iter().copied().filter(|at| *at >= first).collect();
+        let erased: BTreeSet<Sequence> = all.iter().copied().collect();
+        if !all.is_empty() {
+            self.journal.rewrite(&all, |_, record| emptied(record, &erased))?;
+        }
+        Ok(())
     }
 
     fn look_at_space(&self) {

@@ -8,7 +8,9 @@ use crate::domain::graph::{Birth, Change, FragmentIndex, Graph, Move, Page};
 use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
-use crate::records::{ChangeRow, Counters, DedupeRow, Genesis, LinkRow, ObjectKind};
+use crate::records::{
+    ChangeRow, Counters, DedupeRow, ErasureRow, Genesis, LinkRow, ObjectKind, PendingErasure,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -38,6 +40,16 @@ pub struct Core {
     /// The configuration under which the graph was resolved; behind the one in force while a
     /// re-resolution is under way.
     pub resolved: Settings,
+    /// Keyed hashes of identifiers whose events are dropped.
+    pub suppressed: BTreeSet<[u8; 16]>,
+    /// Erasures by their records.
+    pub erasures: BTreeMap<Sequence, ErasureRow>,
+    /// Erasures whose records are still being looked for.
+    pub pending: BTreeMap<Sequence, PendingErasure>,
+    /// Records of erased persons that the files still hold; nobody sees them any more.
+    pub hidden: BTreeSet<Sequence>,
+    /// Emptied records that were met on the way here.
+    pub(super) emptied: BTreeSet<Sequence>,
     /// Changes of identity, in order.
     pub changes: Vec<ChangeRow>,
     /// The last record that was applied.
@@ -63,6 +75,12 @@ pub(super) struct Fresh {
     pub(super) links: BTreeSet<u64>,
     /// Whether revised events changed.
     pub(super) revised: bool,
+    /// Whether suppressions or erasures changed.
+    pub(super) erasures: bool,
+    /// Fragments whose rows are to go.
+    pub(super) gone: BTreeSet<FragmentIndex>,
+    /// Changes that were kept already and read otherwise now.
+    pub(super) rewritten: bool,
     /// All rows of tables that are not among the fresh ones are to go.
     pub(super) purge: bool,
     /// Events since the last snapshot.
@@ -108,6 +126,11 @@ impl Core {
             changes: Vec::new(),
             links: BTreeMap::new(),
             revised: BTreeMap::new(),
+            suppressed: BTreeSet::new(),
+            erasures: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            hidden: BTreeSet::new(),
+            emptied: BTreeSet::new(),
             applied: 0,
             fresh: Fresh { configuration: true, ..Fresh::default() },
         }
@@ -121,6 +144,9 @@ impl Core {
     /// Takes an event in.
     pub fn event(&mut self, sequence: Sequence, event: &Event) -> Placement {
         self.applied = sequence;
+        if self.is_erased(sequence, event) {
+            return Placement::nowhere();
+        }
         self.counters.events += 1;
         self.fresh.events += 1;
         if let Some(key) = event.dedupe {

@@ -98,6 +98,14 @@ pub(super) struct IdentityActor {
     step: u64,
     /// The state that will replace this one, while it is being made or waits for its switch.
     pub(super) draft: Drafting,
+    /// Who waits for an erasure to be in force.
+    pub(super) erasures: BTreeMap<Sequence, oneshot::Sender<()>>,
+    /// Erasures of which the journal is clean.
+    pub(super) emptied: Vec<Sequence>,
+    /// Whether the next snapshot is to be a store of its own.
+    pub(super) renew: bool,
+    /// Erasures that the snapshot under way makes an end of.
+    pub(super) renewing: Vec<Sequence>,
 }
 
 impl IdentityActor {
@@ -125,6 +133,10 @@ impl IdentityActor {
             asked: false,
             step: 0,
             draft: Drafting::default(),
+            erasures: BTreeMap::new(),
+            emptied: Vec::new(),
+            renew: false,
+            renewing: Vec::new(),
         }
     }
 
@@ -152,7 +164,7 @@ impl IdentityActor {
                 let _ = reply.send(answer);
             }
             Then::Call(call) => call(self, context),
-            Then::Retire(_) => {} // the committer's own
+            Then::Retire(_) | Then::Empty { .. } => {} // the committer's own
         }
     }
 
@@ -324,8 +336,9 @@ impl IdentityActor {
 
     /// Takes a snapshot of the present state; `reply` hears when it is durable.
     pub(super) fn snapshot(&mut self, reply: Option<oneshot::Sender<Taken>>) {
-        if self.is_writing {
-            self.asked |= reply.is_some();
+        // The person's own values are in a pending erasure, so nothing is written until it is known.
+        if self.is_writing || !self.core.pending.is_empty() {
+            self.asked |= reply.is_some() || self.renew;
             self.waiting.extend(reply);
             return;
         }
@@ -336,6 +349,9 @@ impl IdentityActor {
         let fragments: Vec<FragmentIndex> =
             std::mem::take(&mut self.core.fresh.fragments).into_iter().collect();
         let purge = self.core.fresh.purge;
+        let gone = std::mem::take(&mut self.core.fresh.gone);
+        let renew = std::mem::take(&mut self.renew);
+        self.renewing = if renew { std::mem::take(&mut self.emptied) } else { Vec::new() };
         let rows = match self.core.take_rows() {
             Ok(rows) => rows,
             Err(error) => return self.shared.fail(format!("gathering a snapshot: {error}")),
@@ -350,7 +366,8 @@ impl IdentityActor {
                 resting.extend(newer.keyed(*fragment));
             }
         }
-        let job = Job { sequence: self.core.applied, rows, started: Instant::now(), purge };
+        let job =
+            Job { sequence: self.core.applied, rows, started: Instant::now(), purge, gone, renew };
         let collector = Collector::new(job, active.len(), self.snapshots.clone());
         for (lead, fragments) in active {
             self.tell(lead, Op::Save(fragments, Arc::clone(&collector)));
@@ -377,6 +394,8 @@ impl Actor for IdentityActor {
     fn started(&mut self, context: &mut Self::Context) {
         context.run_interval(Duration::from_secs(1), |identity, _| identity.tick());
         self.configured(context); // a re-resolution may have been under way
+        let resume = Ask(Box::new(Self::resume_erasures));
+        context.notify(resume); // behind the message that names the router
     }
 }
 
@@ -452,6 +471,7 @@ impl Handler<SnapshotDone> for IdentityActor {
         }
         self.shared.metrics.observe_snapshot(took);
         self.shared.rest.keep_only(&self.core.fresh.fragments);
+        self.cleaned();
         if self.asked {
             return self.snapshot(None);
         }

@@ -5,9 +5,11 @@
 
 mod acts;
 mod again;
+mod cleaning;
 mod committer;
 mod core;
 mod effective;
+mod erasing;
 mod identity;
 mod objects;
 pub mod offline;
@@ -209,6 +211,9 @@ impl Engine {
     /// # Errors
     /// When it was not taken; it then leaves no trace.
     pub async fn ingest(&self, submission: Submission) -> Result<Receipt, Refusal> {
+        if self.is_suppressed(&submission)? {
+            return Ok(DROPPED);
+        }
         let (reply, answer) = Reply::one();
         let incoming = incoming(submission, reply)?;
         self.send(SmallVec::from_buf([incoming]))?;
@@ -223,12 +228,34 @@ impl Engine {
         if all.is_empty() {
             return Ok(Vec::new());
         }
-        let (replies, answers) = Reply::batch(all.len());
-        let pairs = all.into_iter().zip(replies);
+        let mut receipts: Vec<Option<Receipt>> = Vec::with_capacity(all.len());
+        let mut kept = Vec::with_capacity(all.len());
+        for one in all {
+            let is_dropped = self.is_suppressed(&one)?;
+            receipts.push(is_dropped.then_some(DROPPED));
+            if !is_dropped {
+                kept.push(one);
+            }
+        }
+        let (replies, answers) = Reply::batch(kept.len());
+        let is_empty = kept.is_empty();
+        let pairs = kept.into_iter().zip(replies);
         let events: Result<SmallVec<[Incoming; 1]>, Refusal> =
             pairs.map(|(one, reply)| incoming(one, reply)).collect();
-        self.send(events?)?;
-        answers.await?.into_iter().collect()
+        let mut stored = Vec::new().into_iter();
+        if !is_empty {
+            self.send(events?)?;
+            stored = answers.await?.into_iter();
+        }
+        let receipt = |one: Option<Receipt>| one.map_or_else(|| stored.next(), |one| Some(Ok(one)));
+        receipts.into_iter().filter_map(receipt).collect()
+    }
+
+    /// Whether an event comes with an identifier of someone who is not to come back.
+    fn is_suppressed(&self, submission: &Submission) -> Result<bool, Refusal> {
+        let shared = &self.running()?.shared;
+        let suppressed = shared.suppressed();
+        Ok(erasing::is_suppressed(&suppressed, &shared.genesis.hash_key, &submission.event))
     }
 
     fn send(&self, events: SmallVec<[Incoming; 1]>) -> Result<(), Refusal> {
@@ -282,6 +309,9 @@ impl Engine {
         why.unwrap_or_else(|| "the engine failed".to_owned())
     }
 }
+
+/// The answer to an event that is not kept.
+const DROPPED: Receipt = Receipt { event_id: None, status: Status::Dropped, profile_id: None };
 
 /// Encodes and hashes on the caller's thread, so that the pipeline behind only moves bytes.
 fn incoming(submission: Submission, reply: Reply) -> Result<Incoming, Refusal> {

@@ -244,6 +244,7 @@ impl Prepared {
         let aside = panicked.map(|(sequence, _)| *sequence).collect();
         let shared = Arc::new(Shared {
             aside: Mutex::new(aside),
+            suppressed: std::sync::RwLock::new(Arc::new(core.suppressed.clone())),
             rest,
             reader,
             genesis: core.genesis,
@@ -258,8 +259,7 @@ impl Prepared {
         let published = Arc::new(Published(std::sync::RwLock::new(Arc::clone(&core.effective))));
         let stream = broadcast::Sender::new(STREAM_EVENTS);
         let next = journal.next_sequence();
-        let arbiters: Vec<Arbiter> =
-            (0..options.arbiters.max(1)).map(|_| Arbiter::new()).collect();
+        let arbiters: Vec<Arbiter> = (0..options.arbiters.max(1)).map(|_| Arbiter::new()).collect();
         let homes = Homes::of(&arbiters);
         let profiles = Profiles::new(homes.profiles, options.active_profiles, Arc::clone(&shared));
         let (to_snapshots, snapshot_jobs) = crossbeam_channel::unbounded();
@@ -414,7 +414,7 @@ pub(super) fn starting_point(
     reader: &JournalReader,
 ) -> Result<(Core, Vec<DedupeRow>), EngineError> {
     if let Some(sequence) = rest.store().sequence() {
-        let loaded = rows::load(rest.store(), sequence)?;
+        let loaded = rows::load(&rest.store(), sequence)?;
         return Ok((loaded.core, loaded.dedupe));
     }
     let Some(genesis) = genesis else {

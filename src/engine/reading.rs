@@ -315,7 +315,9 @@ impl Engine {
     ) -> Result<Vec<EventView>, Refusal> {
         self.ask(move |identity, _| {
             let core = &identity.core;
-            let applied = events.into_iter().filter(|(sequence, _)| *sequence <= core.applied);
+            let applied = events.into_iter().filter(|(sequence, _)| {
+                *sequence <= core.applied && !core.hidden.contains(sequence)
+            });
             applied
                 .map(|(sequence, event)| {
                     let event = core.as_it_reads_now(sequence, event);

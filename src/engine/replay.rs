@@ -11,7 +11,7 @@ use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::settings::Settings;
 use crate::journal::{JournalReader, Record};
-use crate::records::{ActRecord, DedupeRow, RecordError, decode_event, kind};
+use crate::records::{ActRecord, DedupeRow, FragmentKey, RecordError, decode_event, kind};
 use crate::snapshot::SnapshotError;
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
@@ -133,6 +133,11 @@ impl Replay<'_> {
                 let event = decode_event(record.version, &record.bytes).map_err(at)?;
                 self.event(sequence, &event).map_err(|cause| reading(sequence, cause.into()))
             }
+            kind::ERASED => {
+                self.core.applied = sequence;
+                self.core.emptied.insert(sequence);
+                Ok(())
+            }
             kind::ACT => {
                 let act = ActRecord::decode(record.version, &record.bytes).map_err(at)?;
                 self.act(sequence, act)
@@ -165,7 +170,16 @@ impl Replay<'_> {
 
     /// An act that did not hold together had no effect then, and has none now.
     fn act(&mut self, sequence: Sequence, act: ActRecord) -> Result<(), ReplayError> {
+        let events = match &act {
+            ActRecord::Erase { profile, .. } => {
+                self.take_out(*profile).map_err(|cause| reading(sequence, cause.into()))?
+            }
+            _ => Vec::new(),
+        };
         let acted = self.core.act(sequence, act);
+        if let Some(pending) = self.core.pending.get_mut(&sequence) {
+            pending.events = Some(events);
+        }
         for (at, event, placement) in &acted.placed {
             self.apply(*at, event, placement).map_err(|cause| reading(sequence, cause.into()))?;
         }
@@ -177,6 +191,26 @@ impl Replay<'_> {
             self.rest.clear();
         }
         Ok(())
+    }
+
+    /// Takes a profile's fragments out, and answers the sequences of their events.
+    fn take_out(&mut self, profile: FragmentKey) -> Result<Vec<Sequence>, RowError> {
+        let Some(fragment) = self.core.fragment(profile) else { return Ok(Vec::new()) };
+        let lead = self.core.graph.lead(fragment);
+        let mut events = Vec::new();
+        for index in self.core.graph.fragments_of(lead) {
+            let state = match self.fragments.remove(&index) {
+                Some(state) => state,
+                None => self.rest.load(index)?,
+            };
+            for number in 0..state.timeline.saved {
+                events.extend(self.rest.chunk(index, number)?.iter());
+            }
+            events.extend(state.timeline.newest_first());
+            events.extend(&state.timeline.late);
+            self.rest.forget(index);
+        }
+        Ok(events)
     }
 
     fn apply(
@@ -212,8 +246,10 @@ impl Replay<'_> {
             rows.extend(taken.keyed(index));
         }
         self.core.fresh.fragments.clear();
+        let gone = std::mem::take(&mut self.core.fresh.gone);
+        super::rows::remove_fragments(&self.rest.store(), &gone, &mut rows)?;
         if purge {
-            super::rows::purge(self.rest.store(), &mut rows)?;
+            super::rows::purge(&self.rest.store(), &mut rows)?;
         }
         Ok(self.rest.store().commit(rows, at)?)
     }

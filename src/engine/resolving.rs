@@ -132,6 +132,10 @@ impl IdentityActor {
         act: ActRecord,
         context: &mut Context<Self>,
     ) -> Answer {
+        let events = match &act {
+            ActRecord::Erase { profile, .. } => self.events_of(*profile, context),
+            _ => None,
+        };
         let acted = self.core.act(sequence, act);
         self.count(acted.changes);
         if !acted.moves.is_empty() {
@@ -140,6 +144,13 @@ impl IdentityActor {
         for (at, event, placement) in acted.placed {
             self.placed_late(at, event, placement, context);
         }
+        if let Answer::Erasing(erasure) = acted.answer {
+            self.search(erasure, events, context);
+        }
+        if let Some(erasure) = acted.erased {
+            self.clean(erasure, &context.address());
+        }
+        self.suppress();
         match acted.switches {
             Some(now) => self.switch(sequence, now, context),
             None => self.configured(context),

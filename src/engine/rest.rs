@@ -10,6 +10,7 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 /// Why a fragment could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +79,7 @@ pub fn chunk_key(fragment: FragmentIndex, number: u32) -> Vec<u8> {
 
 /// Fragments at rest: the newer rows here, the others in the snapshot store.
 pub struct Rest {
-    store: SnapshotStore,
+    store: RwLock<SnapshotStore>,
     newer: DashMap<FragmentIndex, FragmentRows>,
     /// Counts the times that every fragment was replaced: rows of an earlier epoch come too late.
     epoch: AtomicU64,
@@ -87,12 +88,28 @@ pub struct Rest {
 impl Rest {
     /// Fragments at rest in `store`.
     pub fn new(store: SnapshotStore) -> Self {
-        Self { store, newer: DashMap::new(), epoch: AtomicU64::new(0) }
+        Self { store: RwLock::new(store), newer: DashMap::new(), epoch: AtomicU64::new(0) }
     }
 
     /// The snapshot store beneath.
-    pub fn store(&self) -> &SnapshotStore {
-        &self.store
+    pub fn store(&self) -> SnapshotStore {
+        // A poisoned lock still holds a whole handle: it is only ever replaced.
+        self.store.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes the store anew and takes the new one: nothing that was removed is left in its files.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written; the present one then stays.
+    pub(super) fn renew_store(&self) -> Result<(), SnapshotError> {
+        let fresh = self.store().renew()?;
+        let mut place = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *place, fresh);
+        drop(place);
+        if let Err(error) = old.discard() {
+            tracing::warn!(%error, "the old snapshot's files go at the next start");
+        }
+        Ok(())
     }
 
     /// A fragment at rest.
@@ -105,7 +122,7 @@ impl Rest {
                 return Ok(decode_fragment(&rows.row)?);
             }
         }
-        match self.store.get(&fragment_key(fragment))? {
+        match self.store().get(&fragment_key(fragment))? {
             Some(row) => Ok(decode_fragment(&row)?),
             None => Err(RowError::Missing(fragment)),
         }
@@ -121,7 +138,7 @@ impl Rest {
                 return Ok(Chunk::from_bytes(bytes.to_vec()));
             }
         }
-        match self.store.get(&chunk_key(fragment, number))? {
+        match self.store().get(&chunk_key(fragment, number))? {
             Some(bytes) => Ok(Chunk::from_bytes(bytes)),
             None => Err(RowError::Missing(fragment)),
         }

@@ -7,6 +7,7 @@
 //! | `c` | counters |
 //! | `d` + sequence | event ids seen up to that sequence since the snapshot before |
 //! | `e` + page | edges · `n` + page: nodes · `o` + page: fragments' births · `x`: names · `y`: cannot-links |
+//! | `g` | suppressions and erasures
 //! | `f` + fragment | a fragment · `t` + fragment + number: a full chunk of its timeline |
 //! | `k` + number | an operator's link
 //! | `l` + bucket | events on no profile |
@@ -15,7 +16,7 @@
 use super::core::{Core, Fresh};
 use super::effective::{Effective, Objects};
 use crate::domain::event::Reason;
-use crate::domain::graph::{Graph, Page};
+use crate::domain::graph::{FragmentIndex, Graph, Page};
 use crate::domain::id::Sequence;
 use crate::domain::rules::Rules;
 use crate::domain::settings::Settings;
@@ -28,7 +29,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The first bytes of all keys, in the order of the keys.
-pub(super) const CORE_PREFIXES: &[u8] = b"abcdefklmnotvxy";
+pub(super) const CORE_PREFIXES: &[u8] = b"abcdefgklmnotvxy";
 
 /// A row to write; `None` removes it.
 pub(super) type Row = (Vec<u8>, Option<Vec<u8>>);
@@ -101,14 +102,20 @@ pub(super) fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, Rec
         let row = core.links.get(number).map(|link| records::encode("a link", link)).transpose()?;
         rows.push((key(b'k', *number), row));
     }
+    if fresh.erasures {
+        let all = (&core.suppressed, &core.erasures, &core.pending, &core.hidden);
+        rows.push((vec![b'g'], Some(records::encode("erasures", &all)?)));
+    }
     if fresh.revised {
         rows.push((vec![b'v'], Some(records::encode("events read again", &core.revised)?)));
     }
-    for run in core.changes[fresh.changes_saved..].chunks(1_000) {
+    let changes_saved = if fresh.rewritten { 0 } else { fresh.changes_saved };
+    for run in core.changes[changes_saved..].chunks(1_000) {
         rows.push((key(b'm', run[0].number), Some(records::encode("changes", &run)?)));
     }
     core.fresh = Fresh { changes_saved: core.changes.len(), ..Fresh::default() };
     core.fresh.fragments = fresh.fragments;
+    core.fresh.gone = fresh.gone;
     Ok(rows)
 }
 
@@ -122,6 +129,24 @@ pub(super) fn purge(store: &SnapshotStore, rows: &mut Vec<Row>) -> Result<(), Sn
             if !written.contains(&key) {
                 rows.push((key, None));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Adds the removal of all rows of fragments that are gone.
+pub(super) fn remove_fragments(
+    store: &SnapshotStore,
+    gone: &BTreeSet<FragmentIndex>,
+    rows: &mut Vec<Row>,
+) -> Result<(), SnapshotError> {
+    for fragment in gone {
+        let key = super::rest::fragment_key(*fragment);
+        let mut chunks = key.clone();
+        chunks[0] = b't';
+        rows.push((key, None));
+        for row in store.scan_prefix(&chunks) {
+            rows.push((row?.0, None));
         }
     }
     Ok(())
@@ -159,6 +184,10 @@ pub(super) fn load(store: &SnapshotStore, sequence: Sequence) -> Result<Loaded, 
     for row in store.scan_prefix(b"k") {
         let link: LinkRow = records::decode("a link", &row?.1)?;
         core.links.insert(link.number, link);
+    }
+    if let Some(row) = store.get(b"g")? {
+        (core.suppressed, core.erasures, core.pending, core.hidden) =
+            records::decode("erasures", &row)?;
     }
     if let Some(row) = store.get(b"v")? {
         core.revised = records::decode("events read again", &row)?;

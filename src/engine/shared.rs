@@ -11,7 +11,7 @@ use crate::telemetry::metrics::Metrics;
 use dashmap::DashMap;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::{oneshot, watch};
 
 /// What all parts hold in common.
@@ -34,6 +34,9 @@ pub struct Shared {
     pub(super) failure: watch::Sender<Option<String>>,
     /// Events that were set aside because applying them panicked.
     pub(super) aside: Mutex<BTreeSet<Sequence>>,
+    /// Keyed hashes of identifiers whose events are dropped; behind an `Arc`, so that the way in
+    /// holds no lock while it looks.
+    pub(super) suppressed: RwLock<Arc<BTreeSet<[u8; 16]>>>,
     /// A fault to inject, for tests of supervision.
     pub(super) panic_on: Option<PanicOn>,
     /// What the engine counts.
@@ -58,6 +61,19 @@ impl Shared {
             failure.get_or_insert(why);
             is_first
         });
+    }
+
+    /// Puts suppressions in force on the way in.
+    pub(super) fn suppress(&self, suppressed: &BTreeSet<[u8; 16]>) {
+        let mut place = self.suppressed.write().unwrap_or_else(PoisonError::into_inner);
+        if **place != *suppressed {
+            *place = Arc::new(suppressed.clone());
+        }
+    }
+
+    /// The suppressions in force.
+    pub(super) fn suppressed(&self) -> Arc<BTreeSet<[u8; 16]>> {
+        Arc::clone(&self.suppressed.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Remembers that an event is applied no more.

@@ -1,12 +1,14 @@
 //! Snapshots: gathered at one sequence, written by one thread, off the acknowledgement path.
 
 use super::identity::{IdentityActor, SnapshotDone};
-use super::retention::{Retain, write_checkpoint};
+use super::retention::{Retain, RetentionError, checkpoint_path, write_checkpoint};
 use super::rows::Row;
 use super::shared::Shared;
+use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use actix::Addr;
 use crossbeam_channel::{Receiver, Sender};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -28,6 +30,17 @@ pub(super) struct Retention {
     pub(super) retain: Retain,
 }
 
+impl Retention {
+    /// Writes the store anew, and the checkpoint where there is one.
+    fn renew(&self, shared: &Shared, sequence: Sequence) -> Result<(), RetentionError> {
+        shared.rest.renew_store()?;
+        if checkpoint_path(&self.data).exists() {
+            write_checkpoint(&self.data, &shared.rest.store(), sequence)?;
+        }
+        Ok(())
+    }
+}
+
 /// A snapshot to write.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -36,6 +49,10 @@ pub(super) struct Job {
     pub(super) started: Instant,
     /// Rows of tables that are not among these go.
     pub(super) purge: bool,
+    /// Fragments whose rows go.
+    pub(super) gone: BTreeSet<FragmentIndex>,
+    /// The store is to be written anew afterwards, so that nothing removed is left in its files.
+    pub(super) renew: bool,
 }
 
 impl Collector {
@@ -75,19 +92,27 @@ pub(super) fn run(
     retention: &Retention,
 ) {
     for job in queue {
-        let Job { sequence, mut rows, started, purge } = job;
+        let Job { sequence, mut rows, started, purge, gone, renew } = job;
         let count = rows.len();
         let store = shared.rest.store();
-        let purged = if purge { super::rows::purge(store, &mut rows) } else { Ok(()) };
+        let purged = if purge { super::rows::purge(&store, &mut rows) } else { Ok(()) };
+        let purged = purged.and_then(|()| super::rows::remove_fragments(&store, &gone, &mut rows));
         if let Err(error) = purged.and_then(|()| store.commit(rows, sequence)) {
             shared.fail(format!("writing the snapshot at sequence {sequence}: {error}"));
             return;
+        }
+        drop(store);
+        if renew {
+            if let Err(error) = retention.renew(shared, sequence) {
+                shared.fail(format!("writing the snapshot anew: {error}"));
+                return;
+            }
         }
         let took = started.elapsed();
         tracing::debug!(sequence, rows = count, ?took, "snapshot taken");
         let retire = retention.retain.cut(&shared.reader, sequence, shared.clock.now());
         if retire.is_some() {
-            let written = write_checkpoint(&retention.data, shared.rest.store(), sequence);
+            let written = write_checkpoint(&retention.data, &shared.rest.store(), sequence);
             if let Err(error) = written {
                 shared.fail(format!("writing the checkpoint at sequence {sequence}: {error}"));
                 return;

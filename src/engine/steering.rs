@@ -11,7 +11,7 @@ use crate::domain::fragment::content_hash;
 use crate::domain::graph::{Explanation, FragmentIndex, Graph, NONE};
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::settings::{PointConfig, TypeConfig};
-use crate::domain::view::{LinkView, PreviewView, StepView};
+use crate::domain::view::{ErasureView, LinkView, PreviewView, StepView};
 use crate::records::{ActRecord, FragmentKey, Revised, UnmergeBy, encode_event};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -345,6 +345,70 @@ impl Engine {
             all.into_iter().collect()
         })
         .await
+    }
+
+    /// Erases a person, by any of their identifiers or ids. Answers the receipt once nobody can read
+    /// them any more; the files follow.
+    ///
+    /// # Errors
+    /// When there is no such person, or the engine takes nothing.
+    pub async fn erase(
+        &self,
+        by: super::ProfileRef,
+        suppress: bool,
+        reason: String,
+    ) -> Result<ErasureView, ObjectRefusal> {
+        let found = self.ask(move |identity, _| {
+            let lead = identity.core.lead_of(&by)?;
+            let birth = identity.core.graph.birth(lead);
+            Some((birth.sequence, birth.generation))
+        });
+        let profile = found.await?.ok_or(ObjectRefusal::NotFound)?;
+        let at = self.running()?.shared.clock.now();
+        let Answer::Erasing(erasure) =
+            self.act(ActRecord::Erase { at, profile, suppress, reason }).await?
+        else {
+            return Err(ObjectRefusal::NotFound);
+        };
+        let (reply, known) = tokio::sync::oneshot::channel();
+        self.ask(move |identity, _| identity.await_erasure(erasure, reply)).await?;
+        known.await.map_err(Refusal::from)?;
+        self.erasure(&erasure.to_string()).await?.ok_or(ObjectRefusal::NotFound)
+    }
+
+    /// An erasure's receipt, and how far the files are.
+    ///
+    /// # Errors
+    /// When the engine is stopping.
+    pub async fn erasure(&self, id: &str) -> Result<Option<ErasureView>, Refusal> {
+        let Ok(erasure) = id.parse::<Sequence>() else { return Ok(None) };
+        self.ask(move |identity, _| {
+            let row = identity.core.erasures.get(&erasure)?;
+            let [events, fragments, identifiers, deliveries] = row.counts;
+            Some(ErasureView {
+                id: erasure.to_string(),
+                state: if row.is_done { "done" } else { "compacting" },
+                at: row.at.to_string(),
+                profiles: 1,
+                fragments,
+                events,
+                identifiers,
+                deliveries,
+            })
+        })
+        .await
+    }
+
+    /// Allows a suppressed identifier again.
+    ///
+    /// # Errors
+    /// When it is not suppressed, or the engine takes nothing.
+    pub async fn allow(&self, identifier: Identifier) -> Result<(), ObjectRefusal> {
+        let identifier = self.canonical(&identifier)?.ok_or(ObjectRefusal::NotFound)?;
+        let key = self.running()?.shared.genesis.hash_key;
+        let hash = super::erasing::identifier_hash(&key, &identifier.kind, &identifier.value);
+        let at = self.running()?.shared.clock.now();
+        self.act(ActRecord::Allow { at, hash }).await.map(drop)
     }
 
     /// What changed rules would do to the present profiles, without touching them.

@@ -8,7 +8,7 @@ use actix_web::web::{self, ServiceConfig, delete, get, post, put};
 use actix_web::{HttpResponse, Resource};
 
 /// The methods and paths that operators may use, as `openapi.json` lists them.
-pub const ADMIN: [(&str, &str); 42] = [
+pub const ADMIN: [(&str, &str); 45] = [
     ("get", "/api/v1/profiles"),
     ("get", "/api/v1/profiles/{id}"),
     ("get", "/api/v1/profiles/{id}/events"),
@@ -43,6 +43,9 @@ pub const ADMIN: [(&str, &str); 42] = [
     ("post", "/api/v1/profiles/{id}/unmerge"),
     ("delete", "/api/v1/profiles/{id}/identifiers/{identifier}"),
     ("post", "/api/v1/events/reprocess"),
+    ("post", "/api/v1/erasures"),
+    ("get", "/api/v1/erasures/{id}"),
+    ("delete", "/api/v1/suppressions"),
     ("get", "/api/v1/changes"),
     ("get", "/api/v1/state/digest"),
     ("post", "/api/v1/snapshots"),
@@ -108,6 +111,9 @@ fn admin(app: &mut ServiceConfig) {
         )
         .service(resource("/identity/links/{id}").route(delete().to(identity::lift)))
         .service(resource("/identity/explain").route(get().to(identity::explain)))
+        .service(resource("/erasures").route(post().to(identity::erase)))
+        .service(resource("/erasures/{id}").route(get().to(identity::erasure)))
+        .service(resource("/suppressions").route(delete().to(identity::allow)))
         .service(resource("/events/reprocess").route(post().to(identity::reprocess)))
         .service(resource("/events").route(get().to(events::list)))
         .service(resource("/events/stream").route(get().to(stream::stream)))

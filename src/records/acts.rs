@@ -131,6 +131,54 @@ pub enum ActRecord {
         /// The events, as they now read.
         events: Vec<Revised>,
     },
+    /// A person is erased.
+    Erase {
+        /// When.
+        at: Timestamp,
+        /// Any fragment of the profile.
+        profile: FragmentKey,
+        /// Whether what comes with one of its identifiers is dropped from now on.
+        suppress: bool,
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// What an erasure took: from here on the files can be cleaned.
+    Erased {
+        /// When.
+        at: Timestamp,
+        /// The record of the erasure.
+        erasure: Sequence,
+        /// Events of the person.
+        events: Vec<Sequence>,
+        /// Events on no profile that yield an identifier of the person, with their content hashes.
+        loose: Vec<(Sequence, u128)>,
+        /// Acts that name an identifier of the person.
+        acts: Vec<Sequence>,
+        /// Keyed hashes of the person's identifiers.
+        hashes: Vec<[u8; 16]>,
+        /// Whether they are suppressed.
+        suppress: bool,
+        /// Whether others had evidence with the person, so that all is to be resolved anew.
+        touched_others: bool,
+        /// How many fragments, identifiers and deliveries went.
+        counts: [u64; 3],
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// No file holds an erased person any more.
+    Compacted {
+        /// When.
+        at: Timestamp,
+        /// The record of the erasure.
+        erasure: Sequence,
+    },
+    /// A suppressed identifier is allowed again.
+    Allow {
+        /// When.
+        at: Timestamp,
+        /// Its keyed hash.
+        hash: [u8; 16],
+    },
     /// Everything is resolved anew, under the configuration of that record; without effect where
     /// another one came between.
     Switch {

@@ -11,8 +11,8 @@ mod state;
 pub use acts::{ActRecord, FragmentKey, Genesis, ObjectKind, Revised, UnmergeBy};
 pub use event::{decode_event, encode_event};
 pub use state::{
-    ChangeRow, Counters, DedupeRow, LinkRow, decode_fragment, decode_page, encode_fragment,
-    encode_page,
+    ChangeRow, Counters, DedupeRow, ErasureRow, LinkRow, PendingErasure, decode_fragment,
+    decode_page, encode_fragment, encode_page,
 };
 
 use bincode::Options;
@@ -31,6 +31,8 @@ pub mod kind {
     pub const EVENT: u8 = 3;
     /// An operator's act.
     pub const ACT: u8 = 4;
+    /// A record that an erasure emptied.
+    pub const ERASED: u8 = 5;
 
     /// What a kind is called.
     pub const fn name(kind: u8) -> &'static str {

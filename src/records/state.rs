@@ -26,6 +26,8 @@ pub struct Counters {
     pub configured: Sequence,
     /// The switch record of the last re-resolution; events before it are read anew.
     pub resolved_to: Sequence,
+    /// An erasure took evidence that others had a part in: all is to be resolved anew.
+    pub must_resolve: bool,
     /// Links laid so far.
     pub links: u64,
     /// The sum of the content hashes of events on no profile.
@@ -58,6 +60,42 @@ pub struct LinkRow {
     pub reason: String,
     /// When it was laid.
     pub at: Timestamp,
+}
+
+/// An erasure, as kept: counts, and nothing of the person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErasureRow {
+    /// When it was ordered.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// Events, fragments, identifiers and deliveries that went.
+    pub counts: [u64; 4],
+    /// Records that are still to be emptied in the files.
+    pub records: Vec<Sequence>,
+    /// Whether no file holds the person any more.
+    pub is_done: bool,
+}
+
+/// An erasure whose records are still being looked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingErasure {
+    /// When it was ordered.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// Whether to suppress.
+    pub suppress: bool,
+    /// The person's identifiers.
+    pub identifiers: Vec<Identifier>,
+    /// The person's sessions.
+    pub sessions: Vec<String>,
+    /// The fragments that went.
+    pub fragments: Vec<u32>,
+    /// Whether others had evidence with the person.
+    pub touched_others: bool,
+    /// The person's events, once they are known.
+    pub events: Option<Vec<Sequence>>,
 }
 
 /// A change of identity, as kept. Profiles go by their minted ids, so that a change stays readable

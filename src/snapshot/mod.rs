@@ -11,6 +11,7 @@
 //!   after the watchdog's time; the store is poisoned then, and what hangs is left behind.
 
 mod error;
+mod place;
 mod row;
 mod store;
 #[cfg(test)]

@@ -12,6 +12,7 @@
 
 use super::FORMAT_VERSION;
 use super::error::SnapshotError;
+use super::place;
 use super::row::{seal, unseal};
 use super::watchdog::{Failure, guarded};
 use std::io;
@@ -26,6 +27,8 @@ use std::time::Duration;
 const LEAF_FANOUT: usize = 128;
 /// What sled may keep of decompressed leaves. The engine has its own working set; this serves
 /// activations, which come in no order, and the leaves that a commit touches.
+/// Rows written at once while a store is renewed.
+const RENEW_ROWS: usize = 50_000;
 const CACHE_BYTES: usize = 64 << 20;
 /// Rows are compact already and the snapshot can be rebuilt: speed before size.
 const ZSTD_LEVEL: i32 = 1;
@@ -56,6 +59,8 @@ pub struct SnapshotStore {
 }
 
 struct Inner {
+    /// The folder that holds this store, and while it is renewed the next one.
+    root: PathBuf,
     folder: PathBuf,
     watchdog: Duration,
     /// Idle handles; the first one always stays.
@@ -99,7 +104,20 @@ impl Meta {
 /// [`SnapshotError::Hung`] when sled does not come back within `watchdog` (its thread is left
 /// behind), any other when it is damaged or has another format. [`set_aside`] the folder then.
 pub fn open(dir: &Path, watchdog: Duration) -> Result<SnapshotStore, SnapshotError> {
-    let folder = dir.to_owned();
+    let settled = place::settle(dir);
+    let folder = settled.map_err(|source| in_folder("settle", dir, source))?;
+    open_at(dir, folder, watchdog)
+}
+
+fn in_folder(what: &'static str, dir: &Path, source: io::Error) -> SnapshotError {
+    SnapshotError::Io { what, folder: dir.to_owned(), source }
+}
+
+fn open_at(
+    root: &Path,
+    folder: PathBuf,
+    watchdog: Duration,
+) -> Result<SnapshotStore, SnapshotError> {
     let config = sled::Config::new()
         .path(&folder)
         .cache_capacity_bytes(CACHE_BYTES)
@@ -113,6 +131,7 @@ pub fn open(dir: &Path, watchdog: Duration) -> Result<SnapshotStore, SnapshotErr
     let tree = opened.map_err(|failure| failure.named("open", &folder, watchdog))?;
     let store = SnapshotStore {
         inner: Arc::new(Inner {
+            root: root.to_owned(),
             folder,
             watchdog,
             trees: Mutex::new(vec![tree]),
@@ -147,6 +166,41 @@ pub fn set_aside(dir: &Path) -> io::Result<PathBuf> {
 }
 
 impl SnapshotStore {
+    /// Writes all rows into a store of their own, which counts from then on, and answers it: no byte
+    /// of a row that was removed or replaced is in its files. The present store must not be written
+    /// meanwhile; its files go when the folder is opened the next time, or with [`Self::discard`].
+    ///
+    /// # Errors
+    /// The present store is as good as before.
+    pub fn renew(&self) -> Result<Self, SnapshotError> {
+        let root = &self.inner.root;
+        let place = place::next(root);
+        let (number, folder) = place.map_err(|source| in_folder("renew", root, source))?;
+        let fresh = open_at(root, folder, self.inner.watchdog)?;
+        let mut run: Vec<Change> = Vec::new();
+        // What begins with 0 is the store's own.
+        for row in (1..=u8::MAX).flat_map(|first| self.scan_prefix(&[first])) {
+            let (key, value) = row?;
+            run.push((key, Some(value)));
+            if run.len() == RENEW_ROWS {
+                fresh.commit(std::mem::take(&mut run), 0)?;
+            }
+        }
+        fresh.commit(run, self.sequence().unwrap_or(0))?;
+        place::mark(root, number).map_err(|source| in_folder("renew", root, source))?;
+        Ok(fresh)
+    }
+
+    /// Removes the files of a store that counts no more.
+    ///
+    /// # Errors
+    /// Any error of the operating system.
+    pub fn discard(self) -> io::Result<()> {
+        let folder = self.inner.folder.clone();
+        drop(self);
+        std::fs::remove_dir_all(folder)
+    }
+
     /// The value of a row.
     ///
     /// # Errors

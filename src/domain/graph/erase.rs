@@ -15,6 +15,9 @@ pub struct Erased {
     pub identifiers: Vec<Identifier>,
     /// The sessions that are gone.
     pub sessions: Vec<String>,
+    /// Whether others had evidence with the person. What their own events say of the person's
+    /// identifiers stays theirs, and only reading them again tells it apart.
+    pub touched_others: bool,
     /// What follows for others, whose suppressed evidence may be effective now.
     pub effects: Effects,
 }
@@ -48,6 +51,7 @@ impl Graph {
             self.dirty.mark(Touched::Fragment(*fragment));
         }
         let mut disturbed = Disturbed::default();
+        erased.touched_others = !beside.is_empty();
         for node in beside {
             let is_orphan =
                 self.nodes[node as usize].edges == NONE && self.fragment_of(node).is_none();

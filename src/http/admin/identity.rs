@@ -1,10 +1,10 @@
 //! `/identity` and what operators do to profiles: rules, links, unmerges, explanations, previews.
 
-use super::Answer;
 use super::objects::{delete, put};
+use super::{Answer, found};
 use crate::domain::id::Identifier;
 use crate::domain::settings::{TraitConfig, TypeConfig};
-use crate::engine::{Again, Explained, ObjectKind, Part, Preview};
+use crate::engine::{Again, Explained, ObjectKind, Part, Preview, ProfileRef};
 use crate::http::Http;
 use crate::http::admin::events::EventQuery;
 use crate::http::page::PageQuery;
@@ -261,4 +261,52 @@ pub async fn reprocess(http: Data<Http>, bytes: Bytes) -> Answer {
     let again = Again { event_id, filter: query.filter()? };
     let (considered, stored) = http.engine.reprocess(again).await?;
     Ok(HttpResponse::Ok().json(json!({ "considered": considered, "stored": stored })))
+}
+
+/// A person to erase.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewErasure {
+    identifier: Option<String>,
+    profile: Option<String>,
+    #[serde(default)]
+    suppress: bool,
+    #[serde(default)]
+    reason: String,
+}
+
+/// Erases a person: fragments, evidence, timeline, journal records and snapshot rows.
+#[utoipa::path(post, path = "/api/v1/erasures", tag = "erasure",
+    responses((status = 200, description = "The receipt"), (status = 404, description = "Nobody")))]
+pub async fn erase(http: Data<Http>, bytes: Bytes) -> Answer {
+    let NewErasure { identifier: by, profile, suppress, reason } = body(&bytes)?;
+    let by = match (by, profile) {
+        (Some(text), None) => ProfileRef::Identifier(identifier("identifier", Some(&text))?),
+        (None, Some(id)) => ProfileRef::Id(id),
+        _ => return Err(Problem::invalid("expected either identifier or profile")),
+    };
+    Ok(HttpResponse::Ok().json(http.engine.erase(by, suppress, reason).await?))
+}
+
+/// How far an erasure is.
+#[utoipa::path(get, path = "/api/v1/erasures/{id}", tag = "erasure",
+    params(("id" = String, Path, description = "The erasure's id")),
+    responses((status = 200, description = "The receipt"), (status = 404, description = "None")))]
+pub async fn erasure(http: Data<Http>, id: Path<String>) -> Answer {
+    found(http.engine.erasure(&id).await?, "erasure")
+}
+
+/// Which suppression.
+#[derive(Deserialize)]
+pub struct Suppression {
+    identifier: Option<String>,
+}
+
+/// Allows a suppressed identifier again.
+#[utoipa::path(delete, path = "/api/v1/suppressions", tag = "erasure",
+    params(("identifier" = String, Query, description = "type:value")),
+    responses((status = 204, description = "Allowed"), (status = 404, description = "Not suppressed")))]
+pub async fn allow(http: Data<Http>, query: Query<Suppression>) -> Answer {
+    http.engine.allow(identifier("identifier", query.identifier.as_deref())?).await?;
+    Ok(HttpResponse::NoContent().finish())
 }

@@ -1,0 +1,261 @@
+//! How the identity actor carries an erasure out: it looks for every record of the person, has the
+//! journal emptied of them, and has the snapshot written anew.
+
+use super::committer::Then;
+use super::erasing::identifier_hash;
+use super::identity::IdentityActor;
+use super::profile::Op;
+use super::router::{Append, Pass};
+use super::shared::Shared;
+use crate::domain::compiled::Compiled;
+use crate::domain::fragment::content_hash;
+use crate::domain::id::{Identifier, Sequence};
+use crate::journal::Record;
+use crate::records::{
+    ActRecord, FragmentKey, PendingErasure, UnmergeBy, VERSION, decode_event, kind,
+};
+use actix::{Addr, AsyncContext, Context, Handler, Message};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// What was found of a person.
+struct Findings {
+    erasure: Sequence,
+    events: Vec<Sequence>,
+    loose: Vec<(Sequence, u128)>,
+    acts: Vec<Sequence>,
+}
+
+/// The search for a person's records is over.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Found(Result<Findings, String>);
+
+/// The journal holds the person no more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Emptied {
+    pub(super) erasure: Sequence,
+}
+
+impl IdentityActor {
+    /// Before the graph forgets a person: the sequences of all their events, from their actor.
+    pub(super) fn events_of(
+        &mut self,
+        profile: FragmentKey,
+        context: &mut Context<Self>,
+    ) -> Option<oneshot::Receiver<Vec<Sequence>>> {
+        let lead = self.core.graph.lead(self.core.fragment(profile)?);
+        let (reply, answer) = oneshot::channel();
+        let all = Op::Timeline { before: Sequence::MAX, limit: usize::MAX, reply };
+        self.tell_awake(lead, all, context);
+        self.profiles.stop(lead);
+        Some(answer)
+    }
+
+    /// Looks for every record of a person that was just taken out of the graph.
+    pub(super) fn search(
+        &mut self,
+        erasure: Sequence,
+        events: Option<oneshot::Receiver<Vec<Sequence>>>,
+        context: &mut Context<Self>,
+    ) {
+        self.suppress();
+        let Some(pending) = self.core.pending.get(&erasure).cloned() else { return };
+        let loose: Vec<Sequence> =
+            self.core.profile_less.iter().chain(self.core.quarantined.keys()).copied().collect();
+        let (shared, identity) = (Arc::clone(&self.shared), context.address());
+        let effective = Arc::clone(&self.core.effective);
+        let look = move || {
+            let known = pending.events.clone();
+            let events = match (known, events) {
+                (Some(events), _) => events,
+                (None, Some(answer)) => answer.blocking_recv().unwrap_or_default(),
+                (None, None) => Vec::new(),
+            };
+            let found = find(&shared, &effective.compiled, &pending, &events, loose);
+            let found = found.map(|(loose, acts)| Findings { erasure, events, loose, acts });
+            identity.do_send(Found(found));
+        };
+        let thread = std::thread::Builder::new().name("erasure".to_owned());
+        if let Err(error) = thread.spawn(look) {
+            self.shared.fail(format!("starting the search for an erasure: {error}"));
+        }
+    }
+
+    /// Lets the way in know what is suppressed.
+    pub(super) fn suppress(&self) {
+        self.shared.suppress(&self.core.suppressed);
+    }
+
+    /// After recovery: takes up what a crash interrupted.
+    pub(super) fn resume_erasures(&mut self, context: &mut Context<Self>) {
+        self.suppress();
+        for erasure in self.core.pending.keys().copied().collect::<Vec<_>>() {
+            self.search(erasure, None, context);
+        }
+        let open = self.core.erasures.iter().filter(|(_, row)| !row.is_done);
+        for erasure in open.map(|(erasure, _)| *erasure).collect::<Vec<_>>() {
+            self.clean(erasure, &context.address());
+        }
+    }
+
+    /// Has the journal emptied of what an erasure found.
+    pub(super) fn clean(&mut self, erasure: Sequence, identity: &Addr<Self>) {
+        let Some(row) = self.core.erasures.get(&erasure) else { return };
+        if let Some(waiter) = self.erasures.remove(&erasure) {
+            let _ = waiter.send(());
+        }
+        let records = row.records.clone();
+        // What slipped in behind a suppression goes with it.
+        let hidden: BTreeSet<Sequence> = self.core.hidden.iter().copied().chain(records).collect();
+        let then = Then::Empty {
+            records: hidden.into_iter().collect(),
+            erasure,
+            identity: identity.clone(),
+        };
+        if let Some(router) = &self.router {
+            router.do_send(Pass(then));
+        }
+    }
+
+    fn append_act(&self, act: ActRecord) {
+        let (Some(router), Ok(bytes)) = (&self.router, act.encode()) else { return };
+        router.do_send(Append { kind: kind::ACT, bytes, then: Then::Act { act, reply: None } });
+    }
+
+    /// Once a snapshot was written anew: nothing holds the person any more.
+    pub(super) fn cleaned(&mut self) {
+        for erasure in std::mem::take(&mut self.renewing) {
+            self.append_act(ActRecord::Compacted { at: self.shared.clock.now(), erasure });
+        }
+    }
+}
+
+impl Handler<Found> for IdentityActor {
+    type Result = ();
+
+    fn handle(&mut self, Found(found): Found, _: &mut Self::Context) {
+        let Findings { erasure, events, loose, acts } = match found {
+            Ok(findings) => findings,
+            Err(error) => {
+                return self.shared.fail(format!("looking for an erased person: {error}"));
+            }
+        };
+        let Some(pending) = self.core.pending.get(&erasure) else { return };
+        for fragment in &pending.fragments {
+            self.shared.rest.forget(*fragment);
+        }
+        let key = self.core.genesis.hash_key;
+        let hash = |one: &Identifier| identifier_hash(&key, &one.kind, &one.value);
+        let act = ActRecord::Erased {
+            at: pending.at,
+            erasure,
+            events,
+            loose,
+            acts,
+            hashes: pending.identifiers.iter().map(hash).collect(),
+            suppress: pending.suppress,
+            touched_others: pending.touched_others,
+            counts: [pending.fragments.len() as u64, pending.identifiers.len() as u64, 0],
+            reason: pending.reason.clone(),
+        };
+        self.append_act(act);
+    }
+}
+
+impl Handler<Emptied> for IdentityActor {
+    type Result = ();
+
+    fn handle(&mut self, Emptied { erasure }: Emptied, _: &mut Self::Context) {
+        self.emptied.push(erasure);
+        self.renew = true;
+        self.snapshot(None);
+    }
+}
+
+/// Events on no profile that yield an identifier of the person, and acts that name one.
+type Traces = (Vec<(Sequence, u128)>, Vec<Sequence>);
+
+fn find(
+    shared: &Shared,
+    compiled: &Compiled,
+    pending: &PendingErasure,
+    events: &[Sequence],
+    loose: Vec<Sequence>,
+) -> Result<Traces, String> {
+    let own: BTreeSet<(&str, &str)> =
+        pending.identifiers.iter().map(|one| (&*one.kind, &*one.value)).collect();
+    let mut yielding = Vec::new();
+    for sequence in loose {
+        let record = shared.reader.read(sequence).map_err(|error| error.to_string())?;
+        let Some(record) = record.filter(|record| record.kind == kind::EVENT) else { continue };
+        let event =
+            decode_event(record.version, &record.bytes).map_err(|error| error.to_string())?;
+        let now = compiled.reprocess(&event.source, &event);
+        let names = now.external.iter().chain(&now.identifiers);
+        let in_session =
+            now.session.as_deref().is_some_and(|id| pending.sessions.iter().any(|one| one == id));
+        if in_session || names.into_iter().any(|one| own.contains(&(&*one.kind, &*one.value))) {
+            yielding.push((sequence, content_hash(&event)));
+        }
+    }
+    let events: BTreeSet<Sequence> = events.iter().copied().collect();
+    let mut acts = Vec::new();
+    for record in shared.reader.scan(shared.reader.first_sequence()) {
+        let (sequence, record) = record.map_err(|error| error.to_string())?;
+        if record.kind == kind::ACT && names_one(&record, pending, &events) {
+            acts.push(sequence);
+        }
+    }
+    Ok((yielding, acts))
+}
+
+/// Whether an act names an identifier of the person, or holds an event of theirs.
+fn names_one(record: &Record, pending: &PendingErasure, events: &BTreeSet<Sequence>) -> bool {
+    let own = |one: &Identifier| pending.identifiers.contains(one);
+    match ActRecord::decode(record.version, &record.bytes) {
+        Ok(ActRecord::Lay { a, b, .. }) => own(&a) || own(&b),
+        Ok(ActRecord::Unmerge { by: UnmergeBy::Identifier(identifier), .. }) => own(&identifier),
+        Ok(ActRecord::Withdraw { identifier, .. }) => own(&identifier),
+        Ok(ActRecord::Reprocess { events: all, .. }) => {
+            all.iter().any(|one| events.contains(&one.sequence))
+        }
+        _ => false,
+    }
+}
+
+/// What stands in the place of a record that an erasure empties. An act that read several events
+/// again keeps those of others.
+pub(super) fn emptied(
+    record: &Record,
+    erased: &BTreeSet<Sequence>,
+) -> crate::journal::ReplacementRecord {
+    if record.kind == kind::ACT {
+        if let Ok(ActRecord::Reprocess { at, mut events }) =
+            ActRecord::decode(record.version, &record.bytes)
+        {
+            events.retain(|one| !erased.contains(&one.sequence));
+            if let Ok(bytes) = (ActRecord::Reprocess { at, events }).encode() {
+                return crate::journal::ReplacementRecord {
+                    kind: kind::ACT,
+                    version: VERSION,
+                    bytes,
+                };
+            }
+        }
+    }
+    crate::journal::ReplacementRecord { kind: kind::ERASED, version: VERSION, bytes: Vec::new() }
+}
+
+impl IdentityActor {
+    /// Waits for an erasure to be in force: `reply` hears when its records are known.
+    pub(super) fn await_erasure(&mut self, erasure: Sequence, reply: oneshot::Sender<()>) {
+        if self.core.erasures.contains_key(&erasure) {
+            let _ = reply.send(());
+        } else {
+            self.erasures.insert(erasure, reply);
+        }
+    }
+}

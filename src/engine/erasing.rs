@@ -1,0 +1,202 @@
+//! Erasure in the core's state: what an order takes out, and what the files still have to lose.
+//!
+//! Two records make an erasure. `Erase` takes the person out of the graph at its place in the order.
+//! `Erased` names every record that held the person, and the keyed hashes of the identifiers; from
+//! there on the files are cleaned, and a replay of the cleaned files comes to the same state.
+
+use super::acts::{Acted, Answer};
+use super::core::Core;
+use crate::domain::event::Event;
+use crate::domain::id::{Identifier, Sequence};
+use crate::domain::time::Timestamp;
+use crate::records::{ActRecord, ErasureRow, FragmentKey, PendingErasure};
+use std::collections::BTreeSet;
+
+/// The keyed hash of an identifier: what is kept of one that is suppressed.
+pub(super) fn identifier_hash(key: &[u8; 32], kind: &str, value: &str) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    hasher.update(kind.as_bytes()).update(&[0]).update(value.as_bytes());
+    let mut first = [0; 16];
+    first.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    first
+}
+
+/// Whether an event comes with a suppressed identifier.
+pub(super) fn is_suppressed(
+    suppressed: &BTreeSet<[u8; 16]>,
+    key: &[u8; 32],
+    event: &Event,
+) -> bool {
+    !suppressed.is_empty()
+        && event
+            .external
+            .iter()
+            .chain(&event.identifiers)
+            .any(|found| suppressed.contains(&identifier_hash(key, &found.kind, &found.value)))
+}
+
+impl Core {
+    /// Whether an event belongs to someone erased: it is hidden, or it slipped in behind a
+    /// suppression and is hidden from now on.
+    pub(super) fn is_erased(&mut self, sequence: Sequence, event: &Event) -> bool {
+        if self.hidden.contains(&sequence) {
+            return true;
+        }
+        if is_suppressed(&self.suppressed, &self.genesis.hash_key, event) {
+            self.hidden.insert(sequence);
+            self.fresh.erasures = true;
+            return true;
+        }
+        false
+    }
+
+    pub(super) fn erase(
+        &mut self,
+        sequence: Sequence,
+        at: Timestamp,
+        profile: FragmentKey,
+        suppress: bool,
+        reason: String,
+    ) -> Acted {
+        let Some(fragment) = self.fragment(profile) else {
+            return Acted { answer: Answer::Unknown, ..Acted::default() };
+        };
+        let lead = self.graph.lead(fragment);
+        let own: BTreeSet<u128> = self
+            .graph
+            .fragments_of(lead)
+            .into_iter()
+            .map(|fragment| self.fragment_id(fragment).as_u128())
+            .collect();
+        let erased = self.graph.erase(lead);
+        for fragment in &erased.fragments {
+            self.fresh.fragments.remove(fragment);
+            self.fresh.gone.insert(*fragment);
+        }
+        self.scrub(&own, &erased.identifiers);
+        if suppress {
+            let key = self.genesis.hash_key;
+            let hash = |one: &Identifier| identifier_hash(&key, &one.kind, &one.value);
+            self.suppressed.extend(erased.identifiers.iter().map(hash));
+        }
+        let pending = PendingErasure {
+            at,
+            reason,
+            suppress,
+            identifiers: erased.identifiers,
+            sessions: erased.sessions,
+            fragments: erased.fragments,
+            touched_others: erased.touched_others,
+            events: None,
+        };
+        self.pending.insert(sequence, pending);
+        self.fresh.erasures = true;
+        let acted = self.told(erased.effects, at, Some("erasure"));
+        Acted { answer: Answer::Erasing(sequence), ..acted }
+    }
+
+    /// Takes the person out of the change log and the operators' links.
+    fn scrub(&mut self, profiles: &BTreeSet<u128>, identifiers: &[Identifier]) {
+        let names: BTreeSet<String> = identifiers.iter().map(ToString::to_string).collect();
+        for change in &mut self.changes {
+            let is_own = change.profile.is_some_and(|id| profiles.contains(&id));
+            let named = change.identifier.as_ref().is_some_and(|name| names.contains(name));
+            if is_own || named {
+                change.identifier = None;
+                self.fresh.rewritten = true;
+            }
+        }
+        let gone: Vec<u64> = self
+            .links
+            .values()
+            .filter(|link| identifiers.contains(&link.a) || identifiers.contains(&link.b))
+            .map(|link| link.number)
+            .collect();
+        for number in gone {
+            self.links.remove(&number);
+            self.fresh.links.insert(number);
+        }
+    }
+
+    pub(super) fn erased(&mut self, act: ActRecord) -> Acted {
+        let ActRecord::Erased {
+            at,
+            erasure,
+            events,
+            loose,
+            acts,
+            hashes,
+            suppress,
+            touched_others,
+            counts: [fragments, identifiers, deliveries],
+            reason,
+        } = act
+        else {
+            return Acted::default();
+        };
+        self.pending.remove(&erasure);
+        if suppress {
+            self.suppressed.extend(hashes);
+        }
+        let mut profile_events = events.len();
+        for sequence in &events {
+            // One that was emptied before this replay met it was never counted.
+            if !self.emptied.contains(sequence) {
+                self.counters.events = self.counters.events.saturating_sub(1);
+            }
+            self.revised.remove(sequence);
+        }
+        for (sequence, content) in &loose {
+            let was_there =
+                self.profile_less.remove(sequence) | self.quarantined.remove(sequence).is_some();
+            if was_there {
+                self.counters.events = self.counters.events.saturating_sub(1);
+                self.counters.loose_content = self.counters.loose_content.wrapping_sub(*content);
+                self.touch_loose(*sequence);
+            }
+            profile_events += 1;
+        }
+        self.counters.must_resolve |= touched_others;
+        let mut records = events;
+        records.extend(loose.into_iter().map(|(sequence, _)| sequence));
+        records.extend(acts);
+        self.hidden.extend(records.iter().copied());
+        let counts = [profile_events as u64, fragments, identifiers, deliveries];
+        let row = ErasureRow { at, reason, counts, records, is_done: false };
+        self.erasures.insert(erasure, row);
+        self.fresh.erasures = true;
+        self.fresh.revised = true;
+        self.tell(
+            crate::domain::graph::Change {
+                kind: "erasure",
+                profile: None,
+                others: Vec::new(),
+                identifier: None,
+                reason: Some("erasure"),
+            },
+            None,
+            at,
+        );
+        Acted { changes: 1, erased: Some(erasure), ..Acted::default() }
+    }
+
+    pub(super) fn compacted(&mut self, erasure: Sequence) -> Acted {
+        if let Some(row) = self.erasures.get_mut(&erasure) {
+            for sequence in std::mem::take(&mut row.records) {
+                self.hidden.remove(&sequence);
+            }
+            row.is_done = true;
+        }
+        self.fresh.erasures = true;
+        Acted::default()
+    }
+
+    pub(super) fn allow(&mut self, hash: [u8; 16]) -> Acted {
+        let answer = match self.suppressed.remove(&hash) {
+            true => Answer::Done,
+            false => Answer::Unknown,
+        };
+        self.fresh.erasures = true;
+        Acted { answer, ..Acted::default() }
+    }
+}
