@@ -108,8 +108,15 @@ fn fifty_gzip_bombs_at_once_are_refused_without_holding_them() {
         }
     });
     let grown = program.memory_kb("VmHWM").saturating_sub(before);
-    eprintln!("{BOMBS} gzip bombs of 1 GB: memory grew by {} MB at its peak", grown / 1024);
-    assert!(grown <= 64 * 1024, "memory grew by {} MB", grown / 1024);
+    let received = u64::try_from(BOMBS * bomb.len()).unwrap() >> 10;
+    eprintln!(
+        "{BOMBS} gzip bombs of 1 GB: memory grew by {} MB at its peak, {} MB were received",
+        grown >> 10,
+        received >> 10
+    );
+    // What was received is held while it arrives, with the room for it; beyond that, next to
+    // nothing of 50 GB.
+    assert!(grown <= 2 * received + (64 << 10), "memory grew by {} MB", grown >> 10);
     assert_eq!(listed(&mut program.client()).len(), 200);
     program.stop();
 }
