@@ -12,13 +12,14 @@
 mod support;
 
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use support::client::Client;
 use support::compare::{assert_people, differences, digest};
 use support::model::{Fate, People};
 use support::program::{Home, Program};
 use support::random::Random;
-use support::world::{Event, Size, World};
+use support::world::{Event, Rules, Size, TypeRules, World};
 
 /// Connections that send at the same time.
 const SENDERS: usize = 3;
@@ -127,6 +128,35 @@ fn check_receipt(fate: Fate, receipt: &Value, event: &Event) {
     assert!(status == expected || is_again, "{event:?}: {receipt}, expected {expected}");
 }
 
+/// An external ID counts in a session from where it was one: not from where a point found the same
+/// identifier in a session that had no user yet. Shrunk from worlds 65 and 133.
+#[test]
+#[ignore = "fails: an edge has one earliest time for both kinds of evidence (src/domain/graph)"]
+fn a_session_joins_its_earliest_external_id_in_every_order() {
+    let event = |number, source, at: &str, user: Option<u64>, found: Option<&str>| Event {
+        number,
+        source,
+        kind: "login",
+        at: at.to_owned(),
+        user: user.map(Value::from),
+        session: Some("S".to_owned()),
+        identifiers: found.map(|value| ("cr", "crm", value.to_owned())).into_iter().collect(),
+        traits: BTreeMap::new(),
+    };
+    let events = [
+        event(0, "crm", "2022-11-16T00:00:00.000Z", Some(4), None),
+        event(1, "app", "2022-06-16T00:00:00.000Z", None, Some("1")),
+        event(2, "crm", "2023-06-15T00:00:00.000Z", Some(1), None),
+    ];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut rules = Rules::default();
+        rules.types.insert("crm", TypeRules { unique: true, ..TypeRules::default() });
+        let events = order.map(|at: usize| events[at].clone()).to_vec();
+        let found = wrong(&World { seed: 0, rules, events });
+        assert!(found.is_empty(), "in the order {order:?}:\n{}", found.join("\n"));
+    }
+}
+
 /// The fewest events of a world, in their order, with which the difference remains; to be called by
 /// hand: `SELFSAME_SEED=<seed> cargo test --test model -- --ignored --nocapture`.
 #[test]
@@ -134,10 +164,6 @@ fn check_receipt(fate: Fate, receipt: &Value, event: &Event) {
 fn shrink_a_world_that_fails() {
     let seed = support::first_seed();
     let mut world = World::new(seed, size(seed));
-    if let Ok(seed) = std::env::var("SELFSAME_RULES") {
-        world = World::new(support::first_seed(), Size { events: 700, users: 60 });
-        world.rules = World::new(seed.parse().unwrap(), Size { events: 0, users: 1 }).rules;
-    }
     let found = wrong(&world);
     assert!(!found.is_empty(), "world {seed} does not fail in its own order");
     let mut step = world.events.len() / 2;

@@ -6,7 +6,7 @@
 use crate::clock::Clock;
 use std::io::Write;
 use std::net::SocketAddr;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::mpsc;
 
 /// Says on stdout where the program is ready.
 pub fn announce(address: SocketAddr, admin: SocketAddr) {
@@ -15,8 +15,14 @@ pub fn announce(address: SocketAddr, admin: SocketAddr) {
 
 /// Does as it is told until it is told to stop.
 pub async fn follow(clock: &Clock) {
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
+    let (sender, mut lines) = mpsc::channel(1);
+    // A thread of its own: the runtime's could not end before the other side writes or closes, and
+    // the program is to end by itself when its storage fails.
+    std::thread::spawn(move || {
+        let lines = std::io::stdin().lines().map_while(Result::ok);
+        lines.map(|line| sender.blocking_send(line)).take_while(Result::is_ok).count()
+    });
+    while let Some(line) = lines.recv().await {
         match line.split_once(' ').map_or((line.as_str(), ""), |(word, rest)| (word, rest.trim())) {
             ("stop", _) => return,
             ("advance", ms) => match ms.parse() {

@@ -413,13 +413,15 @@ pub(super) fn starting_point(
     genesis: Option<Genesis>,
     reader: &JournalReader,
 ) -> Result<(Core, Vec<DedupeRow>), EngineError> {
+    // Nothing takes old segments away: without the first one, events that the snapshot counts could
+    // not be read, and the snapshot itself not be rebuilt.
+    let Some(genesis) = genesis else {
+        return Err(EngineError::BeginningLost { first: reader.first_sequence() });
+    };
     if let Some(sequence) = rest.store().sequence() {
         let loaded = rows::load(&rest.store(), sequence)?;
         return Ok((loaded.core, loaded.dedupe));
     }
-    let Some(genesis) = genesis else {
-        return Err(EngineError::BeginningLost { first: reader.first_sequence() });
-    };
     Ok((empty(genesis)?, Vec::new()))
 }
 

@@ -21,7 +21,7 @@ pub async fn read(
     if said.is_some_and(|said: usize| said > limit) {
         return Err(too_large(limit));
     }
-    let whole = tokio::time::timeout(patience, gather(payload, limit)).await;
+    let whole = tokio::time::timeout(patience, gather(payload, limit, said)).await;
     whole.unwrap_or_else(|_| {
         let seconds = patience.as_secs();
         Err(Problem::new(Code::TooSlow, format!("the body did not arrive within {seconds} s")))
@@ -29,7 +29,10 @@ pub async fn read(
 }
 
 /// Most bodies are one chunk, which is handed on as it is.
-async fn gather(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
+///
+/// With an announced length the room for it is made once: growing by doubling holds up to three
+/// times as much, and fifty large bodies at once are no rarity.
+async fn gather(mut payload: Payload, limit: usize, said: Option<usize>) -> Result<Bytes, Problem> {
     let Some(first) = payload.next().await else { return Ok(Bytes::new()) };
     let first = first.map_err(|_| broken())?;
     if first.len() > limit {
@@ -38,7 +41,11 @@ async fn gather(mut payload: Payload, limit: usize) -> Result<Bytes, Problem> {
     let mut rest: Option<BytesMut> = None;
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| broken())?;
-        let whole = rest.get_or_insert_with(|| BytesMut::from(&first[..]));
+        let whole = rest.get_or_insert_with(|| {
+            let mut whole = BytesMut::with_capacity(said.unwrap_or(0).max(first.len()));
+            whole.extend_from_slice(&first);
+            whole
+        });
         if whole.len() + chunk.len() > limit {
             return Err(too_large(limit));
         }

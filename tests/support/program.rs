@@ -107,6 +107,8 @@ impl Program {
     /// Waits until it takes requests or ends.
     pub fn ready(&mut self, within: Duration) -> Start {
         match self.stdout.recv_timeout(within) {
+            // sled prints to stdout what it finds damaged.
+            Ok(line) if !line.starts_with('{') => self.ready(within),
             Ok(line) => {
                 let ready: Value = serde_json::from_str(&line).unwrap();
                 self.address = ready["ready"]["address"].as_str().unwrap().parse().unwrap();

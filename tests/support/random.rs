@@ -1,6 +1,12 @@
 //! Seeded randomness (SplitMix64, <https://prng.di.unimi.it/splitmix64.c>): the same seed makes the
 //! same world on every machine.
 
+/// What noise is made of: nothing that JSON would escape.
+const LETTERS: [char; 32] = [
+    'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's',
+    't', 'u', 'v', 'w', 'x', 'y', 'z', '0', '1', '2', '3', '4', '5',
+];
+
 /// A generator.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
@@ -40,5 +46,10 @@ impl Random {
         for end in (1..slice.len()).rev() {
             slice.swap(end, self.below(end + 1));
         }
+    }
+
+    /// Letters that do not compress well.
+    pub fn noise(&mut self, letters: usize) -> String {
+        (0..letters).map(|_| *self.one(&LETTERS)).collect()
     }
 }
