@@ -19,7 +19,9 @@ mod router;
 mod rows;
 mod shared;
 mod snapshots;
+mod turns;
 mod views;
+mod window;
 
 pub use self::core::Core;
 pub use effective::{Effective, section};
@@ -37,7 +39,7 @@ use crate::domain::settings::Durability;
 use crate::domain::view::EventView;
 use crate::records::encode_event;
 use actix::Addr;
-use router::{Incoming, Ingest, RouterActor};
+use router::{Incoming, RouterActor};
 use shared::{Reply, Shared};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -216,14 +218,15 @@ impl Engine {
         }
         let (replies, answers) = Reply::batch(all.len());
         let pairs = all.into_iter().zip(replies);
-        let events: Result<SmallVec<[Incoming; 1]>, Refusal> =
+        let events: Result<turns::Request, Refusal> =
             pairs.map(|(one, reply)| incoming(one, reply)).collect();
         self.send(events?)?;
         answers.await?.into_iter().collect()
     }
 
-    fn send(&self, events: SmallVec<[Incoming; 1]>) -> Result<(), Refusal> {
-        self.running()?.router.try_send(Ingest(events)).map_err(|_| Refusal::Overloaded)
+    fn send(&self, events: turns::Request) -> Result<(), Refusal> {
+        turns::submit(&self.running()?.router, events);
+        Ok(())
     }
 
     /// The configuration in force.

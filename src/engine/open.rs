@@ -249,8 +249,7 @@ impl Prepared {
         let published = Arc::new(Published(std::sync::RwLock::new(Arc::clone(&core.effective))));
         let stream = broadcast::Sender::new(STREAM_EVENTS);
         let next = journal.next_sequence();
-        let arbiters: Vec<Arbiter> =
-            (0..options.arbiters.max(1)).map(|_| Arbiter::new()).collect();
+        let arbiters: Vec<Arbiter> = (0..options.arbiters.max(1)).map(|_| Arbiter::new()).collect();
         let homes = Homes::of(&arbiters);
         let profiles = Profiles::new(homes.profiles, options.active_profiles, Arc::clone(&shared));
         let (to_snapshots, snapshot_jobs) = crossbeam_channel::unbounded();
