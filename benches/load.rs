@@ -76,20 +76,23 @@ struct Flags {
 
 const NAMES: [&str; 3] = ["bare", "fsynced", "memory"];
 
-/// One measurement in figures: requests per second, and latencies in microseconds.
+/// One measurement in figures: requests per second, and times in microseconds.
 #[derive(Clone, Copy, Debug)]
 struct Figures {
     rate: f64,
     p50: f64,
     p99: f64,
     p999: f64,
+    /// Processor time of the server per request, in microseconds.
+    cpu: f64,
 }
 
 impl Figures {
-    fn of(measured: &Measured) -> Self {
+    fn of(measured: &Measured, cpu: Duration) -> Self {
         let micros = |quantile| measured.micros(quantile);
         let (p50, p99, p999) = (micros(0.5), micros(0.99), micros(0.999));
-        Self { rate: measured.per_second(), p50, p99, p999 }
+        let cpu = cpu.as_secs_f64() * 1e6 / measured.requests as f64;
+        Self { rate: measured.per_second(), p50, p99, p999, cpu }
     }
 
     fn median(all: &[Self]) -> Self {
@@ -99,6 +102,7 @@ impl Figures {
             p50: of(|one| one.p50),
             p99: of(|one| one.p99),
             p999: of(|one| one.p999),
+            cpu: of(|one| one.cpu),
         }
     }
 }
@@ -204,7 +208,10 @@ impl Section {
         };
         for place in 0..3 {
             let mut generator = connect(place, numbers)?;
-            self.closed[place].push(Figures::of(&generator.closed(length)?));
+            let before = servers[place].cpu()?;
+            let measured = generator.closed(length)?;
+            let cpu = servers[place].cpu()? - before;
+            self.closed[place].push(Figures::of(&measured, cpu));
             numbers[place] = generator.next();
         }
         if flags.closed_only {
@@ -213,7 +220,10 @@ impl Section {
         let rate = self.closed[0].last().map_or(1.0, |bare| bare.rate / 2.0);
         for place in 0..3 {
             let mut generator = connect(place, numbers)?;
-            self.open[place].push(Figures::of(&generator.open(rate, length)?));
+            let before = servers[place].cpu()?;
+            let measured = generator.open(rate, length)?;
+            let cpu = servers[place].cpu()? - before;
+            self.open[place].push(Figures::of(&measured, cpu));
             numbers[place] = generator.next();
         }
         Ok(())
@@ -222,8 +232,8 @@ impl Section {
     fn print(&self, goals: &Goals) {
         println!("\n{} connections, closed loop", self.connections);
         println!(
-            "  {:8} {:>10} {:>10} {:>10} {:>10} {:>7}",
-            "", "per second", "p50 µs", "p99 µs", "p99.9 µs", "÷ bare"
+            "  {:8} {:>10} {:>10} {:>10} {:>10} {:>8} {:>7}",
+            "", "per second", "p50 µs", "p99 µs", "p99.9 µs", "cpu µs", "÷ bare"
         );
         rows(&self.closed);
         println!(
@@ -247,8 +257,8 @@ impl Section {
     fn json(&self, goals: &Goals) -> serde_json::Value {
         let all = |loops: &[Vec<Figures>; 3]| -> serde_json::Value {
             let one = |(name, all): (&str, &Vec<Figures>)| {
-                let Figures { rate, p50, p99, p999 } = Figures::median(all);
-                let json = serde_json::json!({"per_second": rate, "p50_us": p50, "p99_us": p99, "p999_us": p999});
+                let Figures { rate, p50, p99, p999, cpu } = Figures::median(all);
+                let json = serde_json::json!({"per_second": rate, "p50_us": p50, "p99_us": p99, "p999_us": p999, "cpu_us": cpu});
                 (name.to_owned(), json)
             };
             NAMES.into_iter().zip(loops).map(one).collect()
@@ -266,9 +276,11 @@ impl Section {
 
 fn rows(loops: &[Vec<Figures>; 3]) {
     for (place, name) in NAMES.into_iter().enumerate() {
-        let Figures { rate, p50, p99, p999 } = Figures::median(&loops[place]);
+        let Figures { rate, p50, p99, p999, cpu } = Figures::median(&loops[place]);
         let ratio = ratio(loops, place);
-        println!("  {name:8} {rate:>10.0} {p50:>10.0} {p99:>10.0} {p999:>10.0} {ratio:>7.2}");
+        println!(
+            "  {name:8} {rate:>10.0} {p50:>10.0} {p99:>10.0} {p999:>10.0} {cpu:>8.1} {ratio:>7.2}"
+        );
     }
 }
 

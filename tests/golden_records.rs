@@ -188,6 +188,10 @@ fn counters_changes_and_event_ids_of_version_one_are_read() {
         snapshots: 70_000,
         generation: 2,
         loose_content: u128::MAX,
+        configured: 9,
+        resolved_to: 300,
+        must_resolve: true,
+        links: 4,
     };
     let change = ChangeRow {
         number: 1,

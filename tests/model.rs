@@ -131,7 +131,6 @@ fn check_receipt(fate: Fate, receipt: &Value, event: &Event) {
 /// An external ID counts in a session from where it was one: not from where a point found the same
 /// identifier in a session that had no user yet. Shrunk from worlds 65 and 133.
 #[test]
-#[ignore = "fails: an edge has one earliest time for both kinds of evidence (src/domain/graph)"]
 fn a_session_joins_its_earliest_external_id_in_every_order() {
     let event = |number, source, at: &str, user: Option<u64>, found: Option<&str>| Event {
         number,

@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// The command by which this program plays the bare server.
 pub const BARE: &str = "bare-server";
@@ -60,6 +61,17 @@ impl Server {
             serde_json::from_str(&line).map_err(|_| anyhow!("the server did not start: {line}"))?;
         let address = ready["ready"]["address"].as_str().context("no address")?.parse()?;
         Ok(Self { child, address })
+    }
+
+    /// The processor time that it has used so far: unlike the rates, hardly touched by what else
+    /// the machine does.
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // Behind the name in parentheses, the 12th and 13th: in hundredths of a second (proc(5)).
+        let fields = text.rsplit_once(')').context("a name")?.1.split_ascii_whitespace();
+        let hundredths: u64 =
+            fields.skip(11).take(2).filter_map(|one| one.parse::<u64>().ok()).sum();
+        Ok(Duration::from_millis(10 * hundredths))
     }
 
     /// The process id, to profile it.

@@ -43,8 +43,13 @@ pub fn is_builtin(normaliser: Normaliser, text: &str) -> bool {
     if normaliser == Normaliser::Phone && is_one_digit(bare) {
         return true;
     }
-    // The longest entry has 15 bytes; longer texts are not worth a copy.
-    bare.len() <= 15 && GARBAGE.contains(&bare.to_lowercase().as_str())
+    // The longest entry has 15 bytes; longer texts are not worth a look, and only what is not ASCII
+    // (such as the Kelvin sign, in lower case a k) is worth a copy.
+    bare.len() <= 15
+        && match bare.is_ascii() {
+            true => GARBAGE.iter().any(|garbage| garbage.eq_ignore_ascii_case(bare)),
+            false => GARBAGE.contains(&bare.to_lowercase().as_str()),
+        }
 }
 
 fn is_one_digit(text: &str) -> bool {

@@ -256,8 +256,7 @@ impl Compiled {
         // Stable, so that of two points which found the same the first by id is named.
         event.identifiers.sort_by(|a, b| (&a.kind, &a.value).cmp(&(&b.kind, &b.value)));
         event.identifiers.dedup_by(|b, a| a.kind == b.kind && a.value == b.value);
-        let order = |value: &TraitValue| (value.name.clone(), value.json.clone(), value.point);
-        event.traits.sort_by_key(order);
+        event.traits.sort_by(|a, b| (&a.name, &a.json, a.point).cmp(&(&b.name, &b.json, b.point)));
         event.traits.dedup_by(|b, a| a.name == b.name && a.json == b.json);
         if event.identifiers.len() > EVENT_IDENTIFIERS {
             quarantine(event, Reason::TooManyIdentifiers);

@@ -63,7 +63,10 @@ fn uuid_lower(text: &str) -> Cow<'_, str> {
 /// Zero-width characters are dropped anywhere, since they come along with copied text and nobody
 /// sees them; blanks only at the ends, since inside they mean that it is no address.
 fn email(raw: &str, gmail: bool) -> Option<String> {
-    let visible: String = raw.chars().filter(|ch| !is_zero_width(*ch)).collect();
+    let visible: Cow<'_, str> = match raw.is_ascii() {
+        true => raw.into(),
+        false => raw.chars().filter(|ch| !is_zero_width(*ch)).collect(),
+    };
     let (local, domain) = visible.trim().rsplit_once('@')?;
     let local = nfc_lower(local);
     if local.is_empty() || local.chars().any(is_no_address) {
@@ -88,6 +91,9 @@ fn mail_domain(domain: &str) -> Option<String> {
 
 /// Lower case of NFC may leave NFC, so it is brought back.
 fn nfc_lower(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     let composed: String = text.nfc().collect();
     let lower = composed.to_lowercase();
     if is_nfc(&lower) { lower } else { lower.nfc().collect() }

@@ -4,11 +4,11 @@
 //! the group on to the identity actor. There is no timer: while one group is being synced the next
 //! one gathers. The first storage error is final: nothing after it is acknowledged.
 
+use super::Refusal;
 use super::acts::Answer;
 use super::cleaning::{Emptied, emptied};
 use super::identity::{Committed, IdentityActor};
 use super::shared::{Reply, Shared};
-use super::{Receipt, Refusal};
 use crate::domain::event::{Event, Placed};
 use crate::domain::id::Sequence;
 use crate::domain::settings::{Durability, Settings};
@@ -218,7 +218,7 @@ fn refuse(group: Option<Vec<Entry>>) {
     for entry in group.into_iter().flatten() {
         match entry.then {
             Then::Event { reply, .. } | Then::Duplicate { reply, .. } => {
-                reply.send(Err::<Receipt, _>(Refusal::StorageFailed));
+                reply.send_now(Err(Refusal::StorageFailed));
             }
             _ => {} // dropping the rest tells whoever waits
         }

@@ -63,8 +63,9 @@ pub struct Core {
 pub(super) struct Fresh {
     /// Fragments whose rows are out of date.
     pub(super) fragments: BTreeSet<FragmentIndex>,
-    /// Event ids seen.
-    pub(super) dedupe: Vec<DedupeRow>,
+    /// Event ids seen, in runs of [`DEDUPE_RUN`]: each becomes a row, and a list that grows by runs
+    /// never stops the actor to be copied.
+    pub(super) dedupe: Vec<Vec<DedupeRow>>,
     /// Buckets of loose events that changed.
     pub(super) loose: BTreeSet<u64>,
     /// How many changes of identity the snapshot holds.
@@ -100,6 +101,18 @@ pub struct Placement {
     pub moves: Vec<Move>,
     /// How many changes of identity it made.
     pub changes: usize,
+}
+
+/// Event ids of one row.
+const DEDUPE_RUN: usize = 4_096;
+
+impl Fresh {
+    fn remember(&mut self, row: DedupeRow) {
+        match self.dedupe.last_mut().filter(|run| run.len() < DEDUPE_RUN) {
+            Some(run) => run.push(row),
+            None => self.dedupe.push(vec![row]),
+        }
+    }
 }
 
 /// Loose events (on no profile) are kept in rows of this many sequences.
@@ -151,7 +164,7 @@ impl Core {
         self.fresh.events += 1;
         if let Some(key) = event.dedupe {
             let received_at = event.received_at;
-            self.fresh.dedupe.push(DedupeRow { key, sequence, received_at });
+            self.fresh.remember(DedupeRow { key, sequence, received_at });
         }
         self.place(sequence, event)
     }

@@ -27,7 +27,9 @@ mod rows;
 mod shared;
 mod snapshots;
 mod steering;
+mod turns;
 mod views;
+mod window;
 
 pub use self::core::Core;
 pub use acts::Answer;
@@ -48,7 +50,7 @@ use crate::domain::settings::Durability;
 use crate::domain::view::EventView;
 use crate::records::encode_event;
 use actix::Addr;
-use router::{Incoming, Ingest, RouterActor};
+use router::{Incoming, RouterActor};
 use shared::{Reply, Shared};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -189,6 +191,7 @@ impl Engine {
         match recovery.await {
             Ok(Ok(prepared)) => {
                 let running = prepared.start(failure);
+                running.answers().await;
                 // Set once, here: nobody else starts it.
                 let _ = self.0.running.set(running);
                 self.0.is_ready.send_replace(true);
@@ -240,7 +243,7 @@ impl Engine {
         let (replies, answers) = Reply::batch(kept.len());
         let is_empty = kept.is_empty();
         let pairs = kept.into_iter().zip(replies);
-        let events: Result<SmallVec<[Incoming; 1]>, Refusal> =
+        let events: Result<turns::Request, Refusal> =
             pairs.map(|(one, reply)| incoming(one, reply)).collect();
         let mut stored = Vec::new().into_iter();
         if !is_empty {
@@ -258,8 +261,9 @@ impl Engine {
         Ok(erasing::is_suppressed(&suppressed, &shared.genesis.hash_key, &submission.event))
     }
 
-    fn send(&self, events: SmallVec<[Incoming; 1]>) -> Result<(), Refusal> {
-        self.running()?.router.try_send(Ingest(events)).map_err(|_| Refusal::Overloaded)
+    fn send(&self, events: turns::Request) -> Result<(), Refusal> {
+        turns::submit(&self.running()?.router, events);
+        Ok(())
     }
 
     /// The configuration in force.

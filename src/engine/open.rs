@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, oneshot, watch};
 
 /// How long sled may take to open before it is given up and the snapshot rebuilt.
-const OPEN_WATCHDOG: Duration = Duration::from_secs(60);
+const OPEN_WATCHDOG: Duration = Duration::from_secs(20);
 /// Events that the live stream keeps for a slow reader.
 const STREAM_EVENTS: usize = 1_024;
 
@@ -207,11 +207,10 @@ impl Prepared {
         let genesis = genesis(&mut journal, &reader, &options.clock)?;
         let last = reader.next_sequence() - 1;
         let (store, snapshot_refused) = open_store(&options.data.join("snapshot"), last)?;
-        if store.sequence().unwrap_or(0) == 0 && reader.first_sequence() > journal::FIRST_SEQUENCE {
-            retention::read_checkpoint(&options.data, &store)?;
-        }
-        let rest = Rest::new(store);
-        let (core, mut dedupe) = starting_point(&rest, genesis, &reader)?;
+        retention::check_beginning(&options.data, &reader)?;
+        let (rest, start, snapshot_refused) =
+            usable(&options.data, store, snapshot_refused, genesis, &reader)?;
+        let (core, mut dedupe) = start;
         let (generation, snapshot_sequence) = (core.counters.snapshots, core.applied);
         let mut replayed = replay(core, &rest, &reader, progress)?;
         dedupe.append(&mut replayed.dedupe);
@@ -407,21 +406,53 @@ fn open_store(path: &Path, last: Sequence) -> Result<(SnapshotStore, Option<Stri
     Ok((snapshot::open(path, OPEN_WATCHDOG)?, Some(refused)))
 }
 
+/// A snapshot, the state that it holds, and why another was refused.
+type Usable = (Rest, (Core, Vec<DedupeRow>), Option<String>);
+
+/// The store with the state that it holds. One whose rows are damaged is set aside: the checkpoint,
+/// or the journal from its beginning, makes another.
+fn usable(
+    data: &Path,
+    store: SnapshotStore,
+    refused: Option<String>,
+    genesis: Option<Genesis>,
+    reader: &JournalReader,
+) -> Result<Usable, EngineError> {
+    let filled = |store: SnapshotStore| -> Result<Rest, EngineError> {
+        let is_cut = reader.first_sequence() > journal::FIRST_SEQUENCE;
+        if is_cut && store.sequence().unwrap_or(0) == 0 {
+            retention::read_checkpoint(data, &store)?;
+        }
+        Ok(Rest::new(store))
+    };
+    let rest = filled(store)?;
+    let why = match starting_point(&rest, genesis, reader) {
+        Ok(start) => return Ok((rest, start, refused)),
+        Err(EngineError::Load(error)) => error.to_string(),
+        Err(error) => return Err(error),
+    };
+    tracing::warn!(%why, "the snapshot is set aside and rebuilt");
+    drop(rest);
+    let path = data.join("snapshot");
+    snapshot::set_aside(&path).map_err(EngineError::SetAside)?;
+    let rest = filled(snapshot::open(&path, OPEN_WATCHDOG)?)?;
+    let start = starting_point(&rest, genesis, reader)?;
+    Ok((rest, start, Some(why)))
+}
+
 /// The state of the snapshot, or an empty one at the journal's beginning.
 pub(super) fn starting_point(
     rest: &Rest,
     genesis: Option<Genesis>,
     reader: &JournalReader,
 ) -> Result<(Core, Vec<DedupeRow>), EngineError> {
-    // Nothing takes old segments away: without the first one, events that the snapshot counts could
-    // not be read, and the snapshot itself not be rebuilt.
-    let Some(genesis) = genesis else {
-        return Err(EngineError::BeginningLost { first: reader.first_sequence() });
-    };
     if let Some(sequence) = rest.store().sequence() {
         let loaded = rows::load(&rest.store(), sequence)?;
         return Ok((loaded.core, loaded.dedupe));
     }
+    let Some(genesis) = genesis else {
+        return Err(EngineError::BeginningLost { first: reader.first_sequence() });
+    };
     Ok((empty(genesis)?, Vec::new()))
 }
 
@@ -452,4 +483,17 @@ fn configure(
     journal.sync()?;
     core.applied = journal.next_sequence() - 1;
     core.configure(Some(settings.clone()), None).map_err(EngineError::Settings)
+}
+
+impl Running {
+    /// Completes once router, committer and identity actor have started: from then on a burst finds
+    /// mailboxes of their full size.
+    pub(super) async fn answers(&self) {
+        let (reply, answer) = oneshot::channel();
+        let then = Then::Call(Box::new(move |_, _| {
+            let _ = reply.send(());
+        }));
+        self.router.do_send(super::router::Pass(then));
+        let _ = answer.await;
+    }
 }

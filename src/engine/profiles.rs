@@ -10,6 +10,9 @@ use hashbrown::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+/// How many profiles are looked at between two groups, so that looking stops nobody for long.
+const LOOKS: usize = 1_000;
+
 /// What is known of an active profile.
 struct Active {
     address: Addr<ProfileActor>,
@@ -19,10 +22,11 @@ struct Active {
     asked_at: Option<u64>,
 }
 
-/// The active profiles, in the order of their last use.
+/// The active profiles, roughly in the order of their last use.
 pub(super) struct Profiles {
     active: HashMap<FragmentIndex, Active>,
-    /// Uses, oldest first; those that are not the profile's last one are out of date.
+    /// Each active profile once, with its use when it came in here: whoever comes out at the front
+    /// and was used since goes in again (a queue with a second chance, so that a use costs nothing).
     uses: VecDeque<(u64, FragmentIndex)>,
     stamp: u64,
     active_max: usize,
@@ -63,10 +67,7 @@ impl Profiles {
         let stamp = self.stamp;
         let active = self.active.get_mut(&lead)?;
         active.stamp = stamp;
-        self.uses.push_back((stamp, lead));
-        let address = active.address.clone();
-        self.drop_old_uses();
-        Some(address)
+        Some(active.address.clone())
     }
 
     /// The actor of a profile, started with the fragments that are `at_rest` if it has none.
@@ -94,26 +95,22 @@ impl Profiles {
         address
     }
 
-    /// Keeps the queue of uses from growing past a few times the active profiles.
-    fn drop_old_uses(&mut self) {
-        if self.uses.len() > 4 * self.active.len() + 1_024 {
-            let active = &self.active;
-            let is_last = |(stamp, lead): &(u64, FragmentIndex)| {
-                active.get(lead).is_some_and(|one| one.stamp == *stamp)
-            };
-            self.uses.retain(is_last);
-        }
-    }
-
     /// Asks the longest idle profiles beyond the limit to write themselves down.
     pub(super) fn passivate_idle(&mut self) {
-        while self.active.len() - self.leaving > self.active_max {
+        for _ in 0..LOOKS {
+            if self.active.len() - self.leaving <= self.active_max {
+                return;
+            }
             let Some((stamp, lead)) = self.uses.pop_front() else { return };
-            let Some(active) = self.active.get_mut(&lead) else { continue };
-            if active.stamp == stamp && active.asked_at.is_none() {
+            // Whoever was asked before comes in again if it stays.
+            let active = self.active.get_mut(&lead).filter(|one| one.asked_at.is_none());
+            let Some(active) = active else { continue };
+            if active.stamp == stamp {
                 active.asked_at = Some(stamp);
                 active.address.do_send(Op::Passivate { stamp });
                 self.leaving += 1;
+            } else {
+                self.uses.push_back((active.stamp, lead));
             }
         }
     }

@@ -4,12 +4,13 @@
 //! snapshot, so both reflect the same sequence. Replay is then checkpoint plus segments; counters
 //! and the digest survive, timelines end where the segments do.
 
+use super::open::EngineError;
 use super::rows::CORE_PREFIXES;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::journal::checkpoint::{self, CheckpointError};
 use crate::journal::disk::Disk;
-use crate::journal::{JournalReader, SegmentInfo};
+use crate::journal::{FIRST_SEQUENCE, JournalReader, SegmentInfo};
 use crate::records::{decode_event, kind};
 use crate::snapshot::{SnapshotError, SnapshotStore};
 use std::path::{Path, PathBuf};
@@ -102,6 +103,20 @@ pub(super) fn write_checkpoint(
     match failed {
         Some(error) => Err(error.into()),
         None => Ok(written.map(drop)?),
+    }
+}
+
+/// Makes sure that segments which are not there went by retention: a checkpoint then holds the state
+/// that they made. One that was lost otherwise is named.
+pub(super) fn check_beginning(data: &Path, reader: &JournalReader) -> Result<(), EngineError> {
+    let first = reader.first_sequence();
+    if first <= FIRST_SEQUENCE {
+        return Ok(());
+    }
+    let held = checkpoint::read(&checkpoint_path(data)).map_err(RetentionError::from)?;
+    match held {
+        Some(rows) if rows.sequence() + 1 >= first => Ok(()),
+        _ => Err(EngineError::BeginningLost { first }),
     }
 }
 

@@ -7,6 +7,8 @@
 
 use super::committer::{Entry, Then};
 use super::shared::{Reply, Shared, Ticket};
+use super::turns::Request;
+use super::window::Window;
 use super::{Receipt, Refusal, Status};
 use crate::domain::event::{Event, Placed};
 use crate::domain::id::{IdKind, IdParts, Sequence};
@@ -14,9 +16,6 @@ use crate::domain::settings::Durability;
 use crate::records::DedupeRow;
 use actix::{Actor, Context, Handler, Message};
 use crossbeam_channel::Sender;
-use hashbrown::HashMap;
-use smallvec::SmallVec;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -31,10 +30,10 @@ pub(super) struct Incoming {
     pub(super) reply: Reply,
 }
 
-/// Events of one request: all are taken, or none.
+/// Requests in the order in which they came; of each, all events are taken or none.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(super) struct Ingest(pub(super) SmallVec<[Incoming; 1]>);
+pub(super) struct Ingest(pub(super) Vec<Request>);
 
 /// A record that is no event: an operator's act, a configuration.
 #[derive(Message)]
@@ -61,9 +60,7 @@ pub(super) struct RouterActor {
     committer: Sender<Entry>,
     next: Sequence,
     in_flight_max: usize,
-    seen: HashMap<[u8; 16], Placed>,
-    by_age: VecDeque<[u8; 16]>,
-    longest_window_ms: i64,
+    seen: Window,
     is_closed: bool,
 }
 
@@ -75,42 +72,11 @@ impl RouterActor {
         in_flight_max: usize,
         remembered: Vec<DedupeRow>,
     ) -> Self {
-        let mut router = Self {
-            shared,
-            committer,
-            next,
-            in_flight_max,
-            seen: HashMap::with_capacity(remembered.len()),
-            by_age: VecDeque::with_capacity(remembered.len()),
-            longest_window_ms: 0,
-            is_closed: false,
-        };
+        let mut seen = Window::default();
         for row in remembered {
-            let placed = Placed { sequence: row.sequence, received_at: row.received_at };
-            router.remember(row.key, placed);
+            seen.insert(row.key, Placed { sequence: row.sequence, received_at: row.received_at });
         }
-        router
-    }
-
-    fn remember(&mut self, key: [u8; 16], placed: Placed) {
-        self.seen.insert(key, placed);
-        self.by_age.push_back(key);
-    }
-
-    /// Forgets event ids that no source remembers any more.
-    fn forget_old(&mut self, now_ms: i64) {
-        while let Some(key) = self.by_age.front() {
-            let is_old = self
-                .seen
-                .get(key)
-                .is_none_or(|placed| now_ms - placed.received_at.0 > self.longest_window_ms);
-            if !is_old {
-                return;
-            }
-            if let Some(key) = self.by_age.pop_front() {
-                self.seen.remove(&key);
-            }
-        }
+        Self { shared, committer, next, in_flight_max, seen, is_closed: false }
     }
 
     fn refusal(&self, count: usize) -> Option<Refusal> {
@@ -133,15 +99,11 @@ impl RouterActor {
         incoming.reply.ticket = Some(Ticket::take(&self.shared.in_flight));
         let now = incoming.event.received_at;
         if let Some(key) = incoming.event.dedupe {
-            self.longest_window_ms = self.longest_window_ms.max(incoming.dedupe_window_ms);
-            let first = self.seen.get(&key).copied();
-            let remembered =
-                first.filter(|one| now.0 - one.received_at.0 <= incoming.dedupe_window_ms);
-            if let Some(first) = remembered {
+            if let Some(first) = self.seen.find(&key, now, incoming.dedupe_window_ms) {
                 let Incoming { event, reply, .. } = incoming;
                 return self.hand_on(Entry::pass(Then::Duplicate { first, event, reply }));
             }
-            self.remember(key, Placed { sequence: self.next, received_at: now });
+            self.seen.insert(key, Placed { sequence: self.next, received_at: now });
         }
         let Incoming { event, bytes, content, durability, reply, .. } = incoming;
         self.record(
@@ -174,7 +136,7 @@ impl Actor for RouterActor {
         context.set_mailbox_capacity(self.in_flight_max.max(16));
         context.run_interval(std::time::Duration::from_secs(1), |router, _| {
             let now = router.shared.clock.now();
-            router.forget_old(now.0);
+            router.seen.forget_before(now);
         });
     }
 }
@@ -182,10 +144,12 @@ impl Actor for RouterActor {
 impl Handler<Ingest> for RouterActor {
     type Result = ();
 
-    fn handle(&mut self, Ingest(events): Ingest, _: &mut Self::Context) {
-        match self.refusal(events.len()) {
-            Some(refusal) => events.into_iter().for_each(|one| one.reply.send(Err(refusal))),
-            None => events.into_iter().for_each(|one| self.take(one)),
+    fn handle(&mut self, Ingest(requests): Ingest, _: &mut Self::Context) {
+        for events in requests {
+            match self.refusal(events.len()) {
+                Some(refusal) => events.into_iter().for_each(|one| one.reply.send(Err(refusal))),
+                None => events.into_iter().for_each(|one| self.take(one)),
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 //! | `a` | genesis |
 //! | `b` | configuration files' settings, objects by API (JSON) |
 //! | `c` | counters |
-//! | `d` + sequence | event ids seen up to that sequence since the snapshot before |
+//! | `d` + sequence | a run of event ids, the last of them seen at that sequence |
 //! | `e` + page | edges · `n` + page: nodes · `o` + page: fragments' births · `x`: names · `y`: cannot-links |
 //! | `g` | suppressions and erasures
 //! | `f` + fragment | a fragment · `t` + fragment + number: a full chunk of its timeline |
@@ -90,9 +90,9 @@ pub(super) fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, Rec
         rows.push((vec![b'b'], Some(records::encode("the configuration", &configuration)?)));
     }
     rows.push((vec![b'c'], Some(records::encode("counters", &core.counters)?)));
-    if !fresh.dedupe.is_empty() {
-        let row = records::encode("event ids", &fresh.dedupe)?;
-        rows.push((key(b'd', core.applied), Some(row)));
+    for run in &fresh.dedupe {
+        let last = run.last().map_or(core.applied, |row| row.sequence);
+        rows.push((key(b'd', last), Some(records::encode("event ids", run)?)));
     }
     for bucket in &fresh.loose {
         let row = records::encode("loose events", &core.loose_bucket(*bucket))?;

@@ -1,6 +1,7 @@
 //! What all parts of a running engine hold in common, and how answers find their way back.
 
 use super::rest::Rest;
+use super::turns::{self, Home};
 use super::{Receipt, Refusal};
 use crate::clock::Clock;
 use crate::domain::graph::FragmentIndex;
@@ -132,9 +133,8 @@ pub(super) struct Reply {
 
 #[derive(Debug)]
 enum ReplyTo {
-    One(oneshot::Sender<Outcome>),
+    One(oneshot::Sender<Outcome>, Home),
     Part(Arc<Parts>, usize),
-    Nobody,
 }
 
 /// The outcomes of a batch, answered together.
@@ -146,10 +146,10 @@ pub(super) struct Parts {
 }
 
 impl Reply {
-    /// An answer to a single event.
+    /// An answer to a single event, for the calling thread.
     pub(super) fn one() -> (Self, oneshot::Receiver<Outcome>) {
         let (sender, receiver) = oneshot::channel();
-        (Self { to: ReplyTo::One(sender), ticket: None }, receiver)
+        (Self { to: ReplyTo::One(sender, turns::home()), ticket: None }, receiver)
     }
 
     /// Answers to the events of a batch.
@@ -164,14 +164,20 @@ impl Reply {
         ((0..count).map(part).collect(), receiver)
     }
 
-    /// Gives the outcome.
-    pub(super) fn send(mut self, outcome: Outcome) {
-        self.ticket = None;
-        match std::mem::replace(&mut self.to, ReplyTo::Nobody) {
-            // The sender may have hung up; the event is durable all the same.
-            ReplyTo::One(sender) => drop(sender.send(outcome)),
+    /// Gives the outcome, at the end of the calling actor's turn.
+    pub(super) fn send(self, outcome: Outcome) {
+        match self.to {
+            ReplyTo::One(sender, home) => turns::answer(home, sender, outcome),
             ReplyTo::Part(parts, at) => parts.set(at, outcome),
-            ReplyTo::Nobody => {}
+        }
+    }
+
+    /// Gives the outcome at once, from a thread without actors.
+    pub(super) fn send_now(self, outcome: Outcome) {
+        match self.to {
+            // The sender may have hung up; the event is durable all the same.
+            ReplyTo::One(sender, _) => drop(sender.send(outcome)),
+            ReplyTo::Part(parts, at) => parts.set(at, outcome),
         }
     }
 }

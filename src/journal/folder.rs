@@ -31,6 +31,10 @@ pub enum FolderError {
     },
 }
 
+/// How often the lock is tried again, and the pause between: a second in all.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// A data folder that this process holds alone, until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct DataFolder {
@@ -55,7 +59,7 @@ impl DataFolder {
             File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(
                 |source| FolderError::Io { what: "open", path: lock_path.clone(), source },
             )?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        match patiently(&lock) {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(Errno::WOULDBLOCK) => Err(FolderError::InUse { folder: path }),
             Err(errno) => {
@@ -68,6 +72,18 @@ impl DataFolder {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Takes the lock, waiting a little: a process that was just started holds copies of its parent's
+/// files between fork and exec, the lock of an engine that has ended among them.
+fn patiently(lock: &File) -> Result<(), Errno> {
+    for _ in 0..LOCK_TRIES {
+        match flock(lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
+            outcome => return outcome,
+        }
+    }
+    flock(lock, FlockOperation::NonBlockingLockExclusive)
 }
 
 /// The bytes that an ordinary user may still write to the file system of `path`.

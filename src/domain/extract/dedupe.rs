@@ -35,7 +35,7 @@ pub(super) fn hash(
 /// Every part is preceded by its length, so that no two different lists hash the same text.
 fn keyed(key: &[u8; 32], source: &str, id: &[&str], index: Option<usize>) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new_keyed(key);
-    for part in [&[source], id].concat() {
+    for part in std::iter::once(&source).chain(id) {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
     }
     if let Some(index) = index {

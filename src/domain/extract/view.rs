@@ -27,19 +27,31 @@ impl<'a> Spelling<'a> {
     }
 
     /// As a trait keeps it: canonical JSON, texts trimmed; `None` for null and blank texts.
-    pub(super) fn json(&self) -> Option<String> {
+    pub(super) fn json(&self) -> Option<Cow<'a, str>> {
         match self {
-            Self::Json(spelling) if spelling.starts_with(['{', '[']) => json::canonical(spelling),
-            Self::Json(spelling) if !spelling.starts_with('"') => {
-                (*spelling != "null").then(|| (*spelling).to_owned())
+            Self::Json(spelling) if spelling.starts_with(['{', '[']) => {
+                json::canonical(spelling).map(Cow::Owned)
             }
+            Self::Json(spelling) if !spelling.starts_with('"') => {
+                (*spelling != "null").then_some(Cow::Borrowed(*spelling))
+            }
+            Self::Json(spelling) if is_canonical(spelling) => Some(Cow::Borrowed(*spelling)),
             text => {
-                let mut literal = String::new();
-                json::quote(&text.text()?, &mut literal);
-                Some(literal)
+                let text = text.text()?;
+                let mut literal = String::with_capacity(text.len() + 2);
+                json::quote(&text, &mut literal);
+                Some(Cow::Owned(literal))
             }
         }
     }
+}
+
+/// Whether a checked string literal is its own canonical form: nothing escaped, nothing to trim.
+fn is_canonical(literal: &str) -> bool {
+    let inner = literal.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inner.is_some_and(|inner| {
+        !inner.is_empty() && inner.trim().len() == inner.len() && !inner.contains('\\')
+    })
 }
 
 /// See the module's head.

@@ -38,18 +38,27 @@ pub(super) struct Shown {
     pub(super) is_earlier: bool,
 }
 
+/// Which of the (at most three) edges between two nodes a kind of evidence is on. Each has times of
+/// its own: when a user was first seen in a session says nothing about when an identification point
+/// found the same pair, and what was merely seen together must not order what links.
+pub(super) fn lane_of(flags: u16) -> u16 {
+    flags & (IN_SESSION | SEEN)
+}
+
 impl Graph {
-    /// The edge between two nodes; walks both lists in step, so the shorter one decides the cost.
-    pub(super) fn edge_between(&self, a: NodeIndex, b: NodeIndex) -> Option<EdgeIndex> {
+    /// The edge of a lane between two nodes; walks both lists in step, so the shorter one decides the
+    /// cost.
+    pub(super) fn edge_between(&self, a: NodeIndex, b: NodeIndex, lane: u16) -> Option<EdgeIndex> {
+        let fits = |edge: EdgeIndex| lane_of(self.edges[edge as usize].flags) == lane;
         let mut left = self.edges_of(a);
         let mut right = self.edges_of(b);
         loop {
             let (edge, other) = left.next()?;
-            if other == b {
+            if other == b && fits(edge) {
                 return Some(edge);
             }
             let (edge, other) = right.next()?;
-            if other == a {
+            if other == a && fits(edge) {
                 return Some(edge);
             }
         }
@@ -57,7 +66,7 @@ impl Graph {
 
     /// Records that an event (or an operator) showed `a` and `b` together.
     pub(super) fn show(&mut self, a: NodeIndex, b: NodeIndex, flag: u16, by: Showing) -> Shown {
-        let Some(edge) = self.edge_between(a, b) else {
+        let Some(edge) = self.edge_between(a, b, lane_of(flag)) else {
             return Shown { edge: self.new_edge(a, b, flag, by), is_new: true, is_earlier: false };
         };
         let row = &mut self.edges[edge as usize];

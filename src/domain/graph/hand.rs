@@ -86,7 +86,7 @@ impl Graph {
         let (a, b) = (self.end(&link.a, &mut disturbed), self.end(&link.b, &mut disturbed));
         disturbed.seeds.extend([a, b]);
         if link.joins {
-            if let (Some(edge), false) = (self.edge_between(a, b), others_join) {
+            if let (Some(edge), false) = (self.edge_between(a, b, 0), others_join) {
                 self.withdraw(edge, MUST);
             }
         } else {

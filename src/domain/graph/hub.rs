@@ -10,22 +10,17 @@ impl Graph {
     /// more values of one unique type.
     pub(super) fn should_be_hub(&self, node: NodeIndex) -> bool {
         let Some(shared_by) = self.rule(node).shared_by else { return false };
-        let mut counts: SmallVec<[(u16, u32); 4]> = SmallVec::new();
+        let mut met: SmallVec<[(u16, NodeIndex); 8]> = SmallVec::new();
         for (edge, other) in self.edges_of(node) {
             let together = self.edges[edge as usize].flags & (LINK | SEEN) != 0;
-            if !together || !self.rule(other).unique {
+            let one = (self.nodes[other as usize].kind, other);
+            // Two edges may speak for one pair, but it is one value.
+            if !together || !self.rule(other).unique || met.contains(&one) {
                 continue;
             }
-            let kind = self.nodes[other as usize].kind;
-            let count = match counts.iter_mut().find(|(known, _)| *known == kind) {
-                Some((_, count)) => count,
-                None => {
-                    counts.push((kind, 0));
-                    &mut counts.last_mut().expect("just pushed").1
-                }
-            };
-            *count += 1;
-            if *count >= shared_by {
+            met.push(one);
+            let of_its_type = met.iter().filter(|(kind, _)| *kind == one.0).count();
+            if of_its_type >= shared_by as usize {
                 return true;
             }
         }

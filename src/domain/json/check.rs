@@ -189,6 +189,11 @@ impl Scan<'_> {
     fn string(&mut self) -> Result<(), Syntax> {
         self.at += 1;
         loop {
+            while let Some(word) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk)
+                && is_plain(u64::from_le_bytes(*word))
+            {
+                self.at += 8;
+            }
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -258,4 +263,15 @@ impl Scan<'_> {
             self.wrong(word)
         }
     }
+}
+
+/// Whether none of eight bytes ends a string, begins an escape or is a control character: in each
+/// byte's subtraction, only a byte that is smaller than what is taken off it borrows its high bit.
+#[inline]
+fn is_plain(word: u64) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let has_below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGH != 0;
+    let has = |byte: u8| has_below(word ^ (ONES * u64::from(byte)), 1);
+    !has_below(word, 0x20) && !has(b'"') && !has(b'\\')
 }

@@ -25,10 +25,10 @@ pub fn skip_space(bytes: &[u8], mut at: usize) -> usize {
 pub fn skip_string(bytes: &[u8], at: usize) -> usize {
     let mut at = at + 1;
     loop {
-        match bytes.get(at) {
-            Some(b'"') => return at + 1,
-            Some(b'\\') => at += 2,
-            Some(_) => at += 1,
+        let rest = bytes.get(at..).unwrap_or_default();
+        match memchr::memchr2(b'"', b'\\', rest) {
+            Some(end) if rest[end] == b'"' => return at + end + 1,
+            Some(escape) => at += escape + 2,
             None => return bytes.len(),
         }
     }
