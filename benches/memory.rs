@@ -169,6 +169,7 @@ fn options(folder: &Path, active_profiles: usize) -> Options {
         snapshot_every_events: u64::MAX,
         segment_bytes: 64 << 20,
         free_bytes_min: 0,
+        retain: Default::default(),
         arbiters: 1,
         metrics: Default::default(),
         panic_on: None,

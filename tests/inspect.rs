@@ -126,7 +126,8 @@ fn a_flipped_byte_in_the_journal_is_named() {
 #[test]
 fn a_snapshot_that_says_something_else_than_the_journal_is_found() {
     let watchdog = Duration::from_secs(10);
-    let wrong = |change: &dyn Fn(&mut Vec<(Vec<u8>, Option<Vec<u8>>)>)| {
+    type Rows = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+    let wrong = |change: &dyn Fn(&mut Rows)| {
         let data = folder();
         let store = selfsame::snapshot::open(&data.path().join("snapshot"), watchdog).unwrap();
         let fragments = store.scan_prefix(&[]).map(Result::unwrap);

@@ -9,6 +9,7 @@ use std::io::Write;
 pub const BODY_BYTES: usize = 420;
 
 /// The rules that all benches use, as a configuration file of one source.
+#[allow(dead_code, reason = "each bench takes what it needs of this module")]
 pub fn configuration(durability: &str) -> String {
     format!(
         r#"

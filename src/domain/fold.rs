@@ -95,25 +95,19 @@ impl Cell {
     /// A set keeps its `set_values` smallest values, which is a join as well.
     pub fn join(&mut self, other: &Self, set_values: u32) {
         match (self, other) {
-            (Self::Last(at, json), Self::Last(at2, json2)) => {
-                if (*at2, json2) > (*at, json) {
-                    (*at, *json) = (*at2, json2.clone());
-                }
+            (Self::Last(at, json), Self::Last(at2, json2)) if (*at2, json2) > (*at, json) => {
+                (*at, *json) = (*at2, json2.clone());
             }
-            (Self::First(at, json), Self::First(at2, json2)) => {
-                if at2 < at || (at2 == at && json2 > json) {
-                    (*at, *json) = (*at2, json2.clone());
-                }
+            (Self::First(at, json), Self::First(at2, json2))
+                if (at2 < at || (at2 == at && json2 > json)) =>
+            {
+                (*at, *json) = (*at2, json2.clone());
             }
-            (Self::Min(json), Self::Min(json2)) => {
-                if compare(json2, json) == Ordering::Less {
-                    *json = json2.clone();
-                }
+            (Self::Min(json), Self::Min(json2)) if compare(json2, json) == Ordering::Less => {
+                *json = json2.clone();
             }
-            (Self::Max(json), Self::Max(json2)) => {
-                if compare(json2, json) == Ordering::Greater {
-                    *json = json2.clone();
-                }
+            (Self::Max(json), Self::Max(json2)) if compare(json2, json) == Ordering::Greater => {
+                *json = json2.clone();
             }
             (Self::Sum(sum), Self::Sum(sum2)) => **sum += sum2.as_ref(),
             (Self::Set(set), Self::Set(set2)) => {
@@ -194,21 +188,22 @@ fn rank(json: &str) -> u8 {
 
 /// A JSON text without its quotes and escapes; anything else as it is.
 fn text(json: &str) -> std::borrow::Cow<'_, str> {
-    if json.starts_with('"') && json.contains('\\') {
-        if let Ok(text) = serde_json::from_str::<String>(json) {
-            return text.into();
-        }
+    if json.starts_with('"')
+        && json.contains('\\')
+        && let Ok(text) = serde_json::from_str::<String>(json)
+    {
+        return text.into();
     }
     json.trim_matches('"').into()
 }
 
 /// The values that one event adds to a `set`: an array's elements, or the value itself.
 fn elements(json: &str) -> BTreeSet<Sorted> {
-    if json.starts_with('[') {
-        if let Ok(all) = serde_json::from_str::<Vec<&serde_json::value::RawValue>>(json) {
-            let texts = all.into_iter().map(|one| one.get());
-            return texts.filter(|one| !is_blank(one)).map(|one| Sorted(one.into())).collect();
-        }
+    if json.starts_with('[')
+        && let Ok(all) = serde_json::from_str::<Vec<&serde_json::value::RawValue>>(json)
+    {
+        let texts = all.into_iter().map(|one| one.get());
+        return texts.filter(|one| !is_blank(one)).map(|one| Sorted(one.into())).collect();
     }
     BTreeSet::from([Sorted(json.into())])
 }

@@ -232,18 +232,13 @@ pub(super) fn emptied(
     record: &Record,
     erased: &BTreeSet<Sequence>,
 ) -> crate::journal::ReplacementRecord {
-    if record.kind == kind::ACT {
-        if let Ok(ActRecord::Reprocess { at, mut events }) =
+    if record.kind == kind::ACT
+        && let Ok(ActRecord::Reprocess { at, mut events }) =
             ActRecord::decode(record.version, &record.bytes)
-        {
-            events.retain(|one| !erased.contains(&one.sequence));
-            if let Ok(bytes) = (ActRecord::Reprocess { at, events }).encode() {
-                return crate::journal::ReplacementRecord {
-                    kind: kind::ACT,
-                    version: VERSION,
-                    bytes,
-                };
-            }
+    {
+        events.retain(|one| !erased.contains(&one.sequence));
+        if let Ok(bytes) = (ActRecord::Reprocess { at, events }).encode() {
+            return crate::journal::ReplacementRecord { kind: kind::ACT, version: VERSION, bytes };
         }
     }
     crate::journal::ReplacementRecord { kind: kind::ERASED, version: VERSION, bytes: Vec::new() }

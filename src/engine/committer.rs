@@ -7,7 +7,7 @@
 use super::Refusal;
 use super::acts::Answer;
 use super::cleaning::{Emptied, emptied};
-use super::identity::{Committed, IdentityActor};
+use super::identity::{Committed, IdentityActor, Question};
 use super::shared::{Reply, Shared};
 use crate::domain::event::{Event, Placed};
 use crate::domain::id::Sequence;
@@ -42,7 +42,7 @@ pub(super) enum Then {
     /// A configuration from files takes effect.
     Configuration { files: Box<Settings>, reply: oneshot::Sender<Answer> },
     /// Something else in its place in the order.
-    Call(Box<dyn FnOnce(&mut IdentityActor, &mut actix::Context<IdentityActor>) + Send>),
+    Call(Question),
     /// Records of an erased person are emptied.
     Empty { records: Vec<Sequence>, erasure: Sequence, identity: Addr<IdentityActor> },
     /// Segments that lie wholly before a sequence go.

@@ -62,12 +62,13 @@ pub(super) struct SnapshotDone {
     pub(super) retire: Option<Sequence>,
 }
 
+/// Something to do on the identity actor.
+pub(super) type Question = Box<dyn FnOnce(&mut IdentityActor, &mut Context<IdentityActor>) + Send>;
+
 /// Runs on the identity actor, between two groups: how everything is read.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Ask(
-    pub(super) Box<dyn FnOnce(&mut IdentityActor, &mut Context<IdentityActor>) + Send>,
-);
+pub(super) struct Ask(pub(super) Question);
 
 /// What a snapshot came to: its sequence, its rows, and how long it took.
 pub(super) type Taken = (Sequence, usize, Duration);

@@ -117,10 +117,10 @@ impl Rest {
     /// # Errors
     /// When the store fails, or the row is missing or damaged.
     pub fn load(&self, fragment: FragmentIndex) -> Result<Fragment, RowError> {
-        if let Some(rows) = self.newer.get(&fragment) {
-            if !rows.row.is_empty() {
-                return Ok(decode_fragment(&rows.row)?);
-            }
+        if let Some(rows) = self.newer.get(&fragment)
+            && !rows.row.is_empty()
+        {
+            return Ok(decode_fragment(&rows.row)?);
         }
         match self.store().get(&fragment_key(fragment))? {
             Some(row) => Ok(decode_fragment(&row)?),
@@ -133,10 +133,10 @@ impl Rest {
     /// # Errors
     /// When the store fails, or the chunk is missing.
     pub fn chunk(&self, fragment: FragmentIndex, number: u32) -> Result<Chunk, RowError> {
-        if let Some(rows) = self.newer.get(&fragment) {
-            if let Some((_, bytes)) = rows.chunks.iter().find(|(known, _)| *known == number) {
-                return Ok(Chunk::from_bytes(bytes.to_vec()));
-            }
+        if let Some(rows) = self.newer.get(&fragment)
+            && let Some((_, bytes)) = rows.chunks.iter().find(|(known, _)| *known == number)
+        {
+            return Ok(Chunk::from_bytes(bytes.to_vec()));
         }
         match self.store().get(&chunk_key(fragment, number))? {
             Some(bytes) => Ok(Chunk::from_bytes(bytes)),

@@ -102,11 +102,9 @@ pub(super) fn run(
             return;
         }
         drop(store);
-        if renew {
-            if let Err(error) = retention.renew(shared, sequence) {
-                shared.fail(format!("writing the snapshot anew: {error}"));
-                return;
-            }
+        if renew && let Err(error) = retention.renew(shared, sequence) {
+            shared.fail(format!("writing the snapshot anew: {error}"));
+            return;
         }
         let took = started.elapsed();
         tracing::debug!(sequence, rows = count, ?took, "snapshot taken");

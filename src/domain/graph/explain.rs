@@ -140,10 +140,10 @@ impl Graph {
         let mut reasons: Vec<Apart> = Vec::new();
         let mut at = b;
         while let Some((from, edge)) = came.get(&at).copied() {
-            if let Some(reason) = self.obstacle_at(from, at, edge) {
-                if !reasons.contains(&reason) {
-                    reasons.push(reason);
-                }
+            if let Some(reason) = self.obstacle_at(from, at, edge)
+                && !reasons.contains(&reason)
+            {
+                reasons.push(reason);
             }
             if from == a {
                 reasons.reverse();

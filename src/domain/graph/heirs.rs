@@ -166,10 +166,10 @@ impl Graph {
         for fragment in 0..before.fragments.len() as FragmentIndex {
             if let (Some(then), Some(now)) =
                 (before.living_lead(fragment), self.living_lead(fragment))
+                && then != now
+                && before.fragment_of_birth(fragment)
             {
-                if then != now && before.fragment_of_birth(fragment) {
-                    noted.note(fragment, then);
-                }
+                noted.note(fragment, then);
             }
         }
         self.compare(&noted, None, true)

@@ -123,10 +123,11 @@ impl Graph {
         let limit = self.rule(node).limit;
         let was = self.nodes[node as usize].first_seen;
         self.seen_at(node, at);
-        if let Some(limit) = limit {
-            if at < was && Self::window(limit, was) != Self::window(limit, at) {
-                disturbed.seeds.push(node);
-            }
+        if let Some(limit) = limit
+            && at < was
+            && Self::window(limit, was) != Self::window(limit, at)
+        {
+            disturbed.seeds.push(node);
         }
         self.keep_spelling(node, found, at);
         node
@@ -143,10 +144,10 @@ impl Graph {
             return node;
         }
         let node = self.node(kind, value);
-        if self.mail_aliases {
-            if let Some(edge) = self.link_alias(node, value) {
-                fresh.push(edge);
-            }
+        if self.mail_aliases
+            && let Some(edge) = self.link_alias(node, value)
+        {
+            fresh.push(edge);
         }
         node
     }

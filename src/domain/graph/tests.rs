@@ -146,7 +146,7 @@ fn reference_with_links(world: World, all: &[Said], links: &[Hand]) -> BTreeSet<
                     (edge.1 == a && edge.2 == b) || (edge.1 == b && edge.2 == a)
                 };
                 // One edge per pair: the strongest word for it, the earliest time of any.
-                let known = edges.iter().position(|edge| same(edge));
+                let known = edges.iter().position(same);
                 let earliest = known.map_or(*at, |known| edges[known].0.2.min(*at));
                 if let Some(known) = known {
                     edges.remove(known);
