@@ -191,7 +191,6 @@ fn counters_changes_and_event_ids_of_version_one_are_read() {
         configured: 9,
         resolved_to: 300,
         must_resolve: true,
-        links: 4,
     };
     let change = ChangeRow {
         number: 1,

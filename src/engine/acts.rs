@@ -2,6 +2,7 @@
 
 use super::core::{Core, Placement};
 use super::effective::{Effective, Objects};
+use super::erasing::identifier_hash;
 use crate::domain::compiled::SettingsProblem;
 use crate::domain::event::{Event, Reason};
 use crate::domain::graph::{Change, Effects, FragmentIndex, Link, Move};
@@ -81,9 +82,19 @@ impl Core {
             }
             ActRecord::Lift { at, number } => self.lift(at, number),
             ActRecord::Unmerge { at, profile, by, reason } => {
-                self.unmerge(at, profile, &by, &reason)
+                self.unmerge(sequence, at, profile, &by, &reason)
             }
-            ActRecord::Withdraw { at, identifier } => self.withdraw(at, &identifier),
+            ActRecord::Withdraw { at, profile, identifier } => {
+                let wanted = |one: &Identifier| *one == identifier;
+                self.withdraw(at, profile, &wanted)
+            }
+            ActRecord::WithdrawHashed { at, profile, hash } => {
+                let key = self.genesis.hash_key;
+                let wanted =
+                    |one: &Identifier| identifier_hash(&key, &one.kind, &one.value) == hash;
+                self.withdraw(at, profile, &wanted)
+            }
+            ActRecord::Laid { links, .. } => self.relay(sequence, links),
             ActRecord::Reprocess { events, .. } => self.reprocess(sequence, &events),
             ActRecord::Erase { at, profile, suppress, reason } => {
                 self.erase(sequence, at, profile, suppress, reason)
@@ -175,7 +186,7 @@ impl Core {
         reason: &str,
     ) -> Acted {
         let number = self.add_link(LinkRow {
-            number: 0,
+            number: link_number(sequence, 0),
             joins,
             a: a.clone(),
             b: b.clone(),
@@ -187,11 +198,25 @@ impl Core {
     }
 
     fn add_link(&mut self, row: LinkRow) -> u64 {
-        self.counters.links += 1;
-        let number = self.counters.links;
-        self.links.insert(number, LinkRow { number, ..row });
+        let number = row.number;
+        self.links.insert(number, row);
         self.fresh.links.insert(number);
         number
+    }
+
+    /// Lays what an erasure left of an unmerge.
+    fn relay(&mut self, sequence: Sequence, links: Vec<LinkRow>) -> Acted {
+        let mut acted = Acted::default();
+        for row in links {
+            let link =
+                Link { number: row.number, joins: row.joins, a: row.a.clone(), b: row.b.clone() };
+            let effects = self.graph.lay(&link, sequence, row.at);
+            let told = self.told(effects, row.at, Some(&row.reason));
+            acted.moves.extend(told.moves);
+            acted.changes += told.changes;
+            self.add_link(row);
+        }
+        acted
     }
 
     fn lift(&mut self, at: Timestamp, number: u64) -> Acted {
@@ -218,6 +243,7 @@ impl Core {
 
     fn unmerge(
         &mut self,
+        sequence: Sequence,
         at: Timestamp,
         profile: FragmentKey,
         by: &UnmergeBy,
@@ -227,10 +253,10 @@ impl Core {
         let Some(lead) = self.fragment(profile).map(|one| self.graph.lead(one)) else {
             return unknown();
         };
-        let mut last = self.counters.links;
+        let mut laid = 0;
         let mut numbers = || {
-            last += 1;
-            last
+            laid += 1;
+            link_number(sequence, laid)
         };
         let unmerged = match by {
             UnmergeBy::Identifier(identifier) => {
@@ -249,17 +275,24 @@ impl Core {
             return Acted { answer: Answer::NotMerged, ..Acted::default() };
         };
         let mut links = Vec::new();
-        for Link { joins, a, b, .. } in unmerged.links {
+        for Link { number, joins, a, b } in unmerged.links {
             let reason = reason.to_owned();
-            links.push(self.add_link(LinkRow { number: 0, joins, a, b, reason, at }));
+            links.push(self.add_link(LinkRow { number, joins, a, b, reason, at }));
         }
         let profiles = unmerged.profiles.iter().map(|lead| self.fragment_id(*lead)).collect();
         let answer = Answer::Unmerged { profiles, links };
         Acted { answer, ..self.told(unmerged.effects, at, Some(reason)) }
     }
 
-    fn withdraw(&mut self, at: Timestamp, identifier: &Identifier) -> Acted {
-        match self.graph.identifier(&identifier.kind, &identifier.value) {
+    fn withdraw(
+        &mut self,
+        at: Timestamp,
+        profile: FragmentKey,
+        is_wanted: &dyn Fn(&Identifier) -> bool,
+    ) -> Acted {
+        let lead = self.fragment(profile).map(|fragment| self.graph.lead(fragment));
+        let node = lead.and_then(|lead| self.graph.member(lead, is_wanted));
+        match node {
             Some(node) => {
                 let effects = self.graph.withdraw_identifier(node);
                 self.told(effects, at, Some("identifier withdrawn"))
@@ -298,6 +331,17 @@ impl Core {
             row.reason.get_or_insert_with(|| reason.to_owned());
         }
     }
+}
+
+/// The number of a link: it follows from the act that laid it, so that no other act's number hangs on
+/// what an erasure leaves of it.
+fn link_number(act: Sequence, place: u64) -> u64 {
+    (act << 20) | place
+}
+
+/// The act that laid a link.
+pub(super) fn laid_by(number: u64) -> Sequence {
+    number >> 20
 }
 
 /// The generation after `generation`; ids have twelve bits for it.

@@ -128,7 +128,9 @@ impl Draft {
     /// done again.
     fn act(&mut self, sequence: Sequence, act: ActRecord) {
         let act = match act {
-            ActRecord::SetAside { .. } | ActRecord::Withdraw { .. } => act,
+            ActRecord::SetAside { .. }
+            | ActRecord::Withdraw { .. }
+            | ActRecord::WithdrawHashed { .. } => act,
             ActRecord::Reprocess { at, mut events } => {
                 for one in &mut events {
                     self.reread(one);

@@ -1,6 +1,7 @@
 //! How the identity actor carries an erasure out: it looks for every record of the person, has the
 //! journal emptied of them, and has the snapshot written anew.
 
+use super::acts::laid_by;
 use super::committer::Then;
 use super::erasing::identifier_hash;
 use super::identity::IdentityActor;
@@ -10,12 +11,12 @@ use super::shared::Shared;
 use crate::domain::compiled::Compiled;
 use crate::domain::fragment::content_hash;
 use crate::domain::id::{Identifier, Sequence};
-use crate::journal::Record;
+use crate::journal::{Record, ReplacementRecord};
 use crate::records::{
-    ActRecord, FragmentKey, PendingErasure, UnmergeBy, VERSION, decode_event, kind,
+    ActRecord, FragmentKey, LinkRow, PendingErasure, UnmergeBy, VERSION, decode_event, kind,
 };
 use actix::{Addr, AsyncContext, Context, Handler, Message};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -110,11 +111,13 @@ impl IdentityActor {
         let records = row.records.clone();
         // What slipped in behind a suppression goes with it.
         let hidden: BTreeSet<Sequence> = self.core.hidden.iter().copied().chain(records).collect();
-        let then = Then::Empty {
-            records: hidden.into_iter().collect(),
-            erasure,
-            identity: identity.clone(),
-        };
+        let mut relaid: BTreeMap<Sequence, Vec<LinkRow>> = BTreeMap::new();
+        for link in self.core.links.values() {
+            relaid.entry(laid_by(link.number)).or_default().push(link.clone());
+        }
+        relaid.retain(|act, _| hidden.contains(act));
+        let job = Emptying { records: hidden, relaid, hash_key: self.core.genesis.hash_key };
+        let then = Then::Empty { job, erasure, identity: identity.clone() };
         if let Some(router) = &self.router {
             router.do_send(Pass(then));
         }
@@ -219,6 +222,7 @@ fn names_one(record: &Record, pending: &PendingErasure, events: &BTreeSet<Sequen
         Ok(ActRecord::Lay { a, b, .. }) => own(&a) || own(&b),
         Ok(ActRecord::Unmerge { by: UnmergeBy::Identifier(identifier), .. }) => own(&identifier),
         Ok(ActRecord::Withdraw { identifier, .. }) => own(&identifier),
+        Ok(ActRecord::Laid { links, .. }) => links.iter().any(|one| own(&one.a) || own(&one.b)),
         Ok(ActRecord::Reprocess { events: all, .. }) => {
             all.iter().any(|one| events.contains(&one.sequence))
         }
@@ -226,22 +230,46 @@ fn names_one(record: &Record, pending: &PendingErasure, events: &BTreeSet<Sequen
     }
 }
 
-/// What stands in the place of a record that an erasure empties. An act that read several events
-/// again keeps those of others.
-pub(super) fn emptied(
-    record: &Record,
-    erased: &BTreeSet<Sequence>,
-) -> crate::journal::ReplacementRecord {
-    if record.kind == kind::ACT
-        && let Ok(ActRecord::Reprocess { at, mut events }) =
-            ActRecord::decode(record.version, &record.bytes)
-    {
-        events.retain(|one| !erased.contains(&one.sequence));
-        if let Ok(bytes) = (ActRecord::Reprocess { at, events }).encode() {
-            return crate::journal::ReplacementRecord { kind: kind::ACT, version: VERSION, bytes };
+/// What the journal is to lose, and what stands in its place.
+pub(super) struct Emptying {
+    pub(super) records: BTreeSet<Sequence>,
+    /// Links that acts among them laid, and that stay.
+    relaid: BTreeMap<Sequence, Vec<LinkRow>>,
+    hash_key: [u8; 32],
+}
+
+impl Emptying {
+    /// What stands in the place of a record. An act keeps what it did to others: events that it read
+    /// again, links between them, an identifier's withdrawal by its hash.
+    pub(super) fn replacement(&self, sequence: Sequence, record: &Record) -> ReplacementRecord {
+        let left = match record.kind {
+            kind::ACT => self.left_of(sequence, record),
+            _ => None,
+        };
+        match left.and_then(|act| act.encode().ok()) {
+            Some(bytes) => ReplacementRecord { kind: kind::ACT, version: VERSION, bytes },
+            None => ReplacementRecord { kind: kind::ERASED, version: VERSION, bytes: Vec::new() },
         }
     }
-    crate::journal::ReplacementRecord { kind: kind::ERASED, version: VERSION, bytes: Vec::new() }
+
+    fn left_of(&self, sequence: Sequence, record: &Record) -> Option<ActRecord> {
+        match ActRecord::decode(record.version, &record.bytes).ok()? {
+            ActRecord::Reprocess { at, mut events } => {
+                events.retain(|one| !self.records.contains(&one.sequence));
+                Some(ActRecord::Reprocess { at, events })
+            }
+            ActRecord::Withdraw { at, profile, identifier } => {
+                let hash = identifier_hash(&self.hash_key, &identifier.kind, &identifier.value);
+                Some(ActRecord::WithdrawHashed { at, profile, hash })
+            }
+            ActRecord::Unmerge { at, .. } | ActRecord::Laid { at, .. } => {
+                let links = self.relaid.get(&sequence).cloned()?;
+                Some(ActRecord::Laid { at, links })
+            }
+            act @ ActRecord::WithdrawHashed { .. } => Some(act),
+            _ => None,
+        }
+    }
 }
 
 impl IdentityActor {

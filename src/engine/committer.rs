@@ -6,7 +6,7 @@
 
 use super::Refusal;
 use super::acts::Answer;
-use super::cleaning::{Emptied, emptied};
+use super::cleaning::{Emptied, Emptying};
 use super::identity::{Committed, IdentityActor, Question};
 use super::shared::{Reply, Shared};
 use crate::domain::event::{Event, Placed};
@@ -17,7 +17,6 @@ use crate::journal::{Journal, JournalError, RawRecord};
 use crate::records::{ActRecord, VERSION};
 use actix::Addr;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -44,7 +43,7 @@ pub(super) enum Then {
     /// Something else in its place in the order.
     Call(Question),
     /// Records of an erased person are emptied.
-    Empty { records: Vec<Sequence>, erasure: Sequence, identity: Addr<IdentityActor> },
+    Empty { job: Emptying, erasure: Sequence, identity: Addr<IdentityActor> },
     /// Segments that lie wholly before a sequence go.
     Retire(Sequence),
 }
@@ -175,7 +174,7 @@ impl Committer {
                         self.shared.fail(error.to_string());
                     }
                 }
-                Then::Empty { records, erasure, identity } => match self.empty(&records) {
+                Then::Empty { job, erasure, identity } => match self.empty(&job) {
                     Ok(()) => identity.do_send(Emptied { erasure }),
                     Err(error) => self.shared.fail(error.to_string()),
                 },
@@ -187,12 +186,11 @@ impl Committer {
     }
 
     /// Empties records in the segments that hold them; acknowledgements wait meanwhile.
-    fn empty(&mut self, records: &[Sequence]) -> Result<(), JournalError> {
+    fn empty(&mut self, job: &Emptying) -> Result<(), JournalError> {
         let first = self.shared.reader.first_sequence();
-        let all: Vec<Sequence> = records.iter().copied().filter(|at| *at >= first).collect();
-        let erased: BTreeSet<Sequence> = all.iter().copied().collect();
+        let all: Vec<Sequence> = job.records.range(first..).copied().collect();
         if !all.is_empty() {
-            self.journal.rewrite(&all, |_, record| emptied(record, &erased))?;
+            self.journal.rewrite(&all, |sequence, record| job.replacement(sequence, record))?;
         }
         Ok(())
     }

@@ -190,7 +190,7 @@ impl Engine {
     /// # Errors
     /// When there is no such profile, or it does not have the identifier.
     pub async fn withdraw(&self, id: &str, identifier: Identifier) -> Result<(), ObjectRefusal> {
-        let (lead, _) = self.key_of(id).await?;
+        let (lead, profile) = self.key_of(id).await?;
         let identifier = self.canonical(&identifier)?.ok_or(ObjectRefusal::NotFound)?;
         let wanted = identifier.clone();
         let has = self.ask(move |identity, _| {
@@ -202,7 +202,7 @@ impl Engine {
             return Err(ObjectRefusal::NotFound);
         }
         let at = self.running()?.shared.clock.now();
-        self.act(ActRecord::Withdraw { at, identifier }).await.map(drop)
+        self.act(ActRecord::Withdraw { at, profile, identifier }).await.map(drop)
     }
 
     /// Explains why two identifiers are one person, or what keeps them apart.

@@ -1,6 +1,6 @@
 //! The folder's first record, and operators' acts.
 
-use super::{RecordError, decode, encode, expect_version};
+use super::{LinkRow, RecordError, decode, encode, expect_version};
 use crate::domain::id::{IdKey, Identifier, Sequence};
 use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -121,6 +121,8 @@ pub enum ActRecord {
     Withdraw {
         /// When.
         at: Timestamp,
+        /// Any fragment of the profile.
+        profile: FragmentKey,
         /// The identifier, canonical.
         identifier: Identifier,
     },
@@ -171,6 +173,22 @@ pub enum ActRecord {
         at: Timestamp,
         /// The record of the erasure.
         erasure: Sequence,
+    },
+    /// What an erasure leaves of an unmerge: the links that keep others apart.
+    Laid {
+        /// When.
+        at: Timestamp,
+        /// The links.
+        links: Vec<LinkRow>,
+    },
+    /// What an erasure leaves of a withdrawal: the identifier by its keyed hash.
+    WithdrawHashed {
+        /// When.
+        at: Timestamp,
+        /// Any fragment of the profile.
+        profile: FragmentKey,
+        /// The keyed hash.
+        hash: [u8; 16],
     },
     /// A suppressed identifier is allowed again.
     Allow {

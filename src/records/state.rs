@@ -28,8 +28,6 @@ pub struct Counters {
     pub resolved_to: Sequence,
     /// An erasure took evidence that others had a part in: all is to be resolved anew.
     pub must_resolve: bool,
-    /// Links laid so far.
-    pub links: u64,
     /// The sum of the content hashes of events on no profile.
     pub loose_content: u128,
 }

@@ -1,6 +1,7 @@
 //! What the graph knows of one profile, for reading and for the state digest.
 
 use super::{ANONYMOUS, FragmentIndex, Graph, HUB, NodeIndex, SESSION, SUPPRESSED};
+use crate::domain::id::Identifier;
 use crate::domain::time::Timestamp;
 use std::collections::BTreeSet;
 
@@ -73,6 +74,19 @@ impl Graph {
             identifiers,
             known,
         }
+    }
+
+    /// The identifier of a profile that is wanted.
+    pub fn member(
+        &self,
+        lead: FragmentIndex,
+        is_wanted: &dyn Fn(&Identifier) -> bool,
+    ) -> Option<NodeIndex> {
+        let cluster = self.cluster_of(self.fragments[lead as usize].node);
+        self.members(cluster).filter(|node| self.is_shown(*node)).find(|node| {
+            let kind = self.types.name(self.nodes[*node as usize].kind).into();
+            is_wanted(&Identifier { kind, value: self.text(*node).into() })
+        })
     }
 
     fn is_shown(&self, node: NodeIndex) -> bool {
