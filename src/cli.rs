@@ -49,6 +49,8 @@ pub enum Command {
     Inspect(Inspect),
     /// Measure what this machine can take.
     Bench(Bench),
+    /// Receive outgoing webhooks on this machine and show them, to try campaigns out.
+    Receiver(Receiver),
     /// Print completions for a shell.
     Completions {
         /// Which shell.
@@ -167,6 +169,34 @@ pub struct Bench {
     /// On whose disk to measure; what is written there is removed at the end.
     #[arg(long, value_name = "FOLDER", default_value = ".", value_hint = ValueHint::DirPath)]
     pub folder: PathBuf,
+}
+
+/// The flags of `receiver`.
+#[derive(Args, Clone, Debug)]
+pub struct Receiver {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:7700")]
+    pub address: std::net::SocketAddr,
+    /// Answer with this status.
+    #[arg(long, default_value_t = 200)]
+    pub status: u16,
+    /// Answer the first so many requests with 500.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub fail: u64,
+    /// Think so long before each answer, such as 2s.
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub delay: Option<std::time::Duration>,
+    /// Let the body come a byte a second.
+    #[arg(long)]
+    pub drip: bool,
+    /// Answer 307 to this address.
+    #[arg(long, value_name = "URL", conflicts_with = "drip")]
+    pub redirect: Option<String>,
+}
+
+fn span(text: &str) -> Result<std::time::Duration, String> {
+    let ms = crate::domain::time::parse_span(text)?;
+    Ok(std::time::Duration::from_millis(ms.unsigned_abs()))
 }
 
 impl ConfigFolder {

@@ -34,6 +34,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Rehearse(flags) => return app::rehearse(&flags),
         Command::Inspect(flags) => app::inspect(&flags)?,
         Command::Bench(flags) => app::bench(&flags)?,
+        Command::Receiver(flags) => app::receiver(&flags)?,
         Command::Completions { shell } => {
             let mut command = Cli::command();
             clap_complete::generate(shell, &mut command, "selfsame", &mut std::io::stdout());

@@ -16,6 +16,7 @@ pub use serve::serve;
 
 use crate::cli;
 use crate::config::{Config, ConfigError};
+use crate::outbound::receiver;
 use crate::rehearse;
 use anyhow::anyhow;
 use std::process::ExitCode;
@@ -100,4 +101,28 @@ pub fn rehearse(flags: &cli::Rehearse) -> Result<ExitCode, Failure> {
 
 fn scenario_files(paths: &[std::path::PathBuf]) -> Result<Vec<std::path::PathBuf>, Failure> {
     rehearse::scenario_files(paths).map_err(|e| Failure::new(exit::NO_INPUT, e))
+}
+
+/// `selfsame receiver`: shows what arrives, until it is told to stop.
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn receiver(flags: &cli::Receiver) -> Result<(), Failure> {
+    let unavailable =
+        |error| Failure::new(exit::UNAVAILABLE, anyhow!("{}: {error}", flags.address));
+    let listener = std::net::TcpListener::bind(flags.address).map_err(unavailable)?;
+    let address = listener.local_addr().map_err(unavailable)?;
+    eprintln!(
+        "receiving at http://{address}; campaigns reach it with allow_http = true and server.allow_networks = [\"{}\"]",
+        address.ip()
+    );
+    let behaviour = receiver::Behaviour {
+        status: flags.status,
+        failures: flags.fail,
+        delay: flags.delay.unwrap_or_default(),
+        drips: flags.drip,
+        redirect: flags.redirect.clone(),
+    };
+    receiver::serve(&listener, &behaviour, |request| println!("{request}"))
+        .map_err(|error| Failure::new(exit::SOFTWARE, error))
 }

@@ -19,6 +19,7 @@ pub mod occurred;
 pub mod path;
 pub mod point;
 pub mod profile;
+pub mod rate;
 pub mod rules;
 pub mod settings;
 pub mod source;

@@ -41,13 +41,19 @@ impl Breaker {
     /// # Errors
     /// When to ask again.
     pub fn admit(&mut self, now: Timestamp) -> Result<(), Timestamp> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        if now < open.probe_at {
-            return Err(open.probe_at);
+        if let Some(until) = self.refuses_until(now) {
+            return Err(until);
         }
-        open.is_probing = true;
-        open.probe_at = now.plus_ms(PROBE_MS);
+        if let Some(open) = &mut self.open {
+            open.is_probing = true;
+            open.probe_at = now.plus_ms(PROBE_MS);
+        }
         Ok(())
+    }
+
+    /// When to ask again, where no attempt may be made now.
+    pub fn refuses_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.open.map(|open| open.probe_at).filter(|probe_at| now < *probe_at)
     }
 
     /// Takes note of an attempt's outcome.

@@ -219,11 +219,10 @@ impl Client {
         let origin = call.url.origin().ascii_serialization();
         let key = format!("{endpoint} {origin}");
         if let Some(mut connection) = self.take_idle(&key) {
-            match connection.sender.send_request(request(call)?).await {
-                Ok(response) => return self.finish(key, connection, response).await,
-                // It was closed while unused. What was sent is sent again with the same id.
-                Err(error) if is_stale(&error) => {}
-                Err(error) => return Err(CallError::Exchange(error)),
+            // It may have been closed, or reset, while unused; what was sent over it is sent again
+            // with the same id.
+            if let Ok(response) = connection.sender.send_request(request(call)?).await {
+                return self.finish(key, connection, response).await;
             }
         }
         let request = request(call)?;
@@ -342,10 +341,6 @@ impl Client {
     fn idle(&self) -> MutexGuard<'_, HashMap<String, Vec<Idle>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn is_stale(error: &hyper::Error) -> bool {
-    error.is_canceled() || error.is_closed() || error.is_incomplete_message()
 }
 
 /// The request in origin form, with its `host`; the length is put in by hyper.

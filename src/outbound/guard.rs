@@ -105,10 +105,8 @@ impl Guard {
             // A mapped address is dialled as the IPv4 address that it stands for. A translator is
             // only used where its network is listed, and even then not to reach what is refused.
             let is_mapped = address.to_ipv4_mapped().is_some();
-            if !self.allows(address.into()) && !(is_mapped && self.allows(v4.into())) {
-                return refused(what);
-            }
-            return self.judge_v4(v4);
+            let is_listed = self.allows(address.into()) || (is_mapped && self.allows(v4.into()));
+            return if is_listed { self.judge_v4(v4) } else { refused(what) };
         }
         if let [_, _, _, _, 0 | 0x200, 0x5efe, high, low] = address.segments() {
             self.judge_v4(v4_of(high, low))?; // ISATAP (RFC 5214), under any prefix

@@ -126,12 +126,17 @@ impl Condition {
     fn seen<'a>(&self, facts: &Facts<'a>) -> Seen<'a> {
         match &self.subject {
             Subject::Property(slot) => {
-                facts.values.of(*slot).flat_map(|one| each(Cow::Borrowed(one))).collect()
+                let mut seen = Seen::new();
+                facts.values.of(*slot).for_each(|one| spread(Cow::Borrowed(one), &mut seen));
+                seen
             }
-            Subject::Trait(name) => match facts.person.folded.traits.get(name) {
-                Some(cell) => each(Cow::Owned(cell.json())),
-                None => Seen::new(),
-            },
+            Subject::Trait(name) => {
+                let mut seen = Seen::new();
+                if let Some(cell) = facts.person.folded.traits.get(name) {
+                    spread(Cow::Owned(cell.json()), &mut seen);
+                }
+                seen
+            }
             Subject::Count { kind, within_ms } => {
                 let count = match within_ms {
                     None => facts.person.folded.by_type.get(kind).copied().unwrap_or(0),
@@ -148,18 +153,19 @@ impl Condition {
     }
 }
 
-/// A value's elements where it is an array, else the value itself.
-fn each(value: Cow<'_, str>) -> Seen<'_> {
+/// Adds a value's elements where it is an array, else the value itself.
+fn spread<'a>(value: Cow<'a, str>, seen: &mut Seen<'a>) {
     if !value.starts_with('[') {
-        return std::iter::once(value).collect();
+        return seen.push(value);
     }
     let ranges = json::elements(value.as_bytes(), 0);
     match &value {
         Cow::Borrowed(text) => {
-            ranges.filter_map(|range| Some(Cow::Borrowed(text.get(range)?))).collect()
+            seen.extend(ranges.filter_map(|range| text.get(range)).map(Cow::Borrowed));
         }
         Cow::Owned(text) => {
-            ranges.filter_map(|range| Some(Cow::Owned(text.get(range)?.to_owned()))).collect()
+            let elements = ranges.filter_map(|range| text.get(range));
+            seen.extend(elements.map(|one| Cow::Owned(one.to_owned())));
         }
     }
 }

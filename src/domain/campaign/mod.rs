@@ -23,7 +23,7 @@ pub use condition::RuleReport;
 pub use config::CampaignConfig;
 pub use counts::{Counted, RecentCounts};
 pub use preview::{Preview, PreviewRequest};
-pub use request::{Missing, Rendered, webhook_id};
+pub use request::{Rendered, Unsendable, webhook_id};
 pub use run::{Decision, Due, Ended, Enqueued, Held, Pending, Recheck};
 pub use state::{CampaignState, FragmentRuns, Run};
 

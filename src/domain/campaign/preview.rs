@@ -115,10 +115,10 @@ impl Campaign {
             let Step::Webhook(webhook) = step else { continue };
             let rendered = match webhook.render(person, Some(event)) {
                 Ok(rendered) => rendered,
-                Err(missing) => {
+                Err(unsendable) => {
                     rules.push(RuleReport {
-                        rule: format!("field {} is present", missing.0),
-                        seen: Value::Null,
+                        rule: format!("step {place} can be sent"),
+                        seen: Value::String(unsendable.to_string()),
                         holds: false,
                     });
                     continue;

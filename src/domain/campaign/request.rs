@@ -19,10 +19,19 @@ pub struct Rendered {
     pub body: Option<String>,
 }
 
-/// A field is absent, and `on_missing = "abort"` says that nothing is to be sent then.
+/// Bytes of the longest body or URL; fields can name a large property many times.
+const LONGEST: usize = 1024 * 1024;
+
+/// Why nothing is to be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the field {0} is absent")]
-pub struct Missing(pub Box<str>);
+pub enum Unsendable {
+    /// A field is absent, and `on_missing` is `abort`.
+    #[error("the field {0} is absent")]
+    Missing(Box<str>),
+    /// All fields together are larger than a request may be.
+    #[error("the fields are longer than 1 MiB")]
+    TooLarge,
+}
 
 /// The id under which a webhook is sent, each time it is tried: a function of the event that
 /// triggered the run, the campaign and the step.
@@ -40,12 +49,12 @@ impl Webhook {
     /// absent.
     ///
     /// # Errors
-    /// The first absent field, where `on_missing` is `abort`.
+    /// The first absent field, where `on_missing` is `abort`; or that there is too much to send.
     pub fn render(
         &self,
         person: &Person<'_>,
         event: Option<&EventFacts<'_>>,
-    ) -> Result<Rendered, Missing> {
+    ) -> Result<Rendered, Unsendable> {
         let values = self.paths.read(event.map_or("", |event| event.properties));
         let mut members: Vec<(&str, Cow<'_, str>)> = Vec::new();
         for NamedField { name, from, default } in &self.fields {
@@ -55,11 +64,14 @@ impl Webhook {
                 None => match self.on_missing {
                     MissingConfig::Omit => {}
                     MissingConfig::Null => members.push((name, Cow::Borrowed("null"))),
-                    MissingConfig::Abort => return Err(Missing(name.clone())),
+                    MissingConfig::Abort => return Err(Unsendable::Missing(name.clone())),
                 },
             }
         }
         members.extend(self.fixed.iter().map(|(name, json)| (&**name, Cow::Borrowed(&**json))));
+        if members.iter().map(|(name, json)| name.len() + json.len()).sum::<usize>() > LONGEST {
+            return Err(Unsendable::TooLarge);
+        }
         Ok(match self.method {
             Method::Post => Rendered { url: self.url.to_string(), body: Some(object(&members)) },
             Method::Get => Rendered { url: self.query(&members), body: None },

@@ -7,7 +7,7 @@
 
 use super::compile::{Audience, Campaign, Campaigns, EventFilter, Restart, Standing, Step};
 use super::condition::{Condition, Facts, values};
-use super::request::{Rendered, webhook_id};
+use super::request::{Rendered, Unsendable, webhook_id};
 use super::state::{CampaignState, FragmentRuns, Run};
 use super::{EventFacts, Person};
 use crate::domain::graph::FragmentIndex;
@@ -134,6 +134,8 @@ pub enum Ended {
     Audience,
     /// A field is absent and `on_missing` is `abort`.
     Missing(Box<str>),
+    /// The fields together are longer than a request may be.
+    TooLarge,
     /// The profile was merged with one that had its run, or its last one too lately.
     Merged,
     /// The campaign is not live any more.
@@ -154,6 +156,7 @@ impl fmt::Display for Ended {
             Self::Exit => "the exit was reached",
             Self::Audience => "the audience no longer holds",
             Self::Missing(field) => return write!(f, "the field {field} is absent"),
+            Self::TooLarge => "the fields are longer than 1 MiB",
             Self::Merged => "the profile was merged with one that had its run already",
             Self::NotLive => "the campaign is not live",
             Self::Gone => "the campaign or its step is not there any more",
@@ -210,14 +213,16 @@ impl Campaigns {
                 campaign.leave(event, fragments, now, &mut decisions);
             }
         }
+        // Each campaign is triggered once at most, so only what exits decided can matter to it.
+        let exits = decisions.len();
         for campaign in self.triggered_by(event.kind) {
             if !campaign.trigger.fits(event, &facts) {
                 continue;
             }
-            let own = after(&decisions, campaign, event.fragment, fragments);
+            let own = after(&decisions[..exits], campaign, event.fragment, fragments);
             let others = fragments.iter().filter(|(index, _)| *index != event.fragment);
             let folded = others.fold(own, |state, (index, _)| {
-                state.join(after(&decisions, campaign, *index, fragments))
+                state.join(after(&decisions[..exits], campaign, *index, fragments))
             });
             let held = campaign.held(folded, now);
             if let Some(why) = held.or((!campaign.audience.holds(&facts)).then_some(Held::Audience))
@@ -376,8 +381,11 @@ impl Going<'_> {
                             rendered,
                         })));
                     }
-                    Err(missing) => {
-                        let how = Ended::Missing(missing.0);
+                    Err(unsendable) => {
+                        let how = match unsendable {
+                            Unsendable::Missing(field) => Ended::Missing(field),
+                            Unsendable::TooLarge => Ended::TooLarge,
+                        };
                         return end(decisions, id(), fragment, (state, run), how, now);
                     }
                 },

@@ -1,3 +1,5 @@
+mod written;
+
 use super::*;
 use crate::domain::event::Timing;
 use crate::domain::fold::Cell;

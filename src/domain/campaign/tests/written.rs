@@ -1,0 +1,72 @@
+//! Campaigns as people write them, in TOML.
+
+use crate::domain::campaign::{Campaigns, HeaderValue, Order, Restart, Step};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+const EXAMPLE: &str = r#"
+[[campaign]]
+id = "cart-reminder"
+name = "Remind of a cart left behind"
+state = "live"
+trigger = { event_type = "page-view", source = "shop-web", where = [ { property = "page.path", glob = "/cart*" } ] }
+audience = { known = true, where = [
+  { trait = "country", in = ["NL", "BE"] },
+  { count = "purchase", within = "30d", at_most = 0 } ] }
+exit = { event_type = "purchase" }
+stop = { restart_after = "7d" }
+[[campaign.step]]
+wait = "30m"
+[[campaign.step]]
+[campaign.step.webhook]
+method = "POST"
+url = "https://esp.example/automations/start"
+headers = { "X-Api-Key" = "env:ESP_KEY" }
+fields = { profileid = "profile.id", email = "traits.email", gender = { from = "traits.gender", default = "unknown" }, total = "event.properties.total" }
+static = { automationid = "42" }
+sign = "env:ESP_SIGNING_SECRET"
+order = "latest_wins"
+max_age = "2d"
+rate = "50/s"
+on_missing = "null"
+"#;
+
+fn campaigns(text: &str) -> Result<Campaigns, String> {
+    let file: toml::Table = text.parse().map_err(|error| format!("{error}"))?;
+    let list = file.get("campaign").and_then(toml::Value::as_array).cloned().unwrap_or_default();
+    let by_id: BTreeMap<String, Value> = list
+        .into_iter()
+        .map(|one| (one["id"].as_str().unwrap().to_owned(), serde_json::to_value(one).unwrap()))
+        .collect();
+    Campaigns::compile(&by_id).map_err(|problems| format!("{problems:?}"))
+}
+
+#[test]
+fn every_key_of_a_campaign_is_read() {
+    let compiled = campaigns(EXAMPLE).unwrap();
+    let campaign = compiled.get("cart-reminder").unwrap();
+    assert_eq!(campaign.restart, Restart::After(7 * 86_400_000));
+    assert!(matches!(campaign.steps[0], Step::Wait { ms: 1_800_000 }));
+    let webhook = campaign.webhook(1).unwrap();
+    assert_eq!(webhook.order, Order::LatestWins);
+    assert_eq!(webhook.max_age_ms, 2 * 86_400_000);
+    assert_eq!(webhook.rate.map(|rate| rate.events), Some(50));
+    assert_eq!(webhook.sign.as_ref().map(HeaderValue::masked), Some("***"));
+    assert!(compiled.concern("page-view") && compiled.concern("purchase"));
+    assert!(!compiled.concern("login") && compiled.counted().counts("purchase"));
+    assert!(!campaign.audience_reads_event());
+}
+
+#[test]
+fn the_campaigns_of_all_scenarios_can_be_used() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/scenarios/campaigns"));
+    let Ok(files) = std::fs::read_dir(folder) else { return };
+    for file in files {
+        let file = file.unwrap().path();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let text = text.replace("${receiver}", "http://127.0.0.1:7700");
+        let found = campaigns(&text);
+        assert!(found.is_ok_and(|all| all.iter().count() > 0), "{}", file.display());
+    }
+}
