@@ -1,5 +1,6 @@
 //! What acts and configurations do to the core: the same live and in replay.
 
+use super::campaigns::Question;
 use super::core::{Core, Placement};
 use super::effective::{Effective, Objects};
 use crate::domain::compiled::SettingsProblem;
@@ -26,6 +27,8 @@ pub struct Acted {
     pub placed: Vec<(Sequence, Box<Event>, Placement)>,
     /// Everything is to be resolved anew, at this time.
     pub switches: Option<Timestamp>,
+    /// What is asked of a profile on behalf of its campaigns.
+    pub asks: Option<Box<Question>>,
 }
 
 /// The answer to an act.
@@ -85,6 +88,7 @@ impl Core {
                 let switches = configured == self.counters.configured && self.awaits_resolution();
                 Acted { switches: switches.then_some(at), ..Acted::default() }
             }
+            act => self.campaign_act(act),
         }
     }
 

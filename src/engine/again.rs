@@ -183,6 +183,7 @@ impl Draft {
         old.quarantined = self.core.quarantined;
         old.resolved = old.effective.compiled.settings.clone();
         old.counters.resolved_to = at;
+        old.relocate_runs();
         for change in told.changes {
             old.tell_act(change, now, Some("re-resolved"));
         }

@@ -1,6 +1,7 @@
 //! What the identity actor owns, as plain state: it takes journal records in their order and
 //! answers what follows. Live operation and replay go through the same functions.
 
+use super::campaigns::CampaignState;
 use super::effective::{Effective, Objects};
 use crate::domain::event::{Event, Reason, Standing};
 use crate::domain::fragment::content_hash;
@@ -40,6 +41,8 @@ pub struct Core {
     pub resolved: Settings,
     /// Changes of identity, in order.
     pub changes: Vec<ChangeRow>,
+    /// What campaigns left behind.
+    pub campaigns: CampaignState,
     /// The last record that was applied.
     pub applied: Sequence,
     /// What changed since the last snapshot.
@@ -108,6 +111,7 @@ impl Core {
             changes: Vec::new(),
             links: BTreeMap::new(),
             revised: BTreeMap::new(),
+            campaigns: CampaignState::default(),
             applied: 0,
             fresh: Fresh { configuration: true, ..Fresh::default() },
         }

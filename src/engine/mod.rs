@@ -5,9 +5,12 @@
 
 mod acts;
 mod again;
+mod campaigns;
 mod committer;
 mod core;
+mod deliveries;
 mod effective;
+mod endpoint;
 mod identity;
 mod objects;
 pub mod offline;
@@ -29,6 +32,9 @@ mod views;
 
 pub use self::core::Core;
 pub use acts::Answer;
+pub use campaigns::{CampaignState, Question};
+pub use crate::records::Attempt;
+pub use deliveries::{Delivery, DeliveryState, Outbox};
 pub use effective::{Effective, section};
 pub use objects::ObjectRefusal;
 pub use open::{EngineError, Options, Recovered, arbiters_for};

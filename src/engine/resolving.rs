@@ -132,6 +132,7 @@ impl IdentityActor {
         act: ActRecord,
         context: &mut Context<Self>,
     ) -> Answer {
+        let is_of_campaigns = act.is_of_campaigns();
         let acted = self.core.act(sequence, act);
         self.count(acted.changes);
         if !acted.moves.is_empty() {
@@ -139,6 +140,13 @@ impl IdentityActor {
         }
         for (at, event, placement) in acted.placed {
             self.placed_late(at, event, placement, context);
+        }
+        if let Some(question) = acted.asks {
+            self.put_timer(*question, context);
+        }
+        if is_of_campaigns {
+            self.dispatch(context);
+            return acted.answer;
         }
         match acted.switches {
             Some(now) => self.switch(sequence, now, context),

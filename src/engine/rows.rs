@@ -8,10 +8,13 @@
 //! | `d` + sequence | event ids seen up to that sequence since the snapshot before |
 //! | `e` + page | edges · `n` + page: nodes · `o` + page: fragments' births · `x`: names · `y`: cannot-links |
 //! | `f` + fragment | a fragment · `t` + fragment + number: a full chunk of its timeline |
+//! | `g` + fragment | what campaigns left on it · `h` + campaign + sequence: a run as told
 //! | `k` + number | an operator's link
 //! | `l` + bucket | events on no profile |
+//! | `p` | disabled endpoints · `q` + number: a delivery
 //! | `m` + number | changes of identity from that number on · `v`: events read again |
 
+use super::campaigns::CampaignState;
 use super::core::{Core, Fresh};
 use super::effective::{Effective, Objects};
 use crate::domain::event::Reason;
@@ -28,7 +31,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The first bytes of all keys, in the order of the keys.
-pub(super) const CORE_PREFIXES: &[u8] = b"abcdefklmnotvxy";
+pub(super) const CORE_PREFIXES: &[u8] = b"abcdefghklmnopqtvxy";
 
 /// A row to write; `None` removes it.
 pub(super) type Row = (Vec<u8>, Option<Vec<u8>>);
@@ -107,6 +110,7 @@ pub(super) fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, Rec
     for run in core.changes[fresh.changes_saved..].chunks(1_000) {
         rows.push((key(b'm', run[0].number), Some(records::encode("changes", &run)?)));
     }
+    rows.append(&mut core.campaigns.take_rows()?);
     core.fresh = Fresh { changes_saved: core.changes.len(), ..Fresh::default() };
     core.fresh.fragments = fresh.fragments;
     Ok(rows)
@@ -156,6 +160,7 @@ pub(super) fn load(store: &SnapshotStore, sequence: Sequence) -> Result<Loaded, 
     core.counters = records::decode::<Counters>("counters", &need("counters", store.get(b"c")?)?)?;
     core.graph = load_graph(store, &core)?;
     load_loose(store, &mut core)?;
+    core.campaigns = CampaignState::load(store)?;
     for row in store.scan_prefix(b"k") {
         let link: LinkRow = records::decode("a link", &row?.1)?;
         core.links.insert(link.number, link);
