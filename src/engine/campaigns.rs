@@ -91,6 +91,7 @@ enum Because {
     Event,
     Timer { campaign: String },
     Attempt { delivery: u64 },
+    Trial,
 }
 
 /// What a profile answers: its fold, and the events of the stale fragments by type and time.
@@ -119,7 +120,7 @@ impl Question {
         self.event = event_of(reader, self.run);
     }
 
-    fn person<'a>(&'a self, folded: &'a Folded) -> Person<'a> {
+    pub(super) fn person<'a>(&'a self, folded: &'a Folded) -> Person<'a> {
         let Self { id, known, identifiers, .. } = self;
         Person { id, known: *known, folded, identifiers }
     }
@@ -283,7 +284,7 @@ impl Core {
                 };
                 campaigns.on_timer(due, &person, event.as_ref(), &fragments, question.now)
             }
-            Because::Attempt { .. } => Vec::new(),
+            Because::Attempt { .. } | Because::Trial => Vec::new(),
         };
         let mut place = 0;
         for decision in decisions {
@@ -295,13 +296,7 @@ impl Core {
     pub(super) fn recheck(&self, question: &Question, told: &Told) -> Option<Recheck> {
         let delivery = self.campaigns.outbox.get(question.delivery()?)?;
         let campaigns = self.compiled_campaigns();
-        let mut runs = self.runs_of(&question.fragments);
-        for (fragment, events) in &told.recent {
-            if let Some((_, runs)) = runs.iter_mut().find(|(one, _)| one == fragment) {
-                let events = events.iter().map(|(kind, at)| (&**kind, *at));
-                runs.counts.refill(campaigns.counted(), events);
-            }
-        }
+        let runs = self.runs_as_told(question, told);
         let fragments: Vec<(FragmentIndex, &FragmentRuns)> =
             runs.iter().map(|(one, runs)| (*one, runs)).collect();
         let pending = Pending {
@@ -334,12 +329,26 @@ impl Core {
         })
     }
 
-    /// What campaigns left on a profile's fragments.
-    pub(super) fn runs_of(&self, fragments: &[FragmentIndex]) -> Vec<(FragmentIndex, FragmentRuns)> {
-        let runs = |one: &FragmentIndex| {
-            (*one, self.campaigns.runs.get(one).cloned().unwrap_or_default())
+    /// What is asked of a profile to try a campaign with it.
+    pub(super) fn question_of_trial(&self, lead: FragmentIndex, now: Timestamp) -> Question {
+        self.question(lead, now, Because::Trial)
+    }
+
+    /// What campaigns left on a profile's fragments, its counts brought up to date.
+    pub(super) fn runs_as_told(
+        &self,
+        question: &Question,
+        told: &Told,
+    ) -> Vec<(FragmentIndex, FragmentRuns)> {
+        let counted = self.compiled_campaigns().counted();
+        let runs = |fragment: &FragmentIndex| {
+            let mut runs = self.campaigns.runs.get(fragment).cloned().unwrap_or_default();
+            if let Some((_, events)) = told.recent.iter().find(|(one, _)| one == fragment) {
+                runs.counts.refill(counted, events.iter().map(|(kind, at)| (&**kind, *at)));
+            }
+            (*fragment, runs)
         };
-        fragments.iter().map(runs).collect()
+        question.fragments.iter().map(runs).collect()
     }
 
     fn count(

@@ -26,6 +26,7 @@ use actix::{ArbiterHandle, AsyncContext, Context, Handler, Message};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// How often it is looked whether something is due.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -127,7 +128,7 @@ impl IdentityActor {
     pub(super) fn put_question(&mut self, question: Question, context: &mut Context<Self>) {
         self.sending.asked += 1;
         let set_values = self.core.graph.rules().limits.set_values;
-        self.tell_awake(question.lead, Op::Tell(Box::new(question), set_values), context);
+        self.tell_awake(question.lead, Op::Tell(Box::new(question), set_values, None), context);
     }
 
     /// Asks what a timer asks, with the event that its run began with.
@@ -344,13 +345,22 @@ impl Handler<Finished> for IdentityActor {
 }
 
 impl super::profile::ProfileActor {
-    /// Answers what is asked on behalf of campaigns.
-    pub(super) fn answer(&self, question: Box<Question>, set_values: u32) {
+    /// Answers what is asked on behalf of campaigns: the identity actor, or whoever tries one out.
+    pub(super) fn answer(
+        &self,
+        question: Box<Question>,
+        set_values: u32,
+        reply: Option<oneshot::Sender<(Box<Question>, Told)>>,
+    ) {
         let fragments: Vec<(FragmentIndex, &Fragment)> =
             self.fragments.iter().map(|(index, fragment)| (*index, fragment)).collect();
         let shared = &self.shared;
         match told(&question, &fragments, set_values, (&shared.rest, &shared.reader)) {
-            Ok(told) => self.identity.do_send(Answered(question, told)),
+            Ok(told) => match reply {
+                // Whoever asked may have gone away.
+                Some(reply) => drop(reply.send((question, told))),
+                None => self.identity.do_send(Answered(question, told)),
+            },
             Err(error) => shared.fail(format!("profile {}: {error}", question.profile())),
         }
     }

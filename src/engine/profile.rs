@@ -6,7 +6,7 @@
 //! event: the fragment is rebuilt from snapshot and journal, the event is tried once more, and set
 //! aside if it panics again.
 
-use super::campaigns::Question;
+use super::campaigns::{Question, Told};
 use super::identity::{IdentityActor, Passivated, SetAside};
 use super::rest::{FragmentRows, RowError};
 use super::shared::{Reply, Shared};
@@ -63,7 +63,7 @@ pub(super) enum Op {
     /// Its events before a sequence, newest first.
     Timeline { before: Sequence, limit: usize, reply: oneshot::Sender<Vec<Sequence>> },
     /// Tells what its campaigns have to know.
-    Tell(Box<Question>, u32),
+    Tell(Box<Question>, u32, Option<oneshot::Sender<(Box<Question>, Told)>>),
     /// Writes fragments down for a snapshot.
     Save(Vec<FragmentIndex>, Arc<Collector>),
     /// Writes all fragments down and tells the identity actor, which then decides.
@@ -178,7 +178,7 @@ impl ProfileActor {
                 }
                 Err(error) => self.fail(&error),
             },
-            Op::Tell(question, set_values) => self.answer(question, set_values),
+            Op::Tell(question, set_values, reply) => self.answer(question, set_values, reply),
             Op::Save(fragments, collector) => self.save(&fragments, &collector),
             Op::Passivate { stamp } => self.passivate(stamp),
             Op::Stop => context.stop(),
