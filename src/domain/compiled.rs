@@ -1,6 +1,7 @@
 //! All settings, checked at once and compiled: what decides about events.
 
 use super::blocked::{Blocklist, is_builtin};
+use super::campaign::Campaigns;
 use super::extract::event_type;
 use super::id::Identifier;
 use super::normalise::canonical;
@@ -41,6 +42,8 @@ pub struct Compiled {
     gone: HashMap<String, Arc<Source>>,
     /// What every other unknown source has: the points that read all sources.
     stranger: Arc<Source>,
+    /// Campaigns.
+    pub campaigns: Arc<Campaigns>,
     blocklists: HashMap<String, Blocklist>,
     /// Namespaces in which external IDs are `tenant/user`.
     tenanted: BTreeSet<String>,
@@ -58,6 +61,10 @@ impl Compiled {
         let rules = Arc::new(Rules::new(settings));
         let blocklists = checker.types(settings, &rules);
         checker.traits(settings);
+        let campaigns = Campaigns::compile(&settings.campaigns).unwrap_or_else(|problems| {
+            checker.0.extend(problems);
+            Campaigns::default()
+        });
         if !checker.0.is_empty() {
             return Err(checker.0);
         }
@@ -81,6 +88,7 @@ impl Compiled {
             sources: sources.into_iter().map(|(id, source)| (id, Arc::new(source))).collect(),
             gone: gone.into_iter().map(|(id, source)| (id, Arc::new(source))).collect(),
             stranger: Arc::new(stranger),
+            campaigns: Arc::new(campaigns),
             blocklists,
         })
     }

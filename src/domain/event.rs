@@ -170,6 +170,26 @@ pub struct Event {
     pub payload: Payload,
 }
 
+impl Event {
+    /// One that nobody sent, with these properties, a JSON object.
+    pub fn imagined(kind: &str, source: &str, properties: String, at: Timestamp) -> Self {
+        Self {
+            received_at: at,
+            occurred_at: at,
+            timing: Timing::Received,
+            source: source.into(),
+            kind: kind.into(),
+            session: None,
+            dedupe: None,
+            external: None,
+            identifiers: SmallVec::new(),
+            traits: SmallVec::new(),
+            standing: Standing::Open,
+            payload: Payload::Json(properties.into()),
+        }
+    }
+}
+
 /// Where an event stands once it is in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {

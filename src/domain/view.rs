@@ -247,3 +247,113 @@ pub struct SnapshotView {
     /// How long it took, in milliseconds.
     pub took_ms: u64,
 }
+
+/// What became of a campaign's trigger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunView {
+    /// The sequence of the event that triggered it.
+    pub sequence: u64,
+    /// The profile that holds it now.
+    pub profile_id: Option<String>,
+    /// The event that triggered it.
+    pub event_id: String,
+    /// When.
+    pub at: String,
+    /// `running`, `waiting`, `done`, `ended` or `declined`.
+    pub state: String,
+    /// Why it is so.
+    pub reason: Option<String>,
+}
+
+/// An attempt to deliver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AttemptView {
+    /// When it ended.
+    pub at: String,
+    /// The status that came back.
+    pub status: Option<u16>,
+    /// How long it took.
+    pub took_ms: u64,
+    /// Why nothing came back.
+    pub error: Option<String>,
+    /// The beginning of what came back.
+    pub response: String,
+}
+
+/// A delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeliveryView {
+    /// Its id.
+    pub id: String,
+    /// The id that receivers tell repetitions by.
+    pub webhook_id: String,
+    /// The campaign.
+    pub campaign: String,
+    /// The step, from 0.
+    pub step: u16,
+    /// The profile that it is about; none once that is erased.
+    pub profile_id: Option<String>,
+    /// The event that triggered the run.
+    pub event_id: String,
+    /// `pending`, `delivered`, `dead` or `cancelled`.
+    pub state: &'static str,
+    /// Why it is cancelled or dead.
+    pub reason: Option<String>,
+    /// When it was enqueued.
+    pub enqueued_at: String,
+    /// When it is tried next, while it is pending.
+    pub next_attempt_at: Option<String>,
+    /// The attempts so far.
+    pub attempts: Vec<AttemptView>,
+}
+
+/// An endpoint that is not called any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DisabledView {
+    /// The step, from 0.
+    pub step: u16,
+    /// Since when.
+    pub at: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What came back of a test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ResponseView {
+    /// The status.
+    pub status: Option<u16>,
+    /// How long it took.
+    pub took_ms: u64,
+    /// The beginning of the body.
+    pub body: Option<String>,
+    /// Why nothing came back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl ResponseView {
+    /// Nothing came back.
+    pub fn failed(error: String) -> Self {
+        Self { status: None, took_ms: 0, body: None, error: Some(error) }
+    }
+}
+
+/// What a campaign would have done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BacktestView {
+    /// Over how many days.
+    pub days: u32,
+    /// Whether all events of that time were judged.
+    pub is_whole: bool,
+    /// Events of the triggering types and sources.
+    pub events: usize,
+    /// Profiles that would have had a run.
+    pub profiles: usize,
+    /// Calls in all.
+    pub calls: usize,
+    /// Calls in the busiest minute.
+    pub peak_a_minute: usize,
+    /// How many triggers each rule would have turned away.
+    pub turned_away: BTreeMap<String, usize>,
+}

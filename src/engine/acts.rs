@@ -1,5 +1,6 @@
 //! What acts and configurations do to the core: the same live and in replay.
 
+use super::campaigns::Question;
 use super::core::{Core, Placement};
 use super::effective::{Effective, Objects};
 use super::erasing::identifier_hash;
@@ -29,6 +30,8 @@ pub struct Acted {
     pub erased: Option<Sequence>,
     /// Everything is to be resolved anew, at this time.
     pub switches: Option<Timestamp>,
+    /// What is asked of a profile on behalf of its campaigns.
+    pub asks: Option<Box<Question>>,
 }
 
 /// The answer to an act.
@@ -106,6 +109,7 @@ impl Core {
                 let switches = configured == self.counters.configured && self.awaits_resolution();
                 Acted { switches: switches.then_some(at), ..Acted::default() }
             }
+            act => self.campaign_act(act),
         }
     }
 

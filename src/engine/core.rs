@@ -1,6 +1,7 @@
 //! What the identity actor owns, as plain state: it takes journal records in their order and
 //! answers what follows. Live operation and replay go through the same functions.
 
+use super::campaigns::CampaignState;
 use super::effective::{Effective, Objects};
 use crate::domain::event::{Event, Reason, Standing};
 use crate::domain::fragment::content_hash;
@@ -52,6 +53,8 @@ pub struct Core {
     pub(super) emptied: BTreeSet<Sequence>,
     /// Changes of identity, in order.
     pub changes: Vec<ChangeRow>,
+    /// What campaigns left behind.
+    pub campaigns: CampaignState,
     /// The last record that was applied.
     pub applied: Sequence,
     /// What changed since the last snapshot.
@@ -144,6 +147,7 @@ impl Core {
             pending: BTreeMap::new(),
             hidden: BTreeSet::new(),
             emptied: BTreeSet::new(),
+            campaigns: CampaignState::default(),
             applied: 0,
             fresh: Fresh { configuration: true, ..Fresh::default() },
         }

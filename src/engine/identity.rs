@@ -8,6 +8,7 @@
 use super::acts::Answer;
 use super::committer::Then;
 use super::core::Core;
+use super::endpoint::Sending;
 use super::profile::{Apply, Op};
 use super::profiles::Profiles;
 use super::resolving::Drafting;
@@ -107,6 +108,10 @@ pub(super) struct IdentityActor {
     pub(super) renew: bool,
     /// Erasures that the snapshot under way makes an end of.
     pub(super) renewing: Vec<Sequence>,
+    /// The live side of campaigns.
+    pub(super) sending: Sending,
+    /// Its own address, once it runs.
+    pub(super) address: Option<Addr<Self>>,
 }
 
 impl IdentityActor {
@@ -118,6 +123,7 @@ impl IdentityActor {
         stream: broadcast::Sender<Arc<EventView>>,
         snapshots: Sender<Job>,
         cadence: Cadence,
+        sending: Sending,
     ) -> Self {
         Self {
             core,
@@ -138,10 +144,12 @@ impl IdentityActor {
             emptied: Vec::new(),
             renew: false,
             renewing: Vec::new(),
+            sending,
+            address: None,
         }
     }
 
-    fn take(&mut self, sequence: Sequence, then: Then, context: &mut Context<Self>) {
+    pub(super) fn take(&mut self, sequence: Sequence, then: Then, context: &mut Context<Self>) {
         match then {
             Then::Event { event, content, reply } => {
                 self.event(sequence, event, content, reply, context)
@@ -196,6 +204,7 @@ impl IdentityActor {
             return reply.send(Ok(Receipt { event_id, status, profile_id: None }));
         };
         let receipt = Receipt { event_id, status: Status::Stored, profile_id: None };
+        let question = self.core.question_of_event(sequence, &event, &placement);
         let apply = Apply {
             sequence,
             event,
@@ -209,6 +218,9 @@ impl IdentityActor {
         let at_rest = self.at_rest(lead, placement.is_new.then_some(fragment));
         let profile = self.profiles.active(lead, &self.core, at_rest, context.address());
         profile.do_send(Op::Apply(Box::new(apply)));
+        if let Some(question) = question {
+            self.put_question(question, context);
+        }
     }
 
     /// Counts the last changes of identity.
@@ -344,6 +356,10 @@ impl IdentityActor {
             return;
         }
         self.waiting.extend(reply);
+        if !self.sending.is_quiet() {
+            self.sending.wants_snapshot = true;
+            return;
+        }
         self.asked = false;
         self.is_writing = true;
         self.last_snapshot = Instant::now();
@@ -394,6 +410,8 @@ impl Actor for IdentityActor {
 
     fn started(&mut self, context: &mut Self::Context) {
         context.run_interval(Duration::from_secs(1), |identity, _| identity.tick());
+        self.address = Some(context.address());
+        super::endpoint::begin(context);
         self.configured(context); // a re-resolution may have been under way
         let resume = Ask(Box::new(Self::resume_erasures));
         context.notify(resume); // behind the message that names the router
@@ -405,7 +423,7 @@ impl Handler<Committed> for IdentityActor {
 
     fn handle(&mut self, Committed(group): Committed, context: &mut Self::Context) {
         for (sequence, then) in group {
-            self.take(sequence, then, context);
+            self.take_or_hold(sequence, then, context);
         }
         self.profiles.passivate_idle();
     }

@@ -5,15 +5,19 @@
 
 mod acts;
 mod again;
+mod campaigns;
 mod cleaning;
 mod committer;
 mod core;
+mod deliveries;
 mod effective;
+mod endpoint;
 mod erasing;
 mod identity;
 mod objects;
 pub mod offline;
 mod open;
+mod outgoing;
 mod profile;
 mod profiles;
 mod reading;
@@ -32,10 +36,14 @@ mod views;
 mod window;
 
 pub use self::core::Core;
+pub use crate::records::Attempt;
 pub use acts::Answer;
+pub use campaigns::{CampaignState, Question};
+pub use deliveries::{Delivery, DeliveryState, Outbox};
 pub use effective::{Effective, section};
 pub use objects::ObjectRefusal;
 pub use open::{EngineError, Options, Recovered, arbiters_for};
+pub use outgoing::{DeliveryFilter, Trial, TrialEvent};
 pub use reading::{EventFilter, PageRequest, Paged, ProfileRef};
 pub use replay::{Replayed, replay};
 pub use rest::RowError;

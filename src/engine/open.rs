@@ -3,6 +3,7 @@
 use super::committer::{Committer, Entry, Then};
 use super::core::Core;
 use super::effective::Effective;
+use super::endpoint::Sending;
 use super::identity::{Cadence, IdentityActor};
 use super::profiles::Profiles;
 use super::replay::{ReplayError, replay};
@@ -19,6 +20,8 @@ use crate::domain::id::{IdKey, Sequence};
 use crate::domain::settings::Settings;
 use crate::journal::folder::{DataFolder, FolderError};
 use crate::journal::{self, Journal, JournalError, JournalOptions, JournalReader, RawRecord};
+use crate::outbound::client::{Client, Limits, SystemResolver};
+use crate::outbound::guard::Guard;
 use crate::records::{self, DedupeRow, Genesis, RecordError, kind};
 use crate::snapshot::{self, SnapshotError, SnapshotStore};
 use crate::telemetry::metrics::Metrics;
@@ -56,6 +59,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Free space below which collect answers 503.
     pub free_bytes_min: u64,
+    /// Networks that outgoing webhooks may reach besides the public internet.
+    pub allow_networks: Vec<crate::config::Network>,
     /// How much of the journal is kept.
     pub retain: Retain,
     /// Threads that the actors share, at least one; see [`arbiters_for`].
@@ -104,6 +109,9 @@ pub enum EngineError {
     /// A damaged snapshot folder cannot be moved.
     #[error("the damaged snapshot folder cannot be moved aside: {0}; move it by hand")]
     SetAside(std::io::Error),
+    /// Outgoing calls cannot be made safely.
+    #[error("outgoing calls cannot be set up: {0}")]
+    Client(String),
     /// The operating system has no randomness to give.
     #[error("no randomness for the folder's keys: {0}")]
     Randomness(String),
@@ -152,6 +160,7 @@ pub(super) struct Prepared {
     core: Core,
     dedupe: Vec<DedupeRow>,
     recovered: Recovered,
+    client: Client,
 }
 
 /// The threads of a running engine, and the lock of its folder.
@@ -200,6 +209,9 @@ impl Prepared {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, EngineError> {
         let started = Instant::now();
+        let guard = Guard::new(&options.allow_networks);
+        let client = Client::new(Box::new(SystemResolver), guard, Limits::default())
+            .map_err(|cause| EngineError::Client(cause.to_string()))?;
         let folder = DataFolder::take(&options.data)?;
         let mut journal_options = JournalOptions::new(options.data.join("journal"));
         journal_options.segment_bytes = options.segment_bytes;
@@ -233,12 +245,12 @@ impl Prepared {
             took = ?recovered.took,
             "recovered"
         );
-        Ok(Self { options, folder, journal, reader, rest, core, dedupe, recovered })
+        Ok(Self { options, folder, journal, reader, rest, core, dedupe, recovered, client })
     }
 
     /// Starts the actors and threads; to be called within an actix system.
     pub(super) fn start(self, failure: watch::Sender<Option<String>>) -> Running {
-        let Self { options, folder, journal, reader, rest, core, dedupe, recovered } = self;
+        let Self { options, folder, journal, reader, rest, core, dedupe, recovered, client } = self;
         let panicked = core.quarantined.iter().filter(|(_, why)| **why == Reason::Panicked);
         let aside = panicked.map(|(sequence, _)| *sequence).collect();
         let shared = Arc::new(Shared {
@@ -258,8 +270,12 @@ impl Prepared {
         let published = Arc::new(Published(std::sync::RwLock::new(Arc::clone(&core.effective))));
         let stream = broadcast::Sender::new(STREAM_EVENTS);
         let next = journal.next_sequence();
-        let arbiters: Vec<Arbiter> = (0..options.arbiters.max(1)).map(|_| Arbiter::new()).collect();
+        let mut arbiters: Vec<Arbiter> =
+            (0..options.arbiters.max(1)).map(|_| Arbiter::new()).collect();
         let homes = Homes::of(&arbiters);
+        let outgoing = Arbiter::new();
+        let sending = Sending::new(Arc::new(client), outgoing.handle());
+        arbiters.push(outgoing);
         let profiles = Profiles::new(homes.profiles, options.active_profiles, Arc::clone(&shared));
         let (to_snapshots, snapshot_jobs) = crossbeam_channel::unbounded();
         let cadence =
@@ -268,7 +284,16 @@ impl Prepared {
             let (shared, published, stream) =
                 (Arc::clone(&shared), Arc::clone(&published), stream.clone());
             IdentityActor::start_in_arbiter(&homes.identity, move |_| {
-                IdentityActor::new(core, profiles, shared, published, stream, to_snapshots, cadence)
+                IdentityActor::new(
+                    core,
+                    profiles,
+                    shared,
+                    published,
+                    stream,
+                    to_snapshots,
+                    cadence,
+                    sending,
+                )
             })
         };
         // As long as the events in flight, which the router bounds, and a few acts.

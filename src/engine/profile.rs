@@ -6,6 +6,7 @@
 //! event: the fragment is rebuilt from snapshot and journal, the event is tried once more, and set
 //! aside if it panics again.
 
+use super::campaigns::{Question, Told};
 use super::identity::{IdentityActor, Passivated, SetAside};
 use super::rest::{FragmentRows, RowError};
 use super::shared::{Reply, Shared};
@@ -61,6 +62,8 @@ pub(super) enum Op {
     View(ClusterView, u32, oneshot::Sender<Viewed>),
     /// Its events before a sequence, newest first.
     Timeline { before: Sequence, limit: usize, reply: oneshot::Sender<Vec<Sequence>> },
+    /// Tells what its campaigns have to know.
+    Tell(Box<Question>, u32, Option<oneshot::Sender<(Box<Question>, Told)>>),
     /// Writes fragments down for a snapshot.
     Save(Vec<FragmentIndex>, Arc<Collector>),
     /// Writes all fragments down and tells the identity actor, which then decides.
@@ -85,11 +88,11 @@ pub(super) struct Apply {
 pub struct ProfileActor {
     lead: FragmentIndex,
     id: Uuid,
-    fragments: Vec<(FragmentIndex, Fragment)>,
+    pub(super) fragments: Vec<(FragmentIndex, Fragment)>,
     /// Fragments to fetch from rest before the first message.
     to_load: Vec<FragmentIndex>,
-    shared: Arc<Shared>,
-    identity: Addr<IdentityActor>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) identity: Addr<IdentityActor>,
     /// The step whose givers are awaited, and how many are left.
     awaited: Option<(u64, usize)>,
     held: VecDeque<Op>,
@@ -175,6 +178,7 @@ impl ProfileActor {
                 }
                 Err(error) => self.fail(&error),
             },
+            Op::Tell(question, set_values, reply) => self.answer(question, set_values, reply),
             Op::Save(fragments, collector) => self.save(&fragments, &collector),
             Op::Passivate { stamp } => self.passivate(stamp),
             Op::Stop => context.stop(),

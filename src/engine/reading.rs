@@ -427,7 +427,7 @@ impl IdentityActor {
 }
 
 /// Cuts a list to its limit; one more item than that says that there is a next page.
-fn paged<T>(mut items: Vec<T>, limit: usize, position: impl Fn(&T) -> u64) -> Paged<T> {
+pub(super) fn paged<T>(mut items: Vec<T>, limit: usize, position: impl Fn(&T) -> u64) -> Paged<T> {
     let has_more = items.len() > limit;
     items.truncate(limit);
     let next = if has_more { items.last().map(position) } else { None };

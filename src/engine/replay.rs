@@ -1,6 +1,7 @@
 //! From a state and the journal behind it to the present state, without clock or actors.
 
 use super::again::{Basis, Draft};
+use super::campaigns::{Question, told};
 use super::core::{Core, Placement};
 use super::rebuild::RebuildError;
 use super::rest::{FragmentRows, Rest, RowError};
@@ -165,7 +166,27 @@ impl Replay<'_> {
             self.dedupe.push(DedupeRow { key, sequence, received_at: event.received_at });
         }
         let placement = self.core.event(sequence, event);
-        self.apply(sequence, event, &placement)
+        self.apply(sequence, event, &placement)?;
+        match self.core.question_of_event(sequence, event, &placement) {
+            Some(question) if !self.aside.contains(&sequence) => self.decide(&question),
+            _ => Ok(()),
+        }
+    }
+
+    /// Draws the consequences that campaigns drew then.
+    fn decide(&mut self, question: &Question) -> Result<(), RowError> {
+        for index in &question.fragments {
+            if let hashbrown::hash_map::Entry::Vacant(entry) = self.fragments.entry(*index) {
+                entry.insert(self.rest.load(*index)?);
+            }
+        }
+        let mine = question.fragments.iter();
+        let mine: Vec<(FragmentIndex, &Fragment)> =
+            mine.filter_map(|one| Some((*one, self.fragments.get(one)?))).collect();
+        let set_values = self.core.graph.rules().limits.set_values;
+        let told = told(question, &mine, set_values, (self.rest, &self.reader))?;
+        self.core.decide(question, told);
+        Ok(())
     }
 
     /// An act that did not hold together had no effect then, and has none now.
@@ -182,6 +203,10 @@ impl Replay<'_> {
         }
         for (at, event, placement) in &acted.placed {
             self.apply(*at, event, placement).map_err(|cause| reading(sequence, cause.into()))?;
+        }
+        if let Some(mut question) = acted.asks {
+            question.read_event(&self.reader);
+            self.decide(&question).map_err(|cause| reading(sequence, cause.into()))?;
         }
         if let Some(now) = acted.switches {
             let mut draft = Draft::new(Basis::of(&self.core));

@@ -136,6 +136,7 @@ impl IdentityActor {
             ActRecord::Erase { profile, .. } => self.events_of(*profile, context),
             _ => None,
         };
+        let is_of_campaigns = act.is_of_campaigns();
         let acted = self.core.act(sequence, act);
         self.count(acted.changes);
         if !acted.moves.is_empty() {
@@ -151,6 +152,13 @@ impl IdentityActor {
             self.clean(erasure, &context.address());
         }
         self.suppress();
+        if let Some(question) = acted.asks {
+            self.put_timer(*question, context);
+        }
+        if is_of_campaigns {
+            self.dispatch(context);
+            return acted.answer;
+        }
         match acted.switches {
             Some(now) => self.switch(sequence, now, context),
             None => self.configured(context),

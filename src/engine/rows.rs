@@ -7,12 +7,15 @@
 //! | `c` | counters |
 //! | `d` + sequence | a run of event ids, the last of them seen at that sequence |
 //! | `e` + page | edges · `n` + page: nodes · `o` + page: fragments' births · `x`: names · `y`: cannot-links |
-//! | `g` | suppressions and erasures
+//! | `i` | suppressions and erasures |
 //! | `f` + fragment | a fragment · `t` + fragment + number: a full chunk of its timeline |
+//! | `g` + fragment | what campaigns left on it · `h` + campaign + sequence: a run as told
 //! | `k` + number | an operator's link
 //! | `l` + bucket | events on no profile |
+//! | `p` | disabled endpoints · `q` + number: a delivery
 //! | `m` + number | changes of identity from that number on · `v`: events read again |
 
+use super::campaigns::CampaignState;
 use super::core::{Core, Fresh};
 use super::effective::{Effective, Objects};
 use crate::domain::event::Reason;
@@ -29,7 +32,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The first bytes of all keys, in the order of the keys.
-pub(super) const CORE_PREFIXES: &[u8] = b"abcdefgklmnotvxy";
+pub(super) const CORE_PREFIXES: &[u8] = b"abcdefghiklmnopqtvxy";
 
 /// A row to write; `None` removes it.
 pub(super) type Row = (Vec<u8>, Option<Vec<u8>>);
@@ -104,7 +107,7 @@ pub(super) fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, Rec
     }
     if fresh.erasures {
         let all = (&core.suppressed, &core.erasures, &core.pending, &core.hidden);
-        rows.push((vec![b'g'], Some(records::encode("erasures", &all)?)));
+        rows.push((vec![b'i'], Some(records::encode("erasures", &all)?)));
     }
     if fresh.revised {
         rows.push((vec![b'v'], Some(records::encode("events read again", &core.revised)?)));
@@ -113,6 +116,7 @@ pub(super) fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, Rec
     for run in core.changes[changes_saved..].chunks(1_000) {
         rows.push((key(b'm', run[0].number), Some(records::encode("changes", &run)?)));
     }
+    rows.append(&mut core.campaigns.take_rows()?);
     core.fresh = Fresh { changes_saved: core.changes.len(), ..Fresh::default() };
     core.fresh.fragments = fresh.fragments;
     core.fresh.gone = fresh.gone;
@@ -181,11 +185,12 @@ pub(super) fn load(store: &SnapshotStore, sequence: Sequence) -> Result<Loaded, 
     core.counters = records::decode::<Counters>("counters", &need("counters", store.get(b"c")?)?)?;
     core.graph = load_graph(store, &core)?;
     load_loose(store, &mut core)?;
+    core.campaigns = CampaignState::load(store)?;
     for row in store.scan_prefix(b"k") {
         let link: LinkRow = records::decode("a link", &row?.1)?;
         core.links.insert(link.number, link);
     }
-    if let Some(row) = store.get(b"g")? {
+    if let Some(row) = store.get(b"i")? {
         (core.suppressed, core.erasures, core.pending, core.hidden) =
             records::decode("erasures", &row)?;
     }

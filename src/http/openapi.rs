@@ -1,6 +1,8 @@
 //! The OpenAPI document, made from the handlers' own descriptions.
 
-use super::admin::{changes, events, identity, objects, probe, profiles, sessions, state, stream};
+use super::admin::{
+    campaigns, changes, events, identity, objects, probe, profiles, sessions, state, stream,
+};
 use super::health;
 use utoipa::OpenApi;
 
@@ -52,6 +54,19 @@ use utoipa::OpenApi;
         objects::get_point,
         objects::put_point,
         objects::delete_point,
+        campaigns::list,
+        campaigns::get,
+        campaigns::set,
+        campaigns::remove,
+        campaigns::runs,
+        campaigns::preview,
+        campaigns::test,
+        campaigns::backtest,
+        campaigns::enable,
+        campaigns::deliveries,
+        campaigns::delivery,
+        campaigns::replay,
+        campaigns::replay_all,
         changes::list,
         state::digest,
         state::snapshot,

@@ -1,6 +1,8 @@
 //! The whole route table.
 
-use super::admin::{changes, events, identity, objects, probe, profiles, sessions, state, stream};
+use super::admin::{
+    campaigns, changes, events, identity, objects, probe, profiles, sessions, state, stream,
+};
 use super::problem::Problem;
 use super::{Faces, Http, auth, collect, health};
 use actix_web::middleware::from_fn;
@@ -8,7 +10,7 @@ use actix_web::web::{self, ServiceConfig, delete, get, post, put};
 use actix_web::{HttpResponse, Resource};
 
 /// The methods and paths that operators may use, as `openapi.json` lists them.
-pub const ADMIN: [(&str, &str); 45] = [
+pub const ADMIN: [(&str, &str); 58] = [
     ("get", "/api/v1/profiles"),
     ("get", "/api/v1/profiles/{id}"),
     ("get", "/api/v1/profiles/{id}/events"),
@@ -46,6 +48,19 @@ pub const ADMIN: [(&str, &str); 45] = [
     ("post", "/api/v1/erasures"),
     ("get", "/api/v1/erasures/{id}"),
     ("delete", "/api/v1/suppressions"),
+    ("get", "/api/v1/campaigns"),
+    ("get", "/api/v1/campaigns/{id}"),
+    ("put", "/api/v1/campaigns/{id}"),
+    ("delete", "/api/v1/campaigns/{id}"),
+    ("get", "/api/v1/campaigns/{id}/runs"),
+    ("post", "/api/v1/campaigns/{id}/preview"),
+    ("post", "/api/v1/campaigns/{id}/test"),
+    ("post", "/api/v1/campaigns/{id}/backtest"),
+    ("post", "/api/v1/campaigns/{id}/enable"),
+    ("get", "/api/v1/deliveries"),
+    ("post", "/api/v1/deliveries/replay"),
+    ("get", "/api/v1/deliveries/{id}"),
+    ("post", "/api/v1/deliveries/{id}/replay"),
     ("get", "/api/v1/changes"),
     ("get", "/api/v1/state/digest"),
     ("post", "/api/v1/snapshots"),
@@ -134,6 +149,22 @@ fn admin(app: &mut ServiceConfig) {
                 .route(put().to(objects::put_point))
                 .route(delete().to(objects::delete_point)),
         )
+        .service(resource("/campaigns").route(get().to(campaigns::list)))
+        .service(
+            resource("/campaigns/{id}")
+                .route(get().to(campaigns::get))
+                .route(put().to(campaigns::set))
+                .route(delete().to(campaigns::remove)),
+        )
+        .service(resource("/campaigns/{id}/runs").route(get().to(campaigns::runs)))
+        .service(resource("/campaigns/{id}/preview").route(post().to(campaigns::preview)))
+        .service(resource("/campaigns/{id}/test").route(post().to(campaigns::test)))
+        .service(resource("/campaigns/{id}/backtest").route(post().to(campaigns::backtest)))
+        .service(resource("/campaigns/{id}/enable").route(post().to(campaigns::enable)))
+        .service(resource("/deliveries").route(get().to(campaigns::deliveries)))
+        .service(resource("/deliveries/replay").route(post().to(campaigns::replay_all)))
+        .service(resource("/deliveries/{id}").route(get().to(campaigns::delivery)))
+        .service(resource("/deliveries/{id}/replay").route(post().to(campaigns::replay)))
         .service(resource("/changes").route(get().to(changes::list)))
         .service(resource("/state/digest").route(get().to(state::digest)))
         .service(resource("/snapshots").route(post().to(state::snapshot)))

@@ -56,7 +56,26 @@ pub struct Revised {
     pub bytes: Vec<u8>,
 }
 
-/// An operator's act. Variants are only ever added at the end: bincode writes their number.
+/// One attempt, as it went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// When it ended.
+    pub at: Timestamp,
+    /// The status that came back.
+    pub status: Option<u16>,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+    /// Why nothing came back.
+    pub error: Option<String>,
+    /// Whether the error is one that trying again would not mend.
+    pub is_final: bool,
+    /// How long the receiver asked to wait, in milliseconds.
+    pub retry_after_ms: Option<i64>,
+    /// The beginning of the body.
+    pub response: Vec<u8>,
+}
+
+/// An operator's act, or one of the engine's own. Variants are only ever added at the end: bincode writes their number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ActRecord {
     /// An object is created or replaced; the text is its JSON.
@@ -205,9 +224,64 @@ pub enum ActRecord {
         /// The record that put the configuration in force.
         configured: Sequence,
     },
+    /// A webhook was sent, or could not be.
+    Attempted {
+        /// When the attempt ended.
+        at: Timestamp,
+        /// The delivery's number.
+        delivery: u64,
+        /// How it went.
+        outcome: Attempt,
+    },
+    /// A run's wait is over.
+    TimerFired {
+        /// When.
+        at: Timestamp,
+        /// The campaign.
+        campaign: String,
+        /// The fragment that the run belongs to.
+        fragment: FragmentKey,
+        /// The sequence of the event that triggered it.
+        run: Sequence,
+    },
+    /// A delivery is not wanted any more.
+    Cancelled {
+        /// When.
+        at: Timestamp,
+        /// The delivery's number.
+        delivery: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Deliveries that are over are sent once more.
+    Redeliver {
+        /// When.
+        at: Timestamp,
+        /// Their numbers.
+        deliveries: Vec<u64>,
+    },
+    /// A campaign's endpoints that were disabled are called again.
+    EnableCampaign {
+        /// When.
+        at: Timestamp,
+        /// The campaign.
+        campaign: String,
+    },
 }
 
 impl ActRecord {
+    /// Whether it is about runs and deliveries only.
+    pub fn is_of_campaigns(&self) -> bool {
+        matches!(
+            self,
+            Self::Attempted { .. }
+                | Self::TimerFired { .. }
+                | Self::Cancelled { .. }
+                | Self::Redeliver { .. }
+                | Self::EnableCampaign { .. }
+        )
+    }
+
     /// The record's bytes.
     ///
     /// # Errors

@@ -99,6 +99,11 @@ impl Campaign {
         }
     }
 
+    /// Whether an event of this type and source may trigger it.
+    pub fn is_triggered_by(&self, kind: &str, source: &str) -> bool {
+        self.trigger.is_of(kind, source)
+    }
+
     /// Whether judging its audience needs the properties of the event that triggered a run.
     pub fn audience_reads_event(&self) -> bool {
         self.audience.conditions.iter().any(Condition::reads_event)

@@ -76,6 +76,13 @@ impl FragmentRuns {
         }
     }
 
+    /// Takes over all that another fragment has, counts aside.
+    pub fn absorb(&mut self, other: &Self) {
+        for (campaign, state) in &other.states {
+            self.set(campaign, self.state(campaign).join(*state));
+        }
+    }
+
     /// The runs that wait, with their campaigns; for timers to be set again after a restart.
     pub fn waiting(&self) -> impl Iterator<Item = (&str, Run)> {
         self.states.iter().filter_map(|(campaign, state)| Some((campaign.as_ref(), state.run?)))

@@ -1,5 +1,6 @@
 //! The admin API, one file per resource. Handlers translate and never decide.
 
+pub mod campaigns;
 pub mod changes;
 pub mod events;
 pub mod identity;

@@ -1,0 +1,720 @@
+//! What campaigns leave behind, as part of the [`Core`]: runs, timers, deliveries. It follows from
+//! the journal alone: live operation and replay ask the same questions and decide the same.
+//!
+//! A record that concerns a campaign becomes a [`Question`]; the profile answers with its fold as
+//! it is right behind that record, and [`Core::decide`] draws the consequences.
+
+use super::acts::{Acted, Answer};
+use super::core::{Core, Placement};
+use super::deliveries::{Delivery, DeliveryState, Outbox};
+use super::rest::{Rest, RowError};
+use super::rows::Row;
+use crate::domain::campaign::{
+    Campaigns, Decision, Due, Enqueued, EventFacts, FragmentRuns, Held, Order, Pending, Person,
+    Recheck,
+};
+use crate::domain::event::{Event, Payload, Standing};
+use crate::domain::fragment::Fragment;
+use crate::domain::graph::{FragmentIndex, Shown};
+use crate::domain::id::Sequence;
+use crate::domain::profile::Folded;
+use crate::domain::time::Timestamp;
+use crate::journal::JournalReader;
+use crate::outbound::retry::Verdict;
+use crate::records::{self, ActRecord, Attempt, FragmentKey, RecordError, decode_event, kind};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Runs told per campaign; the oldest go first.
+const RUNS_TOLD: usize = 1_000;
+
+/// A wait: when it is over, and whose it is.
+pub(super) type Timer = (Timestamp, FragmentIndex, Box<str>, Sequence);
+
+/// What became of a trigger that fitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RunRow {
+    pub(super) fragment: FragmentKey,
+    pub(super) event_id: u128,
+    pub(super) began_at: Timestamp,
+    pub(super) state: String,
+    pub(super) reason: Option<String>,
+}
+
+/// Why an endpoint is not called any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Disabled {
+    pub(super) at: Timestamp,
+    pub(super) reason: String,
+}
+
+/// What campaigns left behind.
+#[derive(Debug, Default)]
+pub struct CampaignState {
+    /// The deliveries.
+    pub outbox: Outbox,
+    runs: BTreeMap<FragmentIndex, FragmentRuns>,
+    timers: BTreeSet<Timer>,
+    told: BTreeMap<(Box<str>, Sequence), RunRow>,
+    pub(super) disabled: BTreeMap<(Box<str>, u16), Disabled>,
+    fresh_runs: BTreeSet<FragmentIndex>,
+    fresh_told: BTreeSet<(Box<str>, Sequence)>,
+    is_disabled_fresh: bool,
+}
+
+/// What is asked of a profile on behalf of its campaigns.
+#[derive(Debug)]
+pub struct Question {
+    /// The record that asks; 0 before an attempt.
+    pub(super) sequence: Sequence,
+    pub(super) now: Timestamp,
+    pub(super) lead: FragmentIndex,
+    id: String,
+    known: bool,
+    identifiers: Vec<Shown>,
+    pub(super) fragments: Vec<FragmentIndex>,
+    /// Fragments whose recent events have to be told: what is counted has changed.
+    pub(super) stale: Vec<FragmentIndex>,
+    /// The event that triggers, or triggered; none when it is no longer kept.
+    pub(super) event: Option<Box<Event>>,
+    /// That event's sequence, id and fragment.
+    run: Sequence,
+    event_id: Uuid,
+    fragment: FragmentIndex,
+    because: Because,
+}
+
+#[derive(Debug)]
+enum Because {
+    Event,
+    Timer { campaign: String },
+    Attempt { delivery: u64 },
+    Trial,
+}
+
+/// What a profile answers: its fold, and the events of the stale fragments by type and time.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) folded: Folded,
+    pub(super) recent: Vec<(FragmentIndex, Vec<(Box<str>, Timestamp)>)>,
+}
+
+impl Question {
+    /// The delivery that is about to be sent.
+    pub(super) fn delivery(&self) -> Option<u64> {
+        match self.because {
+            Because::Attempt { delivery } => Some(delivery),
+            _ => None,
+        }
+    }
+
+    /// The profile's id.
+    pub(super) fn profile(&self) -> &str {
+        &self.id
+    }
+
+    /// Fetches the event that triggered the run, as far as it is still kept.
+    pub(super) fn read_event(&mut self, reader: &JournalReader) {
+        self.event = event_of(reader, self.run);
+    }
+
+    pub(super) fn person<'a>(&'a self, folded: &'a Folded) -> Person<'a> {
+        let Self { id, known, identifiers, .. } = self;
+        Person { id, known: *known, folded, identifiers }
+    }
+
+    fn facts<'a>(&'a self, event_id: &'a str) -> Option<EventFacts<'a>> {
+        let event = self.event.as_deref()?;
+        Some(facts(event, (self.run, event_id, self.fragment)))
+    }
+}
+
+/// What conditions and fields may know of an event.
+pub(super) fn facts<'a>(
+    event: &'a Event,
+    (sequence, id, fragment): (Sequence, &'a str, FragmentIndex),
+) -> EventFacts<'a> {
+    let properties = match &event.payload {
+        Payload::Json(bytes) => std::str::from_utf8(bytes).unwrap_or(""),
+        Payload::Opaque(_) => "",
+    };
+    EventFacts {
+        sequence,
+        id,
+        kind: &event.kind,
+        source: &event.source,
+        session: event.session.as_deref(),
+        occurred_at: event.occurred_at,
+        properties,
+        fragment,
+    }
+}
+
+/// An event of the journal, where it is still kept and can be read.
+pub(super) fn event_of(reader: &JournalReader, sequence: Sequence) -> Option<Box<Event>> {
+    let record = reader.read(sequence).ok()?.filter(|record| record.kind == kind::EVENT)?;
+    decode_event(record.version, &record.bytes).ok().map(Box::new)
+}
+
+/// A profile's answer to a question, from its fragments.
+pub(super) fn told(
+    question: &Question,
+    fragments: &[(FragmentIndex, &Fragment)],
+    set_values: u32,
+    (rest, reader): (&Rest, &JournalReader),
+) -> Result<Told, RowError> {
+    let folded = Folded::new(fragments.iter().map(|(_, one)| *one), set_values);
+    let mut recent = Vec::new();
+    for (index, fragment) in fragments.iter().filter(|(one, _)| question.stale.contains(one)) {
+        let timeline = &fragment.timeline;
+        let mut sequences: Vec<Sequence> = timeline.newest_first().collect();
+        for number in 0..timeline.saved {
+            sequences.extend(rest.chunk(*index, number)?.iter());
+        }
+        sequences.extend(timeline.late.iter().copied());
+        let events = sequences.into_iter().filter_map(|sequence| event_of(reader, sequence));
+        recent.push((*index, events.map(|event| (event.kind, event.occurred_at)).collect()));
+    }
+    Ok(Told { folded, recent })
+}
+
+impl Core {
+    /// The campaigns in force.
+    pub(super) fn compiled_campaigns(&self) -> &Arc<Campaigns> {
+        &self.effective.compiled.campaigns
+    }
+
+    /// The key of a fragment in records.
+    pub(super) fn fragment_key(&self, fragment: FragmentIndex) -> FragmentKey {
+        let birth = self.graph.birth(fragment);
+        (birth.sequence, birth.generation)
+    }
+
+    /// The profile that holds the fragment of that key now.
+    pub(super) fn lead_of_key(&self, (sequence, generation): FragmentKey) -> Option<FragmentIndex> {
+        self.graph.living_lead(self.graph.born_of(sequence, generation)?)
+    }
+
+    fn question(&self, lead: FragmentIndex, now: Timestamp, because: Because) -> Question {
+        let view = self.graph.view(lead, false);
+        let fragments: Vec<FragmentIndex> = view.fragments.iter().map(|(one, _)| *one).collect();
+        let counted = self.compiled_campaigns().counted();
+        let is_stale = |fragment: &FragmentIndex| match self.campaigns.runs.get(fragment) {
+            Some(runs) => !runs.counts.is_current(counted),
+            None => !FragmentRuns::default().counts.is_current(counted),
+        };
+        let stale = fragments.iter().copied().filter(is_stale).collect();
+        Question {
+            sequence: self.applied,
+            now,
+            lead,
+            id: self.fragment_id(lead).to_string(),
+            known: view.known,
+            identifiers: view.identifiers,
+            fragments,
+            stale,
+            event: None,
+            run: 0,
+            event_id: Uuid::nil(),
+            fragment: lead,
+            because,
+        }
+    }
+
+    /// What an event that was just placed asks of its profile; nothing, where no campaign cares.
+    pub(super) fn question_of_event(
+        &self,
+        sequence: Sequence,
+        event: &Event,
+        placement: &Placement,
+    ) -> Option<Question> {
+        let campaigns = self.compiled_campaigns();
+        let concerns = campaigns.concern(&event.kind) || campaigns.counted().counts(&event.kind);
+        let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) else {
+            return None;
+        };
+        if !concerns || matches!(event.standing, Standing::Quarantined(_)) {
+            return None;
+        }
+        Some(Question {
+            sequence,
+            event: Some(Box::new(event.clone())),
+            run: sequence,
+            event_id: self.event_id(sequence, event.received_at),
+            fragment,
+            ..self.question(lead, event.received_at, Because::Event)
+        })
+    }
+
+    /// What a profile is asked before a delivery is tried; nothing, where nobody has it any more.
+    pub(super) fn question_of_attempt(&self, number: u64, now: Timestamp) -> Option<Question> {
+        let delivery = self.campaigns.outbox.get(number)?;
+        let lead = self.lead_of_key(delivery.fragment)?;
+        Some(Question {
+            run: delivery.run,
+            event_id: Uuid::from_u128(delivery.event_id),
+            ..self.question(lead, now, Because::Attempt { delivery: number })
+        })
+    }
+
+    /// Draws the consequences of an event or a timer, now that the profile has told how it is.
+    pub(super) fn decide(&mut self, question: &Question, told: Told) {
+        let campaigns = Arc::clone(self.compiled_campaigns());
+        self.count(&campaigns, question, told.recent);
+        let none = FragmentRuns::default();
+        let runs = &self.campaigns.runs;
+        let fragments: Vec<(FragmentIndex, &FragmentRuns)> =
+            question.fragments.iter().map(|one| (*one, runs.get(one).unwrap_or(&none))).collect();
+        let person = question.person(&told.folded);
+        let event_id = question.event_id.to_string();
+        let event = question.facts(&event_id);
+        let decisions = match &question.because {
+            Because::Event => match &event {
+                Some(event) => campaigns.on_event(&person, event, &fragments, question.now),
+                None => Vec::new(),
+            },
+            Because::Timer { campaign } => {
+                let due = Due {
+                    campaign,
+                    fragment: question.fragment,
+                    run: question.run,
+                    event_id: &event_id,
+                };
+                campaigns.on_timer(due, &person, event.as_ref(), &fragments, question.now)
+            }
+            Because::Attempt { .. } | Because::Trial => Vec::new(),
+        };
+        let mut place = 0;
+        for decision in decisions {
+            self.take_decision(question, &campaigns, decision, &mut place);
+        }
+    }
+
+    /// Whether a delivery may be sent now.
+    pub(super) fn recheck(&self, question: &Question, told: &Told) -> Option<Recheck> {
+        let delivery = self.campaigns.outbox.get(question.delivery()?)?;
+        let campaigns = self.compiled_campaigns();
+        let runs = self.runs_as_told(question, told);
+        let fragments: Vec<(FragmentIndex, &FragmentRuns)> =
+            runs.iter().map(|(one, runs)| (*one, runs)).collect();
+        let pending = Pending {
+            campaign: &delivery.campaign,
+            step: delivery.step,
+            run: delivery.run,
+            enqueued_at: delivery.enqueued_at,
+        };
+        let event_id = question.event_id.to_string();
+        let event = question.facts(&event_id);
+        let person = question.person(&told.folded);
+        Some(campaigns.recheck(pending, &person, event.as_ref(), &fragments, question.now))
+    }
+
+    /// Whether the audience of a delivery's campaign depends on the event.
+    pub(super) fn audience_reads_event(&self, number: u64) -> bool {
+        let delivery = self.campaigns.outbox.get(number);
+        let campaign = delivery.and_then(|one| self.compiled_campaigns().get(&one.campaign));
+        campaign.is_some_and(crate::domain::campaign::Campaign::audience_reads_event)
+    }
+
+    /// Whether the same profile has to be sent something else over the same endpoint before.
+    pub(super) fn has_earlier(&self, number: u64, delivery: &Delivery) -> bool {
+        let Some(lead) = self.lead_of_key(delivery.fragment) else { return false };
+        let outbox = &self.campaigns.outbox;
+        self.graph.fragments_of(lead).into_iter().any(|fragment| {
+            let key = self.fragment_key(fragment);
+            let mut queue = outbox.queue(&delivery.campaign, delivery.step, key);
+            queue.next().is_some_and(|first| first < number)
+        })
+    }
+
+    /// What is asked of a profile to try a campaign with it.
+    pub(super) fn question_of_trial(&self, lead: FragmentIndex, now: Timestamp) -> Question {
+        self.question(lead, now, Because::Trial)
+    }
+
+    /// What campaigns left on a profile's fragments, its counts brought up to date.
+    pub(super) fn runs_as_told(
+        &self,
+        question: &Question,
+        told: &Told,
+    ) -> Vec<(FragmentIndex, FragmentRuns)> {
+        let counted = self.compiled_campaigns().counted();
+        let runs = |fragment: &FragmentIndex| {
+            let mut runs = self.campaigns.runs.get(fragment).cloned().unwrap_or_default();
+            if let Some((_, events)) = told.recent.iter().find(|(one, _)| one == fragment) {
+                runs.counts.refill(counted, events.iter().map(|(kind, at)| (&**kind, *at)));
+            }
+            (*fragment, runs)
+        };
+        question.fragments.iter().map(runs).collect()
+    }
+
+    fn count(
+        &mut self,
+        campaigns: &Campaigns,
+        question: &Question,
+        recent: Vec<(FragmentIndex, Vec<(Box<str>, Timestamp)>)>,
+    ) {
+        let counted = campaigns.counted();
+        let mut is_told = false;
+        for (fragment, events) in recent {
+            is_told |= fragment == question.fragment;
+            let runs = self.campaigns.runs.entry(fragment).or_default();
+            runs.counts.refill(counted, events.iter().map(|(kind, at)| (&**kind, *at)));
+            self.campaigns.fresh_runs.insert(fragment);
+        }
+        let event = question.event.as_deref().filter(|event| {
+            matches!(question.because, Because::Event) && !is_told && counted.counts(&event.kind)
+        });
+        if let Some(event) = event {
+            let runs = self.campaigns.runs.entry(question.fragment).or_default();
+            runs.counts.feed(counted, &event.kind, event.occurred_at);
+            self.campaigns.fresh_runs.insert(question.fragment);
+        }
+    }
+
+    fn take_decision(
+        &mut self,
+        question: &Question,
+        campaigns: &Campaigns,
+        decision: Decision,
+        place: &mut u64,
+    ) {
+        let row = |core: &Self, state: &str, reason: Option<String>| RunRow {
+            fragment: core.fragment_key(question.fragment),
+            event_id: question.event_id.as_u128(),
+            began_at: question.now,
+            state: state.to_owned(),
+            reason,
+        };
+        match decision {
+            Decision::Set { campaign, fragment, state } => {
+                self.campaigns.set(fragment, &campaign, state);
+            }
+            Decision::Started { campaign, run, .. } => {
+                let row = row(self, "running", None);
+                self.campaigns.tell(&campaign, run, row);
+            }
+            Decision::Waiting { campaign, run, due, .. } => {
+                self.campaigns.retell(&campaign, run, "waiting", Some(format!("until {due}")));
+            }
+            Decision::Enqueue(enqueued) => {
+                let number = (question.sequence << 16) | *place;
+                *place += 1;
+                self.enqueue(question, campaigns, number, *enqueued);
+            }
+            Decision::Ended { campaign, run, how, .. } => {
+                let state =
+                    if how == crate::domain::campaign::Ended::Done { "done" } else { "ended" };
+                self.campaigns.retell(&campaign, run, state, Some(how.to_string()));
+            }
+            Decision::Cancel { campaign } => {
+                let keys: Vec<FragmentKey> =
+                    question.fragments.iter().map(|one| self.fragment_key(*one)).collect();
+                let outbox = &mut self.campaigns.outbox;
+                for number in keys
+                    .into_iter()
+                    .flat_map(|key| outbox.pending_of(&campaign, key))
+                    .collect::<Vec<_>>()
+                {
+                    // What this very record enqueued comes from another run.
+                    if number >> 16 != question.sequence {
+                        outbox.cancel(number, "the exit was reached");
+                    }
+                }
+            }
+            Decision::Declined { campaign, why } => {
+                let reason = match why {
+                    Held::Running => "a run is under way".to_owned(),
+                    Held::Until(at) => format!("the run before stopped too lately; again at {at}"),
+                    Held::Once => "it had its run, and never restarts".to_owned(),
+                    Held::Audience => "the profile is not in the audience".to_owned(),
+                };
+                let row = row(self, "declined", Some(reason));
+                self.campaigns.tell(&campaign, question.run, row);
+            }
+        }
+    }
+
+    fn enqueue(
+        &mut self,
+        question: &Question,
+        campaigns: &Campaigns,
+        number: u64,
+        enqueued: Enqueued,
+    ) {
+        let Enqueued { campaign, step, fragment, run, webhook_id, rendered } = enqueued;
+        let webhook = campaigns.get(&campaign).and_then(|one| one.webhook(step));
+        if webhook.is_some_and(|webhook| webhook.order == Order::LatestWins) {
+            let keys: Vec<FragmentKey> =
+                question.fragments.iter().map(|one| self.fragment_key(*one)).collect();
+            let outbox = &mut self.campaigns.outbox;
+            let older: Vec<u64> =
+                keys.iter().flat_map(|key| outbox.queue(&campaign, step, *key)).collect();
+            for older in older {
+                outbox.cancel(older, "a newer one took its place");
+            }
+        }
+        let delivery = Delivery {
+            webhook_id,
+            campaign: (&*campaign).into(),
+            step,
+            fragment: self.fragment_key(fragment),
+            run,
+            event_id: question.event_id.as_u128(),
+            enqueued_at: question.now,
+            rendered,
+            state: DeliveryState::Pending,
+            reason: None,
+            next_attempt_at: question.now,
+            attempts: Vec::new(),
+            before: 0,
+        };
+        self.campaigns.outbox.put(number, delivery);
+    }
+
+    /// Takes an act in that is about campaigns.
+    pub(super) fn campaign_act(&mut self, act: ActRecord) -> Acted {
+        let outbox = &mut self.campaigns.outbox;
+        match act {
+            ActRecord::Attempted { delivery, at, outcome } => {
+                let attempt = Attempt { at, ..outcome };
+                let answered = attempt.status;
+                let verdict = outbox.attempted(delivery, attempt);
+                if let (Some(Verdict::Disable), Some(one)) = (verdict, outbox.get(delivery)) {
+                    let status = answered.unwrap_or(410);
+                    let reason = format!("the receiver answered {status}: it wants no more");
+                    let key = (one.campaign.clone(), one.step);
+                    self.campaigns.disabled.insert(key, Disabled { at, reason });
+                    self.campaigns.is_disabled_fresh = true;
+                }
+                Acted::default()
+            }
+            ActRecord::Cancelled { delivery, reason, .. } => {
+                outbox.cancel(delivery, &reason);
+                Acted::default()
+            }
+            ActRecord::Redeliver { at, deliveries } => {
+                let count = deliveries.iter().filter(|one| outbox.replay(**one, at)).count();
+                Acted { answer: Answer::Reprocessed(count), ..Acted::default() }
+            }
+            ActRecord::EnableCampaign { campaign, .. } => {
+                let before = self.campaigns.disabled.len();
+                self.campaigns.disabled.retain(|(of, _), _| **of != *campaign);
+                let count = before - self.campaigns.disabled.len();
+                self.campaigns.is_disabled_fresh = true;
+                Acted { answer: Answer::Reprocessed(count), ..Acted::default() }
+            }
+            ActRecord::TimerFired { at, campaign, fragment, run } => {
+                let asks = self.question_of_timer(at, campaign, fragment, run);
+                Acted { asks: asks.map(Box::new), ..Acted::default() }
+            }
+            _ => Acted::default(),
+        }
+    }
+
+    fn question_of_timer(
+        &self,
+        at: Timestamp,
+        campaign: String,
+        key: FragmentKey,
+        run: Sequence,
+    ) -> Option<Question> {
+        let lead = self.lead_of_key(key)?;
+        let waits = |fragment: &FragmentIndex| {
+            let runs = self.campaigns.runs.get(fragment)?;
+            let waiting = runs.state(&campaign).run.filter(|one| one.sequence == run)?;
+            Some((*fragment, waiting))
+        };
+        let (fragment, waiting) = self.graph.fragments_of(lead).iter().find_map(waits)?;
+        Some(Question {
+            run,
+            event_id: self.event_id(run, waiting.began_at),
+            fragment,
+            ..self.question(lead, at, Because::Timer { campaign })
+        })
+    }
+
+    /// After a re-resolution: what campaigns left on a fragment that holds nothing any more goes to
+    /// the profile that it leads to, and what is counted is told anew.
+    pub(super) fn relocate_runs(&mut self) {
+        let holders: BTreeSet<FragmentIndex> = self.graph.holders().into_iter().collect();
+        let all = std::mem::take(&mut self.campaigns.runs);
+        self.campaigns.timers.clear();
+        for (fragment, mut runs) in all {
+            runs.counts = crate::domain::campaign::RecentCounts::default();
+            self.campaigns.fresh_runs.insert(fragment);
+            let target = match holders.contains(&fragment) {
+                true => Some(fragment),
+                false => self.graph.living_lead(fragment),
+            };
+            if let Some(target) = target {
+                self.campaigns.runs.entry(target).or_default().absorb(&runs);
+                self.campaigns.fresh_runs.insert(target);
+            }
+        }
+        self.campaigns.set_timers();
+    }
+
+    /// Removes what campaigns know of these fragments; answers how many deliveries were still to be
+    /// sent.
+    pub fn erase_campaigns(&mut self, fragments: &BTreeSet<FragmentIndex>) -> usize {
+        let keys = fragments.iter().map(|one| self.fragment_key(*one)).collect();
+        let state = &mut self.campaigns;
+        for fragment in fragments {
+            state.runs.remove(fragment);
+            state.fresh_runs.insert(*fragment);
+        }
+        state.timers.retain(|(_, fragment, _, _)| !fragments.contains(fragment));
+        let gone: Vec<(Box<str>, Sequence)> = state
+            .told
+            .iter()
+            .filter(|(_, row)| BTreeSet::contains(&keys, &row.fragment))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in gone {
+            state.told.remove(&key);
+            state.fresh_told.insert(key);
+        }
+        state.outbox.erase(&keys)
+    }
+}
+
+impl CampaignState {
+    fn set(
+        &mut self,
+        fragment: FragmentIndex,
+        campaign: &str,
+        state: crate::domain::campaign::CampaignState,
+    ) {
+        let runs = self.runs.entry(fragment).or_default();
+        let timer = |run: crate::domain::campaign::Run| {
+            (run.due, fragment, Box::from(campaign), run.sequence)
+        };
+        if let Some(before) = runs.state(campaign).run {
+            self.timers.remove(&timer(before));
+        }
+        self.timers.extend(state.run.map(timer));
+        runs.set(campaign, state);
+        self.fresh_runs.insert(fragment);
+    }
+
+    fn set_timers(&mut self) {
+        for (fragment, runs) in &self.runs {
+            let timers = runs
+                .waiting()
+                .map(|(campaign, run)| (run.due, *fragment, campaign.into(), run.sequence));
+            self.timers.extend(timers);
+        }
+    }
+
+    /// The waits that are over by now.
+    pub(super) fn due_timers(&self, now: Timestamp) -> impl Iterator<Item = &Timer> {
+        self.timers.iter().take_while(move |(due, ..)| *due <= now)
+    }
+
+    /// Whether a wait is still there.
+    pub(super) fn has_timer(&self, timer: &Timer) -> bool {
+        self.timers.contains(timer)
+    }
+
+    fn tell(&mut self, campaign: &str, run: Sequence, row: RunRow) {
+        let key = (Box::from(campaign), run);
+        self.fresh_told.insert(key.clone());
+        self.told.insert(key, row);
+        let of_campaign = (campaign.into(), 0)..=(campaign.into(), Sequence::MAX);
+        if self.told.range(of_campaign.clone()).nth(RUNS_TOLD).is_some() {
+            let oldest = self.told.range(of_campaign).next().map(|(key, _)| key.clone());
+            if let Some(key) = oldest {
+                self.told.remove(&key);
+                self.fresh_told.insert(key);
+            }
+        }
+    }
+
+    fn retell(&mut self, campaign: &str, run: Sequence, state: &str, reason: Option<String>) {
+        let key = (Box::from(campaign), run);
+        if let Some(row) = self.told.get_mut(&key) {
+            (row.state, row.reason) = (state.to_owned(), reason);
+            self.fresh_told.insert(key);
+        }
+    }
+
+    /// A campaign's runs before a sequence, the newest first.
+    pub(super) fn told(
+        &self,
+        campaign: &str,
+        before: Sequence,
+    ) -> impl Iterator<Item = (Sequence, &RunRow)> {
+        let range = (Box::from(campaign), 0)..(Box::from(campaign), before);
+        self.told.range(range).rev().map(|((_, run), row)| (*run, row))
+    }
+
+    /// The rows that changed since the last call.
+    pub(super) fn take_rows(&mut self) -> Result<Vec<Row>, RecordError> {
+        let mut rows: Vec<Row> = Vec::new();
+        for fragment in std::mem::take(&mut self.fresh_runs) {
+            let mut key = vec![b'g'];
+            key.extend_from_slice(&fragment.to_be_bytes());
+            let runs = self.runs.get(&fragment).filter(|runs| !runs.is_empty());
+            let row = runs.map(|runs| records::encode("runs", runs)).transpose()?;
+            rows.push((key, row));
+        }
+        for (campaign, run) in std::mem::take(&mut self.fresh_told) {
+            let mut key = vec![b'h'];
+            key.extend_from_slice(campaign.as_bytes());
+            key.push(0);
+            key.extend_from_slice(&run.to_be_bytes());
+            let told = self.told.get(&(campaign.clone(), run));
+            let row =
+                told.map(|row| records::encode("a run", &(&campaign, run, row))).transpose()?;
+            rows.push((key, row));
+        }
+        for number in self.outbox.take_fresh() {
+            let mut key = vec![b'q'];
+            key.extend_from_slice(&number.to_be_bytes());
+            let delivery = self.outbox.get(number);
+            let row = delivery
+                .map(|delivery| records::encode("a delivery", &(number, delivery)))
+                .transpose()?;
+            rows.push((key, row));
+        }
+        if std::mem::take(&mut self.is_disabled_fresh) {
+            let all: Vec<_> = self.disabled.iter().collect();
+            rows.push((vec![b'p'], Some(records::encode("disabled endpoints", &all)?)));
+        }
+        Ok(rows)
+    }
+
+    /// Takes a snapshot's rows in.
+    pub(super) fn load(
+        store: &crate::snapshot::SnapshotStore,
+    ) -> Result<Self, super::rows::LoadError> {
+        let mut state = Self::default();
+        for row in store.scan_prefix(b"g") {
+            let (key, row) = row?;
+            let number = key.get(1..5).and_then(|bytes| bytes.try_into().ok());
+            let fragment = number.map_or(0, FragmentIndex::from_be_bytes);
+            state.runs.insert(fragment, records::decode("runs", &row)?);
+        }
+        for row in store.scan_prefix(b"h") {
+            let (campaign, run, row): (Box<str>, Sequence, RunRow) =
+                records::decode("a run", &row?.1)?;
+            state.told.insert((campaign, run), row);
+        }
+        for row in store.scan_prefix(b"q") {
+            let (number, delivery): (u64, Delivery) = records::decode("a delivery", &row?.1)?;
+            state.outbox.put(number, delivery);
+        }
+        if let Some(row) = store.get(b"p")? {
+            let all: Vec<((Box<str>, u16), Disabled)> =
+                records::decode("disabled endpoints", &row)?;
+            state.disabled = all.into_iter().collect();
+        }
+        state.set_timers();
+        state.outbox.take_fresh();
+        Ok(state)
+    }
+}
