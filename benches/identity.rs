@@ -172,7 +172,8 @@ fn worst(flags: &Flags) {
             }
             builds.push(started.elapsed());
             let user = |number: u64| Some(found("shop", number.to_string()));
-            let end = || -> SmallVec<[Found; 2]> { [id(flags.component - 1)].into_iter().collect() };
+            let end =
+                || -> SmallVec<[Found; 2]> { [id(flags.component - 1)].into_iter().collect() };
             merges.push(show(&mut graph, event(user(1), end(), 2)));
             rebuilds.push(show(&mut graph, event(user(2), end(), 3)));
         }

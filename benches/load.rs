@@ -221,9 +221,16 @@ impl Section {
 
     fn print(&self, goals: &Goals) {
         println!("\n{} connections, closed loop", self.connections);
-        println!("  {:8} {:>10} {:>10} {:>10} {:>10} {:>7}", "", "per second", "p50 µs", "p99 µs", "p99.9 µs", "÷ bare");
+        println!(
+            "  {:8} {:>10} {:>10} {:>10} {:>10} {:>7}",
+            "", "per second", "p50 µs", "p99 µs", "p99.9 µs", "÷ bare"
+        );
         rows(&self.closed);
-        println!("  goal: fsynced ÷ bare ≥ 0.60: {:.2} {}", goals.ratio, verdict(goals.ratio >= 0.6));
+        println!(
+            "  goal: fsynced ÷ bare ≥ 0.60: {:.2} {}",
+            goals.ratio,
+            verdict(goals.ratio >= 0.6)
+        );
         if self.open[0].is_empty() {
             return;
         }

@@ -91,7 +91,10 @@ fn main() -> anyhow::Result<()> {
     );
     child(&flags, "tail", rest.path())?;
     let start = child(&flags, "start", rest.path())?;
-    println!("start with {profiles} profiles and {} events of tail: {start} ms (goal: at most 5,000)", flags.tail);
+    println!(
+        "start with {profiles} profiles and {} events of tail: {start} ms (goal: at most 5,000)",
+        flags.tail
+    );
     Ok(())
 }
 

@@ -78,7 +78,8 @@ impl Drop for Server {
 
 /// Where the program lies: what cargo names, else beside this one.
 pub fn program() -> PathBuf {
-    option_env!("CARGO_BIN_EXE_selfsame").map_or_else(|| "target/release/selfsame".into(), Into::into)
+    option_env!("CARGO_BIN_EXE_selfsame")
+        .map_or_else(|| "target/release/selfsame".into(), Into::into)
 }
 
 /// The fields that the program reads too.

@@ -1,7 +1,7 @@
 //! All settings, checked at once and compiled: what decides about events.
 
-use super::campaign::Campaigns;
 use super::blocked::{Blocklist, is_builtin};
+use super::campaign::Campaigns;
 use super::extract::event_type;
 use super::id::Identifier;
 use super::normalise::canonical;

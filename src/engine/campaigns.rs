@@ -406,14 +406,19 @@ impl Core {
                 self.enqueue(question, campaigns, number, *enqueued);
             }
             Decision::Ended { campaign, run, how, .. } => {
-                let state = if how == crate::domain::campaign::Ended::Done { "done" } else { "ended" };
+                let state =
+                    if how == crate::domain::campaign::Ended::Done { "done" } else { "ended" };
                 self.campaigns.retell(&campaign, run, state, Some(how.to_string()));
             }
             Decision::Cancel { campaign } => {
                 let keys: Vec<FragmentKey> =
                     question.fragments.iter().map(|one| self.fragment_key(*one)).collect();
                 let outbox = &mut self.campaigns.outbox;
-                for number in keys.into_iter().flat_map(|key| outbox.pending_of(&campaign, key)).collect::<Vec<_>>() {
+                for number in keys
+                    .into_iter()
+                    .flat_map(|key| outbox.pending_of(&campaign, key))
+                    .collect::<Vec<_>>()
+                {
                     // What this very record enqueued comes from another run.
                     if number >> 16 != question.sequence {
                         outbox.cancel(number, "the exit was reached");
@@ -663,7 +668,8 @@ impl CampaignState {
             key.push(0);
             key.extend_from_slice(&run.to_be_bytes());
             let told = self.told.get(&(campaign.clone(), run));
-            let row = told.map(|row| records::encode("a run", &(&campaign, run, row))).transpose()?;
+            let row =
+                told.map(|row| records::encode("a run", &(&campaign, run, row))).transpose()?;
             rows.push((key, row));
         }
         for number in self.outbox.take_fresh() {

@@ -162,9 +162,10 @@ impl Outbox {
         self.all.get(&number)?;
         self.change(number, |delivery| {
             let retry_after = attempt.retry_after_ms;
-            let died = attempt.error.clone().unwrap_or_else(|| {
-                format!("answered {}", attempt.status.map_or(0, u32::from))
-            });
+            let died = attempt
+                .error
+                .clone()
+                .unwrap_or_else(|| format!("answered {}", attempt.status.map_or(0, u32::from)));
             delivery.attempts.push(attempt);
             let made = u32::try_from(delivery.attempts.len()).unwrap_or(u32::MAX);
             let made = made.saturating_sub(delivery.before);

@@ -151,7 +151,8 @@ impl IdentityActor {
         });
         self.sending.resting.retain(|_, until| *until > now);
         for number in self.picked(now) {
-            let attempts = self.core.campaigns.outbox.get(number).map_or(0, |one| one.attempts.len());
+            let attempts =
+                self.core.campaigns.outbox.get(number).map_or(0, |one| one.attempts.len());
             self.sending.under_way.insert(number, attempts);
             match self.core.question_of_attempt(number, now) {
                 Some(mut question) => {

@@ -32,9 +32,9 @@ mod steering;
 mod views;
 
 pub use self::core::Core;
+pub use crate::records::Attempt;
 pub use acts::Answer;
 pub use campaigns::{CampaignState, Question};
-pub use crate::records::Attempt;
 pub use deliveries::{Delivery, DeliveryState, Outbox};
 pub use effective::{Effective, section};
 pub use objects::ObjectRefusal;

@@ -284,7 +284,16 @@ impl Prepared {
             let (shared, published, stream) =
                 (Arc::clone(&shared), Arc::clone(&published), stream.clone());
             IdentityActor::start_in_arbiter(&homes.identity, move |_| {
-                IdentityActor::new(core, profiles, shared, published, stream, to_snapshots, cadence, sending)
+                IdentityActor::new(
+                    core,
+                    profiles,
+                    shared,
+                    published,
+                    stream,
+                    to_snapshots,
+                    cadence,
+                    sending,
+                )
             })
         };
         // As long as the events in flight, which the router bounds, and a few acts.

@@ -306,11 +306,7 @@ impl Engine {
     ///
     /// # Errors
     /// When there is no such campaign, profile or event.
-    pub async fn preview_campaign(
-        &self,
-        id: &str,
-        trial: Trial,
-    ) -> Result<Preview, ObjectRefusal> {
+    pub async fn preview_campaign(&self, id: &str, trial: Trial) -> Result<Preview, ObjectRefusal> {
         let (event_id, event) = self.trial_event(trial.event).await?;
         let profile = trial.profile;
         let lead = self.ask(move |identity, _| identity.core.profile_of_id(&profile)).await?;
@@ -342,9 +338,15 @@ impl Engine {
                 continue;
             };
             let rendered = Rendered { url: request.url, body: request.body };
-            let webhook_id = format!("test_{}", webhook_id(&format!("{name}{at}"), id, request.step));
-            let attempt =
-                Prepared { rendered: &rendered, webhook_id: &webhook_id, number: 1, at, is_test: true };
+            let webhook_id =
+                format!("test_{}", webhook_id(&format!("{name}{at}"), id, request.step));
+            let attempt = Prepared {
+                rendered: &rendered,
+                webhook_id: &webhook_id,
+                number: 1,
+                at,
+                is_test: true,
+            };
             let call = match attempt.prepare(webhook, &secret) {
                 Ok(call) => call,
                 Err(error) => {
@@ -379,7 +381,8 @@ impl Engine {
         let campaign = campaigns.get(id).ok_or(ObjectRefusal::NotFound)?;
         let since = self.running()?.shared.clock.now().plus_ms(-i64::from(days) * 86_400_000);
         let (events, is_whole) = self.triggers_since(campaign, since).await?;
-        let mut view = BacktestView { days, is_whole, events: events.len(), ..BacktestView::default() };
+        let mut view =
+            BacktestView { days, is_whole, events: events.len(), ..BacktestView::default() };
         let mut subjects: HashMap<FragmentIndex, Subject> = HashMap::new();
         let mut stopped: HashMap<FragmentIndex, Timestamp> = HashMap::new();
         let mut minutes: BTreeMap<i64, usize> = BTreeMap::new();
@@ -408,7 +411,8 @@ impl Engine {
             });
             let facts = facts(&event, (sequence, "", lead));
             let Some(preview) = subject.preview(id, &facts, now) else { continue };
-            let failed = preview.rules.iter().find(|rule| !rule.holds).map(|rule| rule.rule.clone());
+            let failed =
+                preview.rules.iter().find(|rule| !rule.holds).map(|rule| rule.rule.clone());
             match failed.or(held.then(|| "the restart time is over".to_owned())) {
                 Some(rule) => *view.turned_away.entry(rule).or_default() += 1,
                 None => {

@@ -1,6 +1,8 @@
 //! The OpenAPI document, made from the handlers' own descriptions.
 
-use super::admin::{campaigns, changes, events, identity, objects, probe, profiles, sessions, state, stream};
+use super::admin::{
+    campaigns, changes, events, identity, objects, probe, profiles, sessions, state, stream,
+};
 use super::health;
 use utoipa::OpenApi;
 

@@ -1,6 +1,8 @@
 //! The whole route table.
 
-use super::admin::{campaigns, changes, events, identity, objects, probe, profiles, sessions, state, stream};
+use super::admin::{
+    campaigns, changes, events, identity, objects, probe, profiles, sessions, state, stream,
+};
 use super::problem::Problem;
 use super::{Faces, Http, auth, collect, health};
 use actix_web::middleware::from_fn;
