@@ -2,7 +2,6 @@
 //!
 //! `cargo bench --bench fold`.
 
-#[expect(dead_code, reason = "this bench has rules of its own")]
 #[path = "load/workload.rs"]
 mod workload;
 

@@ -161,7 +161,11 @@ impl Handler<Found> for IdentityActor {
             hashes: pending.identifiers.iter().map(hash).collect(),
             suppress: pending.suppress,
             touched_others: pending.touched_others,
-            counts: [pending.fragments.len() as u64, pending.identifiers.len() as u64, 0],
+            counts: [
+                pending.fragments.len() as u64,
+                pending.identifiers.len() as u64,
+                pending.unsent,
+            ],
             reason: pending.reason.clone(),
         };
         self.append_act(act);
@@ -223,6 +227,9 @@ fn names_one(record: &Record, pending: &PendingErasure, events: &BTreeSet<Sequen
         Ok(ActRecord::Unmerge { by: UnmergeBy::Identifier(identifier), .. }) => own(&identifier),
         Ok(ActRecord::Withdraw { identifier, .. }) => own(&identifier),
         Ok(ActRecord::Laid { links, .. }) => links.iter().any(|one| own(&one.a) || own(&one.b)),
+        Ok(ActRecord::Attempted { delivery, .. } | ActRecord::Cancelled { delivery, .. }) => {
+            pending.deliveries.contains(&delivery)
+        }
         Ok(ActRecord::Reprocess { events: all, .. }) => {
             all.iter().any(|one| events.contains(&one.sequence))
         }

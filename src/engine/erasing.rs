@@ -7,6 +7,7 @@
 use super::acts::{Acted, Answer};
 use super::core::Core;
 use crate::domain::event::Event;
+use crate::domain::graph::FragmentIndex;
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::time::Timestamp;
 use crate::records::{ActRecord, ErasureRow, FragmentKey, PendingErasure};
@@ -79,6 +80,9 @@ impl Core {
             let hash = |one: &Identifier| identifier_hash(&key, &one.kind, &one.value);
             self.suppressed.extend(erased.identifiers.iter().map(hash));
         }
+        let fragments: BTreeSet<FragmentIndex> = erased.fragments.iter().copied().collect();
+        let deliveries = self.deliveries_of(&fragments);
+        let unsent = self.erase_campaigns(&fragments) as u64;
         let pending = PendingErasure {
             at,
             reason,
@@ -87,12 +91,22 @@ impl Core {
             sessions: erased.sessions,
             fragments: erased.fragments,
             touched_others: erased.touched_others,
+            deliveries,
+            unsent,
             events: None,
         };
         self.pending.insert(sequence, pending);
         self.fresh.erasures = true;
         let acted = self.told(erased.effects, at, Some("erasure"));
         Acted { answer: Answer::Erasing(sequence), ..acted }
+    }
+
+    /// The numbers of all deliveries to be made, or made, for these fragments.
+    fn deliveries_of(&self, fragments: &BTreeSet<FragmentIndex>) -> Vec<u64> {
+        let keys: BTreeSet<FragmentKey> =
+            fragments.iter().map(|one| self.fragment_key(*one)).collect();
+        let all = self.campaigns.outbox.newest_first(u64::MAX);
+        all.filter(|(_, one)| keys.contains(&one.fragment)).map(|(number, _)| number).collect()
     }
 
     /// Takes the person out of the change log and the operators' links.

@@ -92,6 +92,10 @@ pub struct PendingErasure {
     pub fragments: Vec<u32>,
     /// Whether others had evidence with the person.
     pub touched_others: bool,
+    /// The deliveries that went, sent or not.
+    pub deliveries: Vec<u64>,
+    /// How many of them were still to be sent.
+    pub unsent: u64,
     /// The person's events, once they are known.
     pub events: Option<Vec<Sequence>>,
 }
