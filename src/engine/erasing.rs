@@ -101,6 +101,16 @@ impl Core {
         Acted { answer: Answer::Erasing(sequence), ..acted }
     }
 
+    /// The profiles that have an identifier of these hashes.
+    pub(super) fn profiles_with(&self, hashes: &[[u8; 16]]) -> Vec<FragmentKey> {
+        let key = self.genesis.hash_key;
+        let is_wanted =
+            |one: &Identifier| hashes.contains(&identifier_hash(&key, &one.kind, &one.value));
+        let leads =
+            self.graph.leads().filter(|lead| self.graph.member(*lead, &is_wanted).is_some());
+        leads.map(|lead| self.fragment_key(lead)).collect()
+    }
+
     /// The numbers of all deliveries to be made, or made, for these fragments.
     fn deliveries_of(&self, fragments: &BTreeSet<FragmentIndex>) -> Vec<u64> {
         let keys: BTreeSet<FragmentKey> =

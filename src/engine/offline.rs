@@ -76,7 +76,7 @@ impl OfflineState {
         let rest = Rest::new(store);
         let (core, _) = starting_point(&rest, genesis(reader)?, reader)?;
         let started_at = core.applied;
-        let core = replay(core, &rest, reader, progress)?.core;
+        let core = replay(core, &rest, reader, &[], progress)?.core;
         Ok(Self { core, rest, started_at })
     }
 

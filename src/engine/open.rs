@@ -4,6 +4,7 @@ use super::committer::{Committer, Entry, Then};
 use super::core::Core;
 use super::effective::Effective;
 use super::endpoint::Sending;
+use super::erasure_log;
 use super::identity::{Cadence, IdentityActor};
 use super::profiles::Profiles;
 use super::replay::{ReplayError, replay};
@@ -112,6 +113,11 @@ pub enum EngineError {
     /// Outgoing calls cannot be made safely.
     #[error("outgoing calls cannot be set up: {0}")]
     Client(String),
+    /// The erasure log cannot be read.
+    #[error(
+        "the erasure log cannot be read: {0}; without it, restored data may hold people who were erased"
+    )]
+    ErasureLog(std::io::Error),
     /// The operating system has no randomness to give.
     #[error("no randomness for the folder's keys: {0}")]
     Randomness(String),
@@ -224,7 +230,14 @@ impl Prepared {
             usable(&options.data, store, snapshot_refused, genesis, &reader)?;
         let (core, mut dedupe) = start;
         let (generation, snapshot_sequence) = (core.counters.snapshots, core.applied);
-        let mut replayed = replay(core, &rest, &reader, progress)?;
+        let log = erasure_log::read(&options.data).map_err(EngineError::ErasureLog)?;
+        let mut replayed = replay(core, &rest, &reader, &log, progress)?;
+        for act in &replayed.acts {
+            let bytes = act.encode()?;
+            let version = records::VERSION;
+            journal.append(&[RawRecord { kind: kind::ACT, version, bytes: &bytes }])?;
+        }
+        journal.sync()?;
         dedupe.append(&mut replayed.dedupe);
         let mut core = replayed.core;
         configure(&mut core, &mut journal, &options.settings)?;
@@ -255,6 +268,7 @@ impl Prepared {
         let aside = panicked.map(|(sequence, _)| *sequence).collect();
         let shared = Arc::new(Shared {
             aside: Mutex::new(aside),
+            data: options.data.clone(),
             suppressed: std::sync::RwLock::new(Arc::new(core.suppressed.clone())),
             rest,
             reader,

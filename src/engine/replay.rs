@@ -3,6 +3,7 @@
 use super::again::{Basis, Draft};
 use super::campaigns::{Question, told};
 use super::core::{Core, Placement};
+use super::erasure_log::Line;
 use super::rebuild::RebuildError;
 use super::rest::{FragmentRows, Rest, RowError};
 use super::rows::Row;
@@ -52,6 +53,8 @@ pub struct Replayed {
     pub dedupe: Vec<DedupeRow>,
     /// Records applied.
     pub records: u64,
+    /// Acts that the erasure log calls for, applied and to be journalled.
+    pub acts: Vec<ActRecord>,
 }
 
 struct Replay<'a> {
@@ -62,16 +65,18 @@ struct Replay<'a> {
     aside: BTreeSet<Sequence>,
     dedupe: Vec<DedupeRow>,
     records: u64,
+    acts: Vec<ActRecord>,
 }
 
-/// Applies everything behind `core` in the journal. Afterwards the changed fragments lie in `rest`.
+/// Applies everything behind `core` in the journal, and then what the erasure log calls for. Afterwards the changed fragments lie in `rest`.
 ///
 /// # Errors
 /// At the first record or row that cannot be read, with its sequence.
-pub fn replay(
+pub(super) fn replay(
     core: Core,
     rest: &Rest,
     reader: &JournalReader,
+    log: &[Line],
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Replayed, ReplayError> {
     let from = core.applied + 1;
@@ -87,6 +92,7 @@ pub fn replay(
         aside,
         dedupe: Vec::new(),
         records: 0,
+        acts: Vec::new(),
     };
     for record in reader.scan(from) {
         let (sequence, record) = record.map_err(|cause| reading(from, cause.into()))?;
@@ -100,6 +106,7 @@ pub fn replay(
         }
     }
     progress(replay.records, total);
+    replay.acts = replay.erase_again(log)?;
     replay.lay_down()
 }
 
@@ -218,6 +225,40 @@ impl Replay<'_> {
         Ok(())
     }
 
+    /// Erases again whom the log names and this folder still knows: a backup was restored. Answers the
+    /// acts to be journalled.
+    fn erase_again(&mut self, lines: &[Line]) -> Result<Vec<ActRecord>, ReplayError> {
+        let mut acts = Vec::new();
+        let at = self.core.genesis.made_at;
+        for line in lines {
+            if self.core.erasures.contains_key(&line.erasure) {
+                continue;
+            }
+            let hashes = line.hashes();
+            for profile in self.core.profiles_with(&hashes) {
+                let reason = "erasure log".to_owned();
+                let act = ActRecord::Erase { at, profile, suppress: line.suppress, reason };
+                acts.push(act.clone());
+                self.act(self.core.applied + 1, act)?;
+            }
+            let act = ActRecord::Erased {
+                at,
+                erasure: line.erasure,
+                events: Vec::new(),
+                loose: Vec::new(),
+                acts: Vec::new(),
+                hashes,
+                suppress: line.suppress,
+                touched_others: false,
+                counts: [0; 3],
+                reason: "erasure log".to_owned(),
+            };
+            acts.push(act.clone());
+            self.act(self.core.applied + 1, act)?;
+        }
+        Ok(acts)
+    }
+
     /// Takes a profile's fragments out, and answers the sequences of their events.
     fn take_out(&mut self, profile: FragmentKey) -> Result<Vec<Sequence>, RowError> {
         let Some(fragment) = self.core.fragment(profile) else { return Ok(Vec::new()) };
@@ -286,6 +327,11 @@ impl Replay<'_> {
                 FragmentRows::take(&mut fragment).map_err(|cause| reading(at, cause.into()))?;
             self.rest.put(index, taken);
         }
-        Ok(Replayed { core: self.core, dedupe: self.dedupe, records: self.records })
+        Ok(Replayed {
+            core: self.core,
+            dedupe: self.dedupe,
+            records: self.records,
+            acts: self.acts,
+        })
     }
 }

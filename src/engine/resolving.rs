@@ -4,6 +4,7 @@ use super::acts::Answer;
 use super::again::{Basis, Draft};
 use super::committer::Then;
 use super::effective::Effective;
+use super::erasure_log::{self, Line};
 use super::identity::IdentityActor;
 use super::profile::Op;
 use super::rest::FragmentRows;
@@ -136,6 +137,12 @@ impl IdentityActor {
             ActRecord::Erase { profile, .. } => self.events_of(*profile, context),
             _ => None,
         };
+        if let ActRecord::Erased { erasure, hashes, suppress, .. } = &act {
+            let line = Line::new(*erasure, *suppress, hashes);
+            if let Err(error) = erasure_log::add(&self.shared.data, &line) {
+                self.shared.fail(format!("writing the erasure log: {error}"));
+            }
+        }
         let is_of_campaigns = act.is_of_campaigns();
         let acted = self.core.act(sequence, act);
         self.count(acted.changes);

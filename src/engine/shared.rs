@@ -23,6 +23,8 @@ pub struct Shared {
     pub reader: JournalReader,
     /// The folder's keys.
     pub genesis: Genesis,
+    /// The data folder.
+    pub(super) data: std::path::PathBuf,
     /// The program's clock.
     pub clock: Clock,
     /// Actors of active profiles, by the leading fragment that an external ID resolves to.

@@ -421,6 +421,42 @@ fn what_operators_do_survives_restarts_and_replays() {
 }
 
 #[test]
+fn a_restored_backup_with_the_erasure_log_beside_it_stays_without_the_erased() {
+    let (folder, backup) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    actix::System::new().block_on(async {
+        let engine = open(options(folder.path())).await;
+        send(&engine, "web", None, json!({"u": 1, "m": "ann@site.org"})).await;
+        send(&engine, "shop", None, json!({"c": 2})).await;
+        engine.stop(Duration::from_secs(5)).await;
+        drop(engine);
+        let journal = backup.path().join("journal");
+        std::fs::create_dir(&journal).unwrap();
+        for file in std::fs::read_dir(folder.path().join("journal")).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), journal.join(file.file_name())).unwrap();
+        }
+        let engine = open(options(folder.path())).await;
+        let ann = Identifier::parse("email:ann@site.org").unwrap();
+        let erasure = engine.erase(ProfileRef::Identifier(ann), true, "r".into()).await.unwrap();
+        cleaned(&engine, &erasure.id).await;
+        let without = engine.digest().await.unwrap();
+        engine.stop(Duration::from_secs(5)).await;
+        drop(engine);
+        std::fs::copy(folder.path().join("erasures.log"), backup.path().join("erasures.log"))
+            .unwrap();
+        for _ in 0..2 {
+            let engine = open(options(backup.path())).await;
+            let digest = engine.digest().await.unwrap();
+            assert_eq!((digest.profiles, digest.events), (1, 1));
+            assert_eq!(digest.digest, without.digest);
+            let again = send(&engine, "web", None, json!({"u": 1, "m": "ann@site.org"})).await;
+            assert_eq!(again.status, Status::Dropped);
+            engine.stop(Duration::from_secs(5)).await;
+        }
+    });
+}
+
+#[test]
 fn after_an_erasure_no_file_holds_the_person() {
     let folder = tempfile::tempdir().unwrap();
     actix::System::new().block_on(async {
