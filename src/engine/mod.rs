@@ -5,6 +5,7 @@
 
 mod acts;
 mod again;
+mod campaign_state;
 mod campaigns;
 mod committer;
 mod core;
@@ -34,7 +35,8 @@ mod views;
 pub use self::core::Core;
 pub use crate::records::Attempt;
 pub use acts::Answer;
-pub use campaigns::{CampaignState, Question};
+pub use campaign_state::CampaignState;
+pub use campaigns::Question;
 pub use deliveries::{Delivery, DeliveryState, Outbox};
 pub use effective::{Effective, section};
 pub use objects::ObjectRefusal;

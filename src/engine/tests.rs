@@ -297,3 +297,5 @@ fn duplicates_are_answered_with_the_first_ones_id_even_after_a_restart() {
         engine.stop(Duration::from_secs(5)).await;
     });
 }
+
+mod campaigns;
