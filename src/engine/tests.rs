@@ -43,7 +43,7 @@ fn options(data: &Path) -> Options {
         arbiters: 2,
         metrics: Arc::default(),
         panic_on: None,
-        allow_networks: Vec::new(),
+        guard: Default::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use super::*;
 /// Calls go to an address that may not be dialled, so each delivery is dead after one attempt.
 fn with_campaigns(data: &Path) -> Options {
     let webhook = json!({"webhook": {"url": "https://127.0.0.1/", "fields": {"city": "traits.city", "mail": "identifiers.email"}}});
-    let mut options = options(data);
+    let mut options = Options { arbiters: 4, ..options(data) };
     options.settings.campaigns = serde_json::from_value(json!({
         "once": {"state": "live", "trigger": {"event_type": "x"}, "stop": {"restart_after": "never"}, "step": [webhook]},
         "waits": {"state": "live", "trigger": {"event_type": "x", "source": "web"},
@@ -48,12 +48,15 @@ fn a_replay_comes_to_the_same_runs_and_deliveries() {
     actix::System::new().block_on(async {
         let engine = open(with_campaigns(folder.path())).await;
         let mut dice = Dice(41);
-        for number in 0..600 {
-            let (source, session, body) = random_event(&mut dice, number);
-            send(&engine, source, session.as_deref(), body).await;
-            if number % 150 == 149 {
-                engine.snapshot().await.unwrap();
-            }
+        for batch in 0..12 {
+            // Together, so that profiles merge while others still owe their answers.
+            let events = (0..50).map(|number| {
+                let (source, session, body) = random_event(&mut dice, batch * 50 + number);
+                submission(&engine, source, session.as_deref(), &body)
+            });
+            let events = events.collect();
+            let (stored, snapshot) = tokio::join!(engine.ingest_batch(events), engine.snapshot());
+            assert!(stored.is_ok() && snapshot.is_ok());
         }
         let live = settled(&engine).await;
         assert!(live["deliveries"].as_array().unwrap().len() > 40, "{live}");
