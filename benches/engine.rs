@@ -119,7 +119,7 @@ fn start(flags: &Flags, folder: &Path) -> anyhow::Result<Engine> {
         arbiters: flags.arbiters,
         metrics: Default::default(),
         panic_on: None,
-        allow_networks: Vec::new(),
+        guard: Default::default(),
     }))
 }
 

@@ -173,7 +173,7 @@ fn options(folder: &Path, active_profiles: usize) -> Options {
         arbiters: 1,
         metrics: Default::default(),
         panic_on: None,
-        allow_networks: Vec::new(),
+        guard: Default::default(),
     }
 }
 

@@ -79,7 +79,7 @@ pub(super) fn engine_options(
         arbiters: engine::arbiters_for(http::cores()),
         metrics: Arc::clone(metrics),
         panic_on: None,
-        allow_networks: config.server.allow_networks.clone(),
+        guard: crate::outbound::guard::Guard::new(&config.server.allow_networks),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the identity actor owns, as plain state: it takes journal records in their order and
 //! answers what follows. Live operation and replay go through the same functions.
 
-use super::campaigns::CampaignState;
+use super::campaign_state::CampaignState;
 use super::effective::{Effective, Objects};
 use crate::domain::event::{Event, Reason, Standing};
 use crate::domain::fragment::content_hash;

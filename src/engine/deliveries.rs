@@ -279,3 +279,95 @@ impl Outbox {
         std::mem::take(&mut self.fresh)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn delivery(fragment: u64) -> Delivery {
+        Delivery {
+            webhook_id: "msg_a".to_owned(),
+            campaign: "c".into(),
+            step: 0,
+            fragment: (fragment, 0),
+            run: 1,
+            event_id: 1,
+            enqueued_at: Timestamp(0),
+            rendered: Rendered { url: "https://x.example/".to_owned(), body: None },
+            state: DeliveryState::Pending,
+            reason: None,
+            next_attempt_at: Timestamp(0),
+            attempts: Vec::new(),
+            before: 0,
+        }
+    }
+
+    fn answered(status: u16) -> Attempt {
+        Attempt {
+            at: Timestamp(1_000),
+            status: Some(status),
+            took_ms: 1,
+            error: None,
+            is_final: false,
+            retry_after_ms: None,
+            response: Vec::new(),
+        }
+    }
+
+    fn with_one() -> Outbox {
+        let mut outbox = Outbox::default();
+        outbox.put(7, delivery(1));
+        outbox
+    }
+
+    #[test]
+    fn ten_attempts_are_made_and_a_replay_begins_anew() {
+        let mut outbox = with_one();
+        for attempt in 1..=10 {
+            assert!(outbox.get(7).unwrap().is_pending(), "before attempt {attempt}");
+            outbox.attempted(7, answered(500));
+        }
+        let dead = outbox.get(7).unwrap();
+        assert_eq!(dead.state, DeliveryState::Dead);
+        assert_eq!(dead.reason.as_deref(), Some("answered 500, after 10 attempts"));
+        assert_eq!(outbox.endpoints().len(), 0);
+        assert!(outbox.replay(7, Timestamp(5)));
+        assert!(!outbox.replay(7, Timestamp(5)));
+        outbox.attempted(7, answered(500));
+        assert!(outbox.get(7).unwrap().is_pending());
+        outbox.attempted(7, answered(204));
+        assert_eq!(outbox.get(7).unwrap().state, DeliveryState::Delivered);
+    }
+
+    #[test]
+    fn erasing_takes_everything_of_a_fragment_and_counts_what_was_to_be_sent() {
+        let mut outbox = with_one();
+        outbox.put(8, delivery(1));
+        outbox.put(9, delivery(2));
+        outbox.attempted(8, answered(200));
+        assert_eq!(outbox.erase(&BTreeSet::from([(1, 0)])), 1);
+        assert_eq!(
+            outbox.newest_first(u64::MAX).map(|(number, _)| number).collect::<Vec<_>>(),
+            [9]
+        );
+        assert_eq!(outbox.queue("c", 0, (1, 0)).count(), 0);
+    }
+
+    proptest! {
+        /// A report may overtake the record of an attempt, or the other way round.
+        #[test]
+        fn an_exit_and_an_attempt_come_to_the_same_in_either_order(status in 200u16..600) {
+            let (mut one, mut other) = (with_one(), with_one());
+            one.cancel(7, "the exit was reached");
+            one.attempted(7, answered(status));
+            other.attempted(7, answered(status));
+            other.cancel(7, "the exit was reached");
+            let told = |outbox: &Outbox| {
+                let delivery = outbox.get(7).unwrap();
+                (delivery.state, delivery.reason.clone(), delivery.attempts.clone())
+            };
+            prop_assert_eq!(told(&one), told(&other));
+        }
+    }
+}

@@ -6,7 +6,8 @@
 //! change what profiles are, wait until no profile owes an answer: so a snapshot at a sequence holds
 //! every consequence of the records up to it.
 
-use super::campaigns::{Question, Timer, Told, told};
+use super::campaign_state::Timer;
+use super::campaigns::{Question, Told, told};
 use super::committer::Then;
 use super::deliveries::{EndpointKey, verdict};
 use super::identity::IdentityActor;

@@ -104,7 +104,7 @@ mod tests {
         // The first version's spelling, which every later one reads.
         assert!(
             text.starts_with(
-                "8d7ad1ad {\"version\":1,\"erasure\":7,\"suppress\":true,\"hashes\":[\"0303"
+                "cf2bccf7 {\"version\":1,\"erasure\":7,\"suppress\":true,\"hashes\":[\"0303"
             ),
             "{text}"
         );

@@ -5,6 +5,7 @@
 
 mod acts;
 mod again;
+mod campaign_state;
 mod campaigns;
 mod cleaning;
 mod committer;
@@ -39,7 +40,8 @@ mod window;
 pub use self::core::Core;
 pub use crate::records::Attempt;
 pub use acts::Answer;
-pub use campaigns::{CampaignState, Question};
+pub use campaign_state::CampaignState;
+pub use campaigns::Question;
 pub use deliveries::{Delivery, DeliveryState, Outbox};
 pub use effective::{Effective, section};
 pub use objects::ObjectRefusal;

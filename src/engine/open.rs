@@ -60,8 +60,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Free space below which collect answers 503.
     pub free_bytes_min: u64,
-    /// Networks that outgoing webhooks may reach besides the public internet.
-    pub allow_networks: Vec<crate::config::Network>,
+    /// Judges the addresses that outgoing webhooks may reach.
+    pub guard: Guard,
     /// How much of the journal is kept.
     pub retain: Retain,
     /// Threads that the actors share, at least one; see [`arbiters_for`].
@@ -215,9 +215,9 @@ impl Prepared {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, EngineError> {
         let started = Instant::now();
-        let guard = Guard::new(&options.allow_networks);
-        let client = Client::new(Box::new(SystemResolver), guard, Limits::default())
-            .map_err(|cause| EngineError::Client(cause.to_string()))?;
+        let client =
+            Client::new(Box::new(SystemResolver), options.guard.clone(), Limits::default())
+                .map_err(|cause| EngineError::Client(cause.to_string()))?;
         let folder = DataFolder::take(&options.data)?;
         let mut journal_options = JournalOptions::new(options.data.join("journal"));
         journal_options.segment_bytes = options.segment_bytes;

@@ -138,7 +138,7 @@ impl Engine {
             core.compiled_campaigns().get(&id)?;
             let before = page.before.unwrap_or(Sequence::MAX);
             let rows = core.campaigns.told(&id, before).take(page.limit + 1);
-            let view = |(sequence, row): (Sequence, &super::campaigns::RunRow)| RunView {
+            let view = |(sequence, row): (Sequence, &super::campaign_state::RunRow)| RunView {
                 sequence,
                 profile_id: core
                     .lead_of_key(row.fragment)

@@ -188,9 +188,4 @@ impl Rest {
         self.epoch.fetch_add(1, Ordering::AcqRel);
         self.newer.clear();
     }
-
-    /// How many fragments have newer rows.
-    pub fn newer_count(&self) -> usize {
-        self.newer.len()
-    }
 }

@@ -15,7 +15,7 @@
 //! | `p` | disabled endpoints · `q` + number: a delivery
 //! | `m` + number | changes of identity from that number on · `v`: events read again |
 
-use super::campaigns::CampaignState;
+use super::campaign_state::CampaignState;
 use super::core::{Core, Fresh};
 use super::effective::{Effective, Objects};
 use crate::domain::event::Reason;

@@ -12,6 +12,8 @@ use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
 
+mod campaigns;
+
 fn settings() -> Settings {
     serde_json::from_value(json!({
         "sources": {
@@ -43,7 +45,7 @@ fn options(data: &Path) -> Options {
         arbiters: 2,
         metrics: Arc::default(),
         panic_on: None,
-        allow_networks: Vec::new(),
+        guard: Default::default(),
     }
 }
 
@@ -446,6 +448,16 @@ fn a_restored_backup_with_the_erasure_log_beside_it_stays_without_the_erased() {
             .unwrap();
         for _ in 0..2 {
             let engine = open(options(backup.path())).await;
+            let ann = Identifier::parse("email:ann@site.org").unwrap();
+            let gone = engine.profile(ProfileRef::Identifier(ann), true).await.unwrap();
+            assert!(gone.is_none());
+            let is_clean = |identity: &mut identity::IdentityActor| {
+                let core = &identity.core;
+                core.pending.is_empty() && core.erasures.values().all(|one| one.is_done)
+            };
+            while !engine.ask(move |identity, _| is_clean(identity)).await.unwrap() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
             let digest = engine.digest().await.unwrap();
             assert_eq!((digest.profiles, digest.events), (1, 1));
             assert_eq!(digest.digest, without.digest);

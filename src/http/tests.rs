@@ -60,7 +60,7 @@ async fn call(token: Option<&str>, request: TestRequest) -> ServiceResponse {
         arbiters: 1,
         metrics: Arc::default(),
         panic_on: None,
-        allow_networks: Vec::new(),
+        guard: Default::default(),
     });
     engine.ready().await;
     let (_stop, stopping) = watch::channel(false);

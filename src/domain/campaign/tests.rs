@@ -1,3 +1,5 @@
+//! Campaigns from their TOML to what they decide and send.
+
 mod written;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The client against receivers that behave and that do not.
+
 use super::*;
 use crate::rehearse::wire::{read_request, write_answer};
 use std::io::{BufReader, Read, Write};

@@ -1,0 +1,191 @@
+//! What campaigns left behind, as plain state with its snapshot rows: runs by fragment, the timers
+//! that follow from them, runs as told to people, disabled endpoints, and the outbox.
+
+use super::deliveries::{Delivery, Outbox};
+use super::rows::{LoadError, Row};
+use crate::domain::campaign::FragmentRuns;
+use crate::domain::graph::FragmentIndex;
+use crate::domain::id::Sequence;
+use crate::domain::time::Timestamp;
+use crate::records::{self, FragmentKey, RecordError};
+use crate::snapshot::SnapshotStore;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Runs told per campaign; the oldest go first.
+const RUNS_TOLD: usize = 1_000;
+
+/// A wait: when it is over, and whose it is.
+pub(super) type Timer = (Timestamp, FragmentIndex, Box<str>, Sequence);
+
+/// What became of a trigger that fitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RunRow {
+    pub(super) fragment: FragmentKey,
+    pub(super) event_id: u128,
+    pub(super) began_at: Timestamp,
+    pub(super) state: String,
+    pub(super) reason: Option<String>,
+}
+
+/// Why an endpoint is not called any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Disabled {
+    pub(super) at: Timestamp,
+    pub(super) reason: String,
+}
+
+/// What campaigns left behind.
+#[derive(Debug, Default)]
+pub struct CampaignState {
+    /// The deliveries.
+    pub outbox: Outbox,
+    pub(super) runs: BTreeMap<FragmentIndex, FragmentRuns>,
+    pub(super) timers: BTreeSet<Timer>,
+    pub(super) told: BTreeMap<(Box<str>, Sequence), RunRow>,
+    pub(super) disabled: BTreeMap<(Box<str>, u16), Disabled>,
+    pub(super) fresh_runs: BTreeSet<FragmentIndex>,
+    pub(super) fresh_told: BTreeSet<(Box<str>, Sequence)>,
+    pub(super) is_disabled_fresh: bool,
+}
+
+impl CampaignState {
+    pub(super) fn set(
+        &mut self,
+        fragment: FragmentIndex,
+        campaign: &str,
+        state: crate::domain::campaign::CampaignState,
+    ) {
+        let runs = self.runs.entry(fragment).or_default();
+        let timer = |run: crate::domain::campaign::Run| {
+            (run.due, fragment, Box::from(campaign), run.sequence)
+        };
+        if let Some(before) = runs.state(campaign).run {
+            self.timers.remove(&timer(before));
+        }
+        self.timers.extend(state.run.map(timer));
+        runs.set(campaign, state);
+        self.fresh_runs.insert(fragment);
+    }
+
+    pub(super) fn set_timers(&mut self) {
+        for (fragment, runs) in &self.runs {
+            let timers = runs
+                .waiting()
+                .map(|(campaign, run)| (run.due, *fragment, campaign.into(), run.sequence));
+            self.timers.extend(timers);
+        }
+    }
+
+    /// The waits that are over by now.
+    pub(super) fn due_timers(&self, now: Timestamp) -> impl Iterator<Item = &Timer> {
+        self.timers.iter().take_while(move |(due, ..)| *due <= now)
+    }
+
+    /// Whether a wait is still there.
+    pub(super) fn has_timer(&self, timer: &Timer) -> bool {
+        self.timers.contains(timer)
+    }
+
+    pub(super) fn tell(&mut self, campaign: &str, run: Sequence, row: RunRow) {
+        let key = (Box::from(campaign), run);
+        self.fresh_told.insert(key.clone());
+        self.told.insert(key, row);
+        let of_campaign = (campaign.into(), 0)..=(campaign.into(), Sequence::MAX);
+        if self.told.range(of_campaign.clone()).nth(RUNS_TOLD).is_some() {
+            let oldest = self.told.range(of_campaign).next().map(|(key, _)| key.clone());
+            if let Some(key) = oldest {
+                self.told.remove(&key);
+                self.fresh_told.insert(key);
+            }
+        }
+    }
+
+    pub(super) fn retell(
+        &mut self,
+        campaign: &str,
+        run: Sequence,
+        state: &str,
+        reason: Option<String>,
+    ) {
+        let key = (Box::from(campaign), run);
+        if let Some(row) = self.told.get_mut(&key) {
+            (row.state, row.reason) = (state.to_owned(), reason);
+            self.fresh_told.insert(key);
+        }
+    }
+
+    /// A campaign's runs before a sequence, the newest first.
+    pub(super) fn told(
+        &self,
+        campaign: &str,
+        before: Sequence,
+    ) -> impl Iterator<Item = (Sequence, &RunRow)> {
+        let range = (Box::from(campaign), 0)..(Box::from(campaign), before);
+        self.told.range(range).rev().map(|((_, run), row)| (*run, row))
+    }
+
+    /// The rows that changed since the last call.
+    pub(super) fn take_rows(&mut self) -> Result<Vec<Row>, RecordError> {
+        let mut rows: Vec<Row> = Vec::new();
+        for fragment in std::mem::take(&mut self.fresh_runs) {
+            let mut key = vec![b'g'];
+            key.extend_from_slice(&fragment.to_be_bytes());
+            let runs = self.runs.get(&fragment).filter(|runs| !runs.is_empty());
+            let row = runs.map(|runs| records::encode("runs", runs)).transpose()?;
+            rows.push((key, row));
+        }
+        for (campaign, run) in std::mem::take(&mut self.fresh_told) {
+            let mut key = vec![b'h'];
+            key.extend_from_slice(campaign.as_bytes());
+            key.push(0);
+            key.extend_from_slice(&run.to_be_bytes());
+            let told = self.told.get(&(campaign.clone(), run));
+            let row =
+                told.map(|row| records::encode("a run", &(&campaign, run, row))).transpose()?;
+            rows.push((key, row));
+        }
+        for number in self.outbox.take_fresh() {
+            let mut key = vec![b'q'];
+            key.extend_from_slice(&number.to_be_bytes());
+            let delivery = self.outbox.get(number);
+            let row = delivery
+                .map(|delivery| records::encode("a delivery", &(number, delivery)))
+                .transpose()?;
+            rows.push((key, row));
+        }
+        if std::mem::take(&mut self.is_disabled_fresh) {
+            let all: Vec<_> = self.disabled.iter().collect();
+            rows.push((vec![b'p'], Some(records::encode("disabled endpoints", &all)?)));
+        }
+        Ok(rows)
+    }
+
+    /// Takes a snapshot's rows in.
+    pub(super) fn load(store: &SnapshotStore) -> Result<Self, LoadError> {
+        let mut state = Self::default();
+        for row in store.scan_prefix(b"g") {
+            let (key, row) = row?;
+            let number = key.get(1..5).and_then(|bytes| bytes.try_into().ok());
+            let fragment = number.map_or(0, FragmentIndex::from_be_bytes);
+            state.runs.insert(fragment, records::decode("runs", &row)?);
+        }
+        for row in store.scan_prefix(b"h") {
+            let (campaign, run, row): (Box<str>, Sequence, RunRow) =
+                records::decode("a run", &row?.1)?;
+            state.told.insert((campaign, run), row);
+        }
+        for row in store.scan_prefix(b"q") {
+            let (number, delivery): (u64, Delivery) = records::decode("a delivery", &row?.1)?;
+            state.outbox.put(number, delivery);
+        }
+        if let Some(row) = store.get(b"p")? {
+            let all: Vec<((Box<str>, u16), Disabled)> =
+                records::decode("disabled endpoints", &row)?;
+            state.disabled = all.into_iter().collect();
+        }
+        state.set_timers();
+        state.outbox.take_fresh();
+        Ok(state)
+    }
+}
