@@ -18,6 +18,8 @@ use crate::snapshot::SnapshotError;
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
 
+/// Marks an erasure that the log called for: in a restored folder its number belongs to another record.
+const LOGGED: Sequence = 1 << 63;
 /// Fragments in memory at most while replaying; beyond it a snapshot is written on the way.
 const FRAGMENTS_MAX: usize = 500_000;
 
@@ -231,7 +233,8 @@ impl Replay<'_> {
         let mut acts = Vec::new();
         let at = self.core.genesis.made_at;
         for line in lines {
-            if self.core.erasures.contains_key(&line.erasure) {
+            let known = &self.core.erasures;
+            if known.contains_key(&line.erasure) || known.contains_key(&(line.erasure | LOGGED)) {
                 continue;
             }
             let hashes = line.hashes();
@@ -243,7 +246,7 @@ impl Replay<'_> {
             }
             let act = ActRecord::Erased {
                 at,
-                erasure: line.erasure,
+                erasure: line.erasure | LOGGED,
                 events: Vec::new(),
                 loose: Vec::new(),
                 acts: Vec::new(),
