@@ -44,6 +44,7 @@ fn options(data: &Path) -> Options {
         metrics: Arc::default(),
         panic_on: None,
         guard: Default::default(),
+        secrets: Default::default(),
     }
 }
 
