@@ -492,6 +492,15 @@ impl Core {
         })
     }
 
+    /// An event found its fragment after the fact: what is counted there is told anew.
+    pub(super) fn recount(&mut self, fragment: Option<FragmentIndex>) {
+        let Some(fragment) = fragment else { return };
+        if let Some(runs) = self.campaigns.runs.get_mut(&fragment) {
+            runs.counts = crate::domain::campaign::RecentCounts::default();
+            self.campaigns.fresh_runs.insert(fragment);
+        }
+    }
+
     /// After a re-resolution: what campaigns left on a fragment that holds nothing any more goes to
     /// the profile that it leads to, and what is counted is told anew.
     pub(super) fn relocate_runs(&mut self) {
