@@ -120,6 +120,7 @@ fn start(flags: &Flags, folder: &Path) -> anyhow::Result<Engine> {
         metrics: Default::default(),
         panic_on: None,
         guard: Default::default(),
+        secrets: Default::default(),
     }))
 }
 

@@ -174,6 +174,7 @@ fn options(folder: &Path, active_profiles: usize) -> Options {
         metrics: Default::default(),
         panic_on: None,
         guard: Default::default(),
+        secrets: Default::default(),
     }
 }
 

@@ -47,7 +47,9 @@ pub fn serve(flags: &cli::Serve) -> Result<(), Failure> {
     let clock = Clock::shifted(flags.clock_offset_ms);
     actix_rt::System::new().block_on(async move {
         let metrics = Arc::new(Metrics::new());
-        let engine = Engine::start(engine_options(&config, &clock, &metrics));
+        let mut options = engine_options(&config, &clock, &metrics);
+        options.secrets = inputs.folder.clone().unwrap_or_default();
+        let engine = Engine::start(options);
         let (stop, stopping) = watch::channel(false);
         let parts =
             Parts { engine: engine.clone(), clock: clock.clone(), metrics, inputs, stopping };
@@ -79,6 +81,7 @@ pub(super) fn engine_options(
         arbiters: engine::arbiters_for(http::cores()),
         metrics: Arc::clone(metrics),
         panic_on: None,
+        secrets: std::path::PathBuf::new(),
         guard: crate::outbound::guard::Guard::new(&config.server.allow_networks),
     }
 }

@@ -165,8 +165,7 @@ fn a_wrong_variable_is_named() {
 
 #[test]
 fn a_secret_is_resolved_and_stays_out_of_debug_and_settings() {
-    let text = "[admin]\ntoken = \"env:T\"\n[[campaign]]\nid = \"c\"\ntrigger = { event_type = \"a\" }\n\
-                step = [ { webhook = { url = \"https://esp.example/\", sign = \"env:S\" } } ]\n";
+    let text = "[admin]\ntoken = \"env:T\"\n[[campaign]]\nid = \"c\"\nstep = [ { webhook = { url = \"https://x.example/\", sign = \"env:S\" } } ]\ntrigger = { event_type = \"a\" }\n";
     let mut inputs = Inputs::default();
     let missing = read(&[("a.toml", text)], &inputs).unwrap_err().to_string();
     assert!(missing.contains("a.toml:2: the environment variable T is not set"), "{missing}");

@@ -320,6 +320,7 @@ impl Core {
             self.revised.insert(*sequence, act);
             self.fresh.revised = true;
             let placement = self.place(*sequence, &event);
+            self.recount(placement.fragment);
             acted.changes += placement.changes;
             acted.placed.push((*sequence, Box::new(event), placement));
         }

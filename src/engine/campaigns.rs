@@ -56,11 +56,14 @@ enum Because {
     Trial,
 }
 
+/// The events of a fragment by type and time.
+pub(super) type Recent = (FragmentIndex, Vec<(Box<str>, Timestamp)>);
+
 /// What a profile answers: its fold, and the events of the stale fragments by type and time.
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) folded: Folded,
-    pub(super) recent: Vec<(FragmentIndex, Vec<(Box<str>, Timestamp)>)>,
+    pub(super) recent: Vec<Recent>,
 }
 
 impl Question {
@@ -313,12 +316,7 @@ impl Core {
         question.fragments.iter().map(runs).collect()
     }
 
-    fn count(
-        &mut self,
-        campaigns: &Campaigns,
-        question: &Question,
-        recent: Vec<(FragmentIndex, Vec<(Box<str>, Timestamp)>)>,
-    ) {
+    fn count(&mut self, campaigns: &Campaigns, question: &Question, recent: Vec<Recent>) {
         let counted = campaigns.counted();
         let mut is_told = false;
         for (fragment, events) in recent {
@@ -492,6 +490,15 @@ impl Core {
             fragment,
             ..self.question(lead, at, Because::Timer { campaign })
         })
+    }
+
+    /// An event found its fragment after the fact: what is counted there is told anew.
+    pub(super) fn recount(&mut self, fragment: Option<FragmentIndex>) {
+        let Some(fragment) = fragment else { return };
+        if let Some(runs) = self.campaigns.runs.get_mut(&fragment) {
+            runs.counts = crate::domain::campaign::RecentCounts::default();
+            self.campaigns.fresh_runs.insert(fragment);
+        }
     }
 
     /// After a re-resolution: what campaigns left on a fragment that holds nothing any more goes to

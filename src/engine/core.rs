@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::records::{
     ChangeRow, Counters, DedupeRow, ErasureRow, Genesis, LinkRow, ObjectKind, PendingErasure,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -51,6 +51,8 @@ pub struct Core {
     pub hidden: BTreeSet<Sequence>,
     /// Emptied records that were met on the way here.
     pub(super) emptied: BTreeSet<Sequence>,
+    /// Rows of event ids in the snapshot, by their last sequence, and when the newest was received.
+    pub(super) dedupe_rows: VecDeque<(Sequence, Timestamp)>,
     /// Changes of identity, in order.
     pub changes: Vec<ChangeRow>,
     /// What campaigns left behind.
@@ -143,6 +145,7 @@ impl Core {
             links: BTreeMap::new(),
             revised: BTreeMap::new(),
             suppressed: BTreeSet::new(),
+            dedupe_rows: VecDeque::new(),
             erasures: BTreeMap::new(),
             pending: BTreeMap::new(),
             hidden: BTreeSet::new(),
@@ -151,6 +154,22 @@ impl Core {
             applied: 0,
             fresh: Fresh { configuration: true, ..Fresh::default() },
         }
+    }
+
+    /// Rows of event ids that no source remembers any more, by the time of the newest event.
+    pub(super) fn forgotten_dedupe_rows(&mut self) -> Vec<Sequence> {
+        let sources = self.effective.compiled.sources.values();
+        let window = sources.map(|source| source.dedupe_window_ms).max().unwrap_or(0);
+        let now = self.dedupe_rows.back().map_or(Timestamp(0), |(_, newest)| *newest);
+        let mut forgotten = Vec::new();
+        while let Some((last, newest)) = self.dedupe_rows.front() {
+            if now.0 - newest.0 <= window {
+                break;
+            }
+            forgotten.push(*last);
+            self.dedupe_rows.pop_front();
+        }
+        forgotten
     }
 
     /// The buckets that hold loose events.

@@ -25,6 +25,7 @@ use crate::outbound::retry::{Verdict, retry_after_ms};
 use crate::records::{ActRecord, Attempt, kind};
 use actix::{ArbiterHandle, AsyncContext, Context, Handler, Message};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -53,6 +54,8 @@ struct Finished {
 /// What sending needs beside the core.
 pub(super) struct Sending {
     pub(super) client: Arc<Client>,
+    /// Where `file:` secrets are looked up.
+    pub(super) secrets: PathBuf,
     arbiter: ArbiterHandle,
     endpoints: HashMap<EndpointKey, Endpoint>,
     /// Deliveries that are asked about, called or journalled, with the attempts that they had.
@@ -70,9 +73,10 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    pub(super) fn new(client: Arc<Client>, arbiter: ArbiterHandle) -> Self {
+    pub(super) fn new(client: Arc<Client>, arbiter: ArbiterHandle, secrets: PathBuf) -> Self {
         Self {
             client,
+            secrets,
             arbiter,
             endpoints: HashMap::new(),
             under_way: BTreeMap::new(),
@@ -101,12 +105,13 @@ impl Sending {
     }
 }
 
-/// What `env:NAME` or `file:path` stands for.
-pub(super) fn secret(reference: &str) -> Option<String> {
+/// What `env:NAME` or `file:path` stands for; paths begin in `folder`.
+pub(super) fn secret(folder: &Path, reference: &str) -> Option<String> {
     if let Some(name) = reference.strip_prefix("env:") {
-        return std::env::var(name).ok();
+        return std::env::var(name.trim()).ok();
     }
-    let text = std::fs::read_to_string(reference.strip_prefix("file:")?).ok()?;
+    let text =
+        std::fs::read_to_string(folder.join(reference.strip_prefix("file:")?.trim())).ok()?;
     Some(text.trim().to_owned())
 }
 
@@ -140,7 +145,9 @@ impl IdentityActor {
 
     /// Fires timers and sends what is due.
     pub(super) fn dispatch(&mut self, context: &mut Context<Self>) {
-        if self.router.is_none() {
+        // What waits for silence shall get it, however much there is to send.
+        let is_awaited = self.sending.wants_snapshot || !self.sending.held.is_empty();
+        if self.router.is_none() || is_awaited {
             return;
         }
         let now = self.shared.clock.now();
@@ -252,7 +259,7 @@ impl IdentityActor {
             is_test: false,
         };
         let identity = self.address.clone();
-        match attempt.prepare(webhook, &secret) {
+        match attempt.prepare(webhook, &|name| secret(&self.sending.secrets, name)) {
             Ok(call) => {
                 let client = Arc::clone(&self.sending.client);
                 let name = format!("{}/{}", key.0, key.1);

@@ -121,8 +121,7 @@ impl IdentityActor {
         shared: Arc<Shared>,
         publish: Arc<super::Published>,
         stream: broadcast::Sender<Arc<EventView>>,
-        snapshots: Sender<Job>,
-        cadence: Cadence,
+        (snapshots, cadence): (Sender<Job>, Cadence),
         sending: Sending,
     ) -> Self {
         Self {

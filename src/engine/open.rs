@@ -60,6 +60,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Free space below which collect answers 503.
     pub free_bytes_min: u64,
+    /// Where `file:` secrets of outgoing webhooks are looked up.
+    pub secrets: PathBuf,
     /// Judges the addresses that outgoing webhooks may reach.
     pub guard: Guard,
     /// How much of the journal is kept.
@@ -288,7 +290,7 @@ impl Prepared {
             (0..options.arbiters.max(1)).map(|_| Arbiter::new()).collect();
         let homes = Homes::of(&arbiters);
         let outgoing = Arbiter::new();
-        let sending = Sending::new(Arc::new(client), outgoing.handle());
+        let sending = Sending::new(Arc::new(client), outgoing.handle(), options.secrets);
         arbiters.push(outgoing);
         let profiles = Profiles::new(homes.profiles, options.active_profiles, Arc::clone(&shared));
         let (to_snapshots, snapshot_jobs) = crossbeam_channel::unbounded();
@@ -304,8 +306,7 @@ impl Prepared {
                     shared,
                     published,
                     stream,
-                    to_snapshots,
-                    cadence,
+                    (to_snapshots, cadence),
                     sending,
                 )
             })

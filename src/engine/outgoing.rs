@@ -329,7 +329,11 @@ impl Engine {
         let name = trial.event.id.clone().unwrap_or_default();
         let preview = self.preview_campaign(id, trial).await?;
         let campaigns = Arc::clone(&self.effective()?.compiled.campaigns);
-        let client = self.ask(|identity, _| Arc::clone(&identity.sending.client)).await?;
+        let sending = self.ask(|identity, _| {
+            let sending = &identity.sending;
+            (Arc::clone(&sending.client), sending.secrets.clone())
+        });
+        let (client, folder) = sending.await?;
         let at = self.running()?.shared.clock.now();
         let mut responses = Vec::new();
         for request in preview.requests {
@@ -347,7 +351,7 @@ impl Engine {
                 at,
                 is_test: true,
             };
-            let call = match attempt.prepare(webhook, &secret) {
+            let call = match attempt.prepare(webhook, &|name| secret(&folder, name)) {
                 Ok(call) => call,
                 Err(error) => {
                     responses.push(ResponseView::failed(error.to_string()));

@@ -96,6 +96,11 @@ pub(super) fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, Rec
     for run in &fresh.dedupe {
         let last = run.last().map_or(core.applied, |row| row.sequence);
         rows.push((key(b'd', last), Some(records::encode("event ids", run)?)));
+        let newest = run.iter().map(|row| row.received_at).max().unwrap_or_default();
+        core.dedupe_rows.push_back((last, newest));
+    }
+    for last in core.forgotten_dedupe_rows() {
+        rows.push((key(b'd', last), None));
     }
     for bucket in &fresh.loose {
         let row = records::encode("loose events", &core.loose_bucket(*bucket))?;
@@ -202,7 +207,11 @@ pub(super) fn load(store: &SnapshotStore, sequence: Sequence) -> Result<Loaded, 
     }
     let mut dedupe = Vec::new();
     for row in store.scan_prefix(b"d") {
-        dedupe.extend(records::decode::<Vec<DedupeRow>>("event ids", &row?.1)?);
+        let run = records::decode::<Vec<DedupeRow>>("event ids", &row?.1)?;
+        let last = run.last().map_or(0, |row| row.sequence);
+        let newest = run.iter().map(|row| row.received_at).max().unwrap_or_default();
+        core.dedupe_rows.push_back((last, newest));
+        dedupe.extend(run);
     }
     core.applied = sequence;
     core.fresh = Fresh { changes_saved: core.changes.len(), ..Fresh::default() };

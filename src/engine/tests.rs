@@ -46,6 +46,7 @@ fn options(data: &Path) -> Options {
         metrics: Arc::default(),
         panic_on: None,
         guard: Default::default(),
+        secrets: Default::default(),
     }
 }
 

@@ -61,6 +61,7 @@ async fn call(token: Option<&str>, request: TestRequest) -> ServiceResponse {
         metrics: Arc::default(),
         panic_on: None,
         guard: Default::default(),
+        secrets: Default::default(),
     });
     engine.ready().await;
     let (_stop, stopping) = watch::channel(false);
