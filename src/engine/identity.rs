@@ -410,10 +410,17 @@ impl Actor for IdentityActor {
     fn started(&mut self, context: &mut Self::Context) {
         context.run_interval(Duration::from_secs(1), |identity, _| identity.tick());
         self.address = Some(context.address());
+    }
+}
+
+impl IdentityActor {
+    /// Takes up what a stop interrupted, now that there is a router to append what comes of it: a
+    /// re-resolution, erasures, deliveries.
+    pub(super) fn begin(&mut self, router: Addr<RouterActor>, context: &mut Context<Self>) {
+        self.router = Some(router);
         super::endpoint::begin(context);
-        self.configured(context); // a re-resolution may have been under way
-        let resume = Ask(Box::new(Self::resume_erasures));
-        context.notify(resume); // behind the message that names the router
+        self.configured(context);
+        self.resume_erasures(context);
     }
 }
 

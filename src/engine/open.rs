@@ -321,7 +321,7 @@ impl Prepared {
         };
         identity.do_send(super::identity::Ask(Box::new({
             let router = router.clone();
-            move |identity, _| identity.router = Some(router)
+            move |identity, context| identity.begin(router, context)
         })));
         let committer = Committer {
             journal,
