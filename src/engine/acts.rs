@@ -106,7 +106,10 @@ impl Core {
             ActRecord::Compacted { erasure, .. } => self.compacted(erasure),
             ActRecord::Allow { hash, .. } => self.allow(hash),
             ActRecord::Switch { at, configured } => {
-                let switches = configured == self.counters.configured && self.awaits_resolution();
+                // Not between an erasure's two records: the draft may hold the person still.
+                let switches = configured == self.counters.configured
+                    && self.pending.is_empty()
+                    && self.awaits_resolution();
                 Acted { switches: switches.then_some(at), ..Acted::default() }
             }
             act => self.campaign_act(act),

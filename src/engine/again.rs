@@ -73,6 +73,11 @@ impl Draft {
         &self.core.effective
     }
 
+    /// Whether it was read without the same records as `core` hides.
+    pub(super) fn hides_the_same(&self, core: &Core) -> bool {
+        self.core.hidden == core.hidden
+    }
+
     /// The graph as far as it is.
     pub(super) fn graph(&self) -> &crate::domain::graph::Graph {
         &self.core.graph

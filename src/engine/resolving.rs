@@ -82,7 +82,11 @@ impl IdentityActor {
     /// Takes the draft's place in the order: everything before the switch record is read.
     pub(super) fn switch(&mut self, at: Sequence, now: Timestamp, context: &mut Context<Self>) {
         let draft = match std::mem::take(&mut self.draft) {
-            Drafting::Ready(draft) if self.is_current(draft.effective()) => *draft,
+            Drafting::Ready(draft)
+                if self.is_current(draft.effective()) && draft.hides_the_same(&self.core) =>
+            {
+                *draft
+            }
             _ => Draft::new(Basis::of(&self.core)),
         };
         let before = self.core.changes.len();
@@ -143,6 +147,7 @@ impl IdentityActor {
                 self.shared.fail(format!("writing the erasure log: {error}"));
             }
         }
+        let is_switch = matches!(act, ActRecord::Switch { .. });
         let is_of_campaigns = act.is_of_campaigns();
         let acted = self.core.act(sequence, act);
         self.count(acted.changes);
@@ -168,7 +173,12 @@ impl IdentityActor {
         }
         match acted.switches {
             Some(now) => self.switch(sequence, now, context),
-            None => self.configured(context),
+            None => {
+                if is_switch {
+                    self.draft = Drafting::Idle; // another one will be made, where one is wanted still
+                }
+                self.configured(context);
+            }
         }
         acted.answer
     }

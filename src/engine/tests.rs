@@ -86,7 +86,10 @@ async fn send(
     body: serde_json::Value,
 ) -> Receipt {
     let submission = submission(engine, source, session, &body);
-    engine.ingest(submission).await.unwrap()
+    match engine.ingest(submission).await {
+        Ok(receipt) => receipt,
+        Err(refusal) => panic!("{refusal}: {:?}", engine.readiness()),
+    }
 }
 
 async fn by(engine: &Engine, name: &str) -> crate::domain::view::ProfileView {
@@ -355,15 +358,24 @@ async fn random_act(engine: &Engine, dice: &mut Dice) {
     }
 }
 
+/// Looks, 5 ms apart, after which something is taken not to come at all.
+const PATIENCE: u32 = 6_000;
+
 /// Waits until what is known was resolved under the rules in force.
 async fn resolved(engine: &Engine) {
+    let mut tries = 0;
     while engine.ask(|identity, _| identity.core.awaits_resolution()).await.unwrap() {
+        tries += 1;
+        assert!(tries < PATIENCE, "the re-resolution never came: {:?}", engine.readiness());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 async fn cleaned(engine: &Engine, erasure: &str) {
+    let mut tries = 0;
     while engine.erasure(erasure).await.unwrap().unwrap().state != "done" {
+        tries += 1;
+        assert!(tries < PATIENCE, "the erasure never ended");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     resolved(engine).await;
