@@ -383,7 +383,7 @@ async fn cleaned(engine: &Engine, erasure: &str) {
 
 #[test]
 fn what_operators_do_survives_restarts_and_replays() {
-    for seed in 20..if is_long() { 120 } else { 26 } {
+    for seed in 20..if is_long() { 60 } else { 26 } {
         let folder = tempfile::tempdir().unwrap();
         actix::System::new().block_on(async {
             let mut dice = Dice(seed);
