@@ -48,6 +48,7 @@ impl IdentityActor {
             tracing::warn!(
                 "the journal no longer reaches back to its beginning: the rules in force count for what comes, and older events keep what was found in them"
             );
+            return;
         }
         if matches!(self.draft, Drafting::Idle) {
             self.begin_draft(context);
