@@ -114,6 +114,9 @@ impl Default for Memory {
 pub struct Limits {
     /// A request's body, before and after decompression; more answers 413 `body_too_large`.
     pub body: ByteSize,
+    /// The large bodies (over 16 KiB) of all requests under way; more wait until there is room, and
+    /// answer 503 `overloaded` when there is none within `slow_request`.
+    pub bodies: ByteSize,
     /// Nesting of JSON; deeper is quarantined as `too_deep`.
     pub depth: usize,
     /// Keys in one event; more is quarantined as `too_many_keys`.
@@ -149,6 +152,7 @@ impl Default for Limits {
         let deciding = DecidingLimits::default();
         Self {
             body: ByteSize::mib(1),
+            bodies: ByteSize::mib(8),
             depth: 64,
             keys: 10_000,
             batch: 5_000,

@@ -52,6 +52,8 @@ pub struct Http {
     pub inputs: Inputs,
     /// What sources may still send.
     pub rates: rate::Rates,
+    /// Room for the bodies of requests under way.
+    pub bodies: body::Bodies,
     /// Places for readers of the event stream.
     pub streams: Arc<Semaphore>,
     /// Turns true when the program stops.
@@ -88,7 +90,20 @@ impl Http {
         let streams = Arc::new(Semaphore::new(limits.streams.min(Semaphore::MAX_PERMITS)));
         let token = config.admin.token.clone();
         let rates = rate::Rates::default();
-        Self { engine, clock, metrics, limits, decoding, token, inputs, rates, streams, stopping }
+        let bodies = body::Bodies::new(&limits, Arc::clone(&metrics));
+        Self {
+            engine,
+            clock,
+            metrics,
+            limits,
+            decoding,
+            token,
+            inputs,
+            rates,
+            bodies,
+            streams,
+            stopping,
+        }
     }
 
     /// Reads the configuration again and puts it in force; all of it or nothing.

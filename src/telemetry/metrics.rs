@@ -79,6 +79,8 @@ pub struct Metrics {
     pub actor_restarts: Counter,
     /// Clients of the event stream.
     pub streams: Gauge,
+    /// Requests whose body had to wait for room.
+    pub bodies_waited: Counter,
 }
 
 impl Default for Metrics {
@@ -120,6 +122,7 @@ impl Metrics {
             recovery_total: gauge(r, "recovery_total_records", "Records to replay"),
             actor_restarts: counter(r, "actor_restarts", "Actors rebuilt after a panic"),
             streams: gauge(r, "event_streams", "Clients of the event stream"),
+            bodies_waited: counter(r, "bodies_waited", "Bodies that waited for limits.bodies"),
             registry,
         }
     }

@@ -161,6 +161,18 @@ impl Program {
         String::from_utf8_lossy(&std::fs::read(&self.stderr).unwrap()).into_owned()
     }
 
+    /// The sum of a metric's samples.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.client().get("/metrics").unwrap().body;
+        let text = String::from_utf8(text).unwrap();
+        let samples = text.lines().filter_map(|line| {
+            let (sample, value) = line.rsplit_once(' ')?;
+            let its = sample.split('{').next()?;
+            (its == name).then(|| value.parse::<f64>().unwrap())
+        });
+        samples.sum()
+    }
+
     /// A number of kB from `/proc/<pid>/status`, such as `VmRSS`.
     pub fn memory_kb(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
