@@ -135,3 +135,44 @@ fn too_large(limit: usize) -> Problem {
 fn broken() -> Problem {
     Problem::new(Code::MalformedBody, "the body broke off or is not framed as HTTP says")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Span;
+    use actix_web::FromRequest;
+    use actix_web::test::TestRequest;
+
+    fn bodies() -> Bodies {
+        let limits = Limits { slow_request: Span::seconds(1), ..Limits::default() };
+        Bodies::new(&limits, Arc::new(Metrics::new()))
+    }
+
+    async fn read(bodies: &Bodies, bytes: usize) -> Result<usize, Problem> {
+        let request = TestRequest::default().set_payload(vec![b'x'; bytes]);
+        let length = (CONTENT_LENGTH, bytes.to_string());
+        let (request, mut payload) = request.insert_header(length).to_http_parts();
+        let payload = Payload::from_request(&request, &mut payload).await.unwrap();
+        Ok(bodies.read(request.headers(), payload).await?.bytes.len())
+    }
+
+    #[actix_web::test]
+    async fn without_room_a_large_body_is_refused_in_time_and_a_small_one_passes() {
+        let bodies = bodies();
+        let taken = bodies.take_room(8 << 20).await.unwrap();
+        assert_eq!(read(&bodies, SMALL).await.unwrap(), SMALL);
+        let refused = read(&bodies, SMALL + 1).await.unwrap_err();
+        assert_eq!(refused.code, Code::Overloaded);
+        assert_eq!(bodies.metrics.bodies_waited.get(), 1);
+        drop(taken);
+        assert_eq!(read(&bodies, SMALL + 1).await.unwrap(), SMALL + 1);
+        assert_eq!(read(&bodies, 1 << 20).await.unwrap(), 1 << 20);
+    }
+
+    #[actix_web::test]
+    async fn a_body_over_its_limit_takes_no_room() {
+        let bodies = bodies();
+        assert_eq!(read(&bodies, (1 << 20) + 1).await.unwrap_err().code, Code::BodyTooLarge);
+        assert_eq!(bodies.room.available_permits() * BLOCK, 8 << 20);
+    }
+}
