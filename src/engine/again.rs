@@ -51,6 +51,8 @@ pub(super) struct Draft {
     aside: BTreeSet<Sequence>,
     taken: usize,
     generation: u16,
+    /// Whether values are wanted too, not only who is who.
+    folds: bool,
 }
 
 impl Draft {
@@ -65,7 +67,13 @@ impl Draft {
         }
         core.links = links;
         core.hidden = hidden;
-        Self { core, fragments: HashMap::new(), aside: BTreeSet::new(), taken, generation }
+        let (fragments, aside) = (HashMap::new(), BTreeSet::new());
+        Self { core, fragments, aside, taken, generation, folds: true }
+    }
+
+    /// The same for whoever only asks who is who: it holds no values.
+    pub(super) fn of_people(basis: Basis) -> Self {
+        Self { folds: false, ..Self::new(basis) }
     }
 
     /// The configuration under which it is resolved.
@@ -123,6 +131,9 @@ impl Draft {
     }
 
     fn apply(&mut self, sequence: Sequence, event: &Event, fragment: FragmentIndex) {
+        if !self.folds {
+            return;
+        }
         let fragment = self.fragments.entry(fragment).or_default();
         if !self.aside.contains(&sequence) {
             fragment.apply(sequence, event, content_hash(event), self.core.graph.rules());

@@ -2,6 +2,7 @@
 //! journal emptied of them, and has the snapshot written anew.
 
 use super::acts::laid_by;
+use super::background;
 use super::committer::Then;
 use super::erasing::identifier_hash;
 use super::identity::IdentityActor;
@@ -79,8 +80,7 @@ impl IdentityActor {
             let found = found.map(|(loose, acts)| Findings { erasure, events, loose, acts });
             identity.do_send(Found(found));
         };
-        let thread = std::thread::Builder::new().name("erasure".to_owned());
-        if let Err(error) = thread.spawn(look) {
+        if let Err(error) = background::spawn("erasure", look) {
             self.shared.fail(format!("starting the search for an erasure: {error}"));
         }
     }

@@ -5,6 +5,7 @@
 
 mod acts;
 mod again;
+mod background;
 mod campaign_state;
 mod campaigns;
 mod cleaning;
@@ -160,6 +161,8 @@ struct Inner {
     /// Why the engine failed, once it did.
     failure: watch::Sender<Option<String>>,
     is_stopping: AtomicBool,
+    /// Held by the preview under way: each holds a second graph, so there is one at a time.
+    preview: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What there is once recovery is over.
@@ -183,6 +186,7 @@ impl Engine {
             is_ready: watch::Sender::new(false),
             failure: watch::Sender::new(None),
             is_stopping: AtomicBool::new(false),
+            preview: Arc::default(),
         }));
         let starting = engine.clone();
         actix_rt::spawn(async move { starting.recover(options).await });

@@ -1,6 +1,7 @@
 //! What operators see of campaigns and do about them, as the HTTP layer calls it.
 
 use super::acts::Answer;
+use super::background;
 use super::campaigns::{Question, Told, event_of, facts};
 use super::deliveries::Delivery;
 use super::endpoint::secret;
@@ -459,6 +460,6 @@ impl Engine {
             found.reverse();
             Ok((found, true))
         };
-        actix_rt::task::spawn_blocking(scan).await.map_err(|_| Refusal::StorageFailed)?
+        background::run("backtest", scan).await?
     }
 }

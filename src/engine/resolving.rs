@@ -2,6 +2,7 @@
 
 use super::acts::Answer;
 use super::again::{Basis, Draft};
+use super::background;
 use super::committer::Then;
 use super::effective::Effective;
 use super::erasure_log::{self, Line};
@@ -69,8 +70,7 @@ impl IdentityActor {
                 }
             }
         };
-        let thread = std::thread::Builder::new().name("re-resolution".to_owned());
-        let started = thread.spawn(move || identity.do_send(Drafted(make())));
+        let started = background::spawn("re-resolution", move || identity.do_send(Drafted(make())));
         if let Err(error) = started {
             self.shared.fail(format!("starting the re-resolution: {error}"));
         }

@@ -2,6 +2,7 @@
 
 use super::acts::Answer;
 use super::again::{Basis, Draft};
+use super::background;
 use super::effective::Effective;
 use super::objects::ObjectRefusal;
 use super::{Engine, Refusal};
@@ -427,6 +428,7 @@ impl Engine {
         let effective =
             Effective::new(&settings, &Default::default(), hash_key).map_err(problems)?;
         let effective = std::sync::Arc::new(effective);
+        let turn = std::sync::Arc::clone(&self.0.preview).lock_owned().await;
         let (basis, before, upto) = self
             .ask(move |identity, _| {
                 let core = &identity.core;
@@ -436,15 +438,15 @@ impl Engine {
             .await?;
         let reader = self.running()?.shared.reader.clone();
         let read = move || {
-            let mut draft = Draft::new(basis);
+            let _turn = turn;
+            let mut draft = Draft::of_people(basis);
             let read = draft.catch_up(&reader, upto);
             read.map(|()| compared(&before, draft.graph())).map_err(|error| {
                 tracing::error!(%error, "previewing");
                 Refusal::StorageFailed
             })
         };
-        let view = actix_rt::task::spawn_blocking(read).await;
-        Ok(view.map_err(|_| Refusal::StorageFailed)??)
+        Ok(background::run("preview", read).await??)
     }
 }
 
