@@ -177,11 +177,10 @@ impl Core {
 
     /// Tells the changes of an act, with the operator's reason where the rule gives none.
     pub(super) fn told(&mut self, effects: Effects, at: Timestamp, reason: Option<&str>) -> Acted {
-        let changes = effects.changes.len();
         for change in effects.changes {
             self.tell_act(change, at, reason);
         }
-        Acted { moves: effects.moves, changes, ..Acted::default() }
+        Acted { moves: effects.moves, ..Acted::default() }
     }
 
     fn lay(
@@ -220,7 +219,6 @@ impl Core {
             let effects = self.graph.lay(&link, sequence, row.at);
             let told = self.told(effects, row.at, Some(&row.reason));
             acted.moves.extend(told.moves);
-            acted.changes += told.changes;
             self.add_link(row);
         }
         acted
@@ -321,10 +319,9 @@ impl Core {
             self.touch_loose(*sequence);
             self.counters.loose_content = self.counters.loose_content.wrapping_sub(*content);
             self.revised.insert(*sequence, act);
-            self.fresh.revised = true;
+            self.touch_revised(*sequence);
             let placement = self.place(*sequence, &event);
             self.recount(placement.fragment);
-            acted.changes += placement.changes;
             acted.placed.push((*sequence, Box::new(event), placement));
         }
         self.graph.make_later(None);

@@ -10,7 +10,7 @@ use crate::domain::event::Event;
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::time::Timestamp;
-use crate::records::{ActRecord, ErasureRow, FragmentKey, PendingErasure};
+use crate::records::{ActRecord, ChangeRow, ErasureRow, FragmentKey, PendingErasure};
 use std::collections::BTreeSet;
 
 /// The keyed hash of an identifier: what is kept of one that is suppressed.
@@ -122,14 +122,12 @@ impl Core {
     /// Takes the person out of the change log and the operators' links.
     fn scrub(&mut self, profiles: &BTreeSet<u128>, identifiers: &[Identifier]) {
         let names: BTreeSet<String> = identifiers.iter().map(ToString::to_string).collect();
-        for change in &mut self.changes {
+        let nameless = |change: &mut ChangeRow| {
             let is_own = change.profile.is_some_and(|id| profiles.contains(&id));
             let named = change.identifier.as_ref().is_some_and(|name| names.contains(name));
-            if is_own || named {
-                change.identifier = None;
-                self.fresh.rewritten = true;
-            }
-        }
+            (is_own || named) && change.identifier.take().is_some()
+        };
+        self.changes.rewrite(nameless);
         let gone: Vec<u64> = self
             .links
             .values()
@@ -168,7 +166,9 @@ impl Core {
             if !self.emptied.contains(sequence) {
                 self.counters.events = self.counters.events.saturating_sub(1);
             }
-            self.revised.remove(sequence);
+            if self.revised.remove(sequence).is_some() {
+                self.touch_revised(*sequence);
+            }
         }
         for (sequence, content) in &loose {
             let was_there =
@@ -189,7 +189,6 @@ impl Core {
         let row = ErasureRow { at, reason, counts, records, is_done: false };
         self.erasures.insert(erasure, row);
         self.fresh.erasures = true;
-        self.fresh.revised = true;
         self.tell(
             crate::domain::graph::Change {
                 kind: "erasure",
@@ -201,7 +200,7 @@ impl Core {
             None,
             at,
         );
-        Acted { changes: 1, erased: Some(erasure), ..Acted::default() }
+        Acted { erased: Some(erasure), ..Acted::default() }
     }
 
     pub(super) fn compacted(&mut self, erasure: Sequence) -> Acted {

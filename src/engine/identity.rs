@@ -21,7 +21,7 @@ use crate::domain::event::{Event, Placed, Standing};
 use crate::domain::graph::{FragmentIndex, Move};
 use crate::domain::id::Sequence;
 use crate::domain::view::EventView;
-use crate::records::ActRecord;
+use crate::records::{ActRecord, ChangeRow};
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
 use crossbeam_channel::Sender;
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,6 +110,8 @@ pub(super) struct IdentityActor {
     pub(super) renewing: Vec<Sequence>,
     /// The live side of campaigns.
     pub(super) sending: Sending,
+    /// The changes of identity that are counted, by kind.
+    counted: [u64; ChangeRow::KINDS.len()],
     /// Its own address, once it runs.
     pub(super) address: Option<Addr<Self>>,
 }
@@ -125,6 +127,7 @@ impl IdentityActor {
         sending: Sending,
     ) -> Self {
         Self {
+            counted: core.changes.totals(),
             core,
             profiles,
             shared,
@@ -185,7 +188,7 @@ impl IdentityActor {
         context: &mut Context<Self>,
     ) {
         let placement = self.core.event(sequence, &event);
-        self.count(placement.changes);
+        self.count_changes();
         let event_id = Some(self.core.event_id(sequence, event.received_at));
         self.tell_stream(sequence, &event, placement.profile);
         if !placement.moves.is_empty() {
@@ -222,17 +225,15 @@ impl IdentityActor {
         }
     }
 
-    /// Counts the last changes of identity.
-    pub(super) fn count(&self, changes: usize) {
-        let all = &self.core.changes;
-        for change in &all[all.len() - changes..] {
-            match change.kind {
-                0 => self.shared.metrics.merges.inc(),
-                1 => self.shared.metrics.unmerges.inc(),
-                2 => self.shared.metrics.link_refusals.inc(),
-                _ => 0,
-            };
+    /// Counts what changed since it last counted.
+    pub(super) fn count_changes(&mut self) {
+        let now = self.core.changes.totals();
+        let metrics = &self.shared.metrics;
+        let counters = [&metrics.merges, &metrics.unmerges, &metrics.link_refusals];
+        for ((counter, now), before) in counters.into_iter().zip(now).zip(self.counted) {
+            counter.inc_by(now.saturating_sub(before));
         }
+        self.counted = now;
     }
 
     /// The fragments that a profile has to fetch when it wakes; not the one that is just being made.

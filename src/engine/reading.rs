@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::view::{
     ChangeView, ChangesPage, DigestView, EventView, ProfileView, SessionView, SnapshotView,
 };
-use crate::records::{decode_event, kind};
+use crate::records::{ChangeRow, decode_event, kind};
 use actix::Context;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -157,17 +157,22 @@ impl Engine {
                 .into_iter()
                 .map(|fragment| core.fragment_id(fragment).as_u128())
                 .collect();
-            let before = page.before.unwrap_or(u64::MAX);
-            let is_own = |row: &&crate::records::ChangeRow| {
+            Some((ids, core.changes.now()))
+        });
+        let Some((ids, changes)) = found.await? else { return Ok(None) };
+        let (before, limit) = (page.before.unwrap_or(u64::MAX), page.limit);
+        let look = move || {
+            let is_own = |row: &ChangeRow| {
                 row.kind <= 1
-                    && row.number < before
                     && (row.profile.is_some_and(|id| ids.contains(&id))
                         || row.others.iter().any(|id| ids.contains(id)))
             };
-            let rows = core.changes.iter().rev().filter(is_own);
-            Some(rows.take(page.limit + 1).map(change_view).collect::<Vec<_>>())
-        });
-        Ok(found.await?.map(|items| paged(items, page.limit, |view| view.sequence)))
+            changes.newest(before, limit.saturating_add(1), is_own)
+        };
+        let rows = actix_rt::task::spawn_blocking(look).await;
+        let rows = rows.map_err(|_| Refusal::StorageFailed)?.map_err(|_| Refusal::StorageFailed)?;
+        let items = rows.iter().map(change_view).collect();
+        Ok(Some(paged(items, page.limit, |view| view.sequence)))
     }
 
     /// Everything held on a person.
@@ -343,15 +348,11 @@ impl Engine {
     /// # Errors
     /// When the engine is stopping.
     pub async fn changes(&self, from: u64, limit: usize) -> Result<ChangesPage, Refusal> {
-        self.ask(move |identity, _| {
-            let changes = &identity.core.changes;
-            let start = changes.partition_point(|row| row.number < from);
-            let items: Vec<ChangeView> =
-                changes[start..].iter().take(limit).map(change_view).collect();
-            let next = items.last().map_or(from.max(1), |last| last.sequence + 1);
-            ChangesPage { items, next }
-        })
-        .await
+        let rows = self.ask(move |identity, _| identity.core.changes.page(from, limit)).await?;
+        let rows = rows.map_err(|_| Refusal::StorageFailed)?;
+        let items: Vec<ChangeView> = rows.iter().map(change_view).collect();
+        let next = items.last().map_or(from.max(1), |last| last.sequence + 1);
+        Ok(ChangesPage { items, next })
     }
 
     /// A hash over everything that the state means.

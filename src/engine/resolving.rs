@@ -90,13 +90,12 @@ impl IdentityActor {
             }
             _ => Draft::new(Basis::of(&self.core)),
         };
-        let before = self.core.changes.len();
         let reader = self.shared.reader.clone();
         let fragments = match draft.take_over(&mut self.core, &reader, at, now) {
             Ok(fragments) => fragments,
             Err(error) => return self.shared.fail(format!("re-resolving: {error}")),
         };
-        self.count(self.core.changes.len() - before);
+        self.count_changes();
         self.profiles.stop_all();
         self.shared.rest.clear();
         for (index, mut fragment) in fragments {
@@ -151,7 +150,7 @@ impl IdentityActor {
         let is_switch = matches!(act, ActRecord::Switch { .. });
         let is_of_campaigns = act.is_of_campaigns();
         let acted = self.core.act(sequence, act);
-        self.count(acted.changes);
+        self.count_changes();
         if !acted.moves.is_empty() {
             self.regroup(&acted.moves, None, context);
         }
