@@ -74,7 +74,6 @@ impl Core {
             self.fresh.fragments.remove(fragment);
             self.fresh.gone.insert(*fragment);
         }
-        self.scrub(&own, &erased.identifiers);
         if suppress {
             let key = self.genesis.hash_key;
             let hash = |one: &Identifier| identifier_hash(&key, &one.kind, &one.value);
@@ -95,6 +94,7 @@ impl Core {
             unsent,
             events: None,
         };
+        self.scrub(&own, &pending);
         self.pending.insert(sequence, pending);
         self.fresh.erasures = true;
         let acted = self.told(erased.effects, at, Some("erasure"));
@@ -120,8 +120,8 @@ impl Core {
     }
 
     /// Takes the person out of the change log and the operators' links.
-    fn scrub(&mut self, profiles: &BTreeSet<u128>, identifiers: &[Identifier]) {
-        let names: BTreeSet<String> = identifiers.iter().map(ToString::to_string).collect();
+    fn scrub(&mut self, profiles: &BTreeSet<u128>, person: &PendingErasure) {
+        let names: BTreeSet<String> = person.identifiers.iter().map(ToString::to_string).collect();
         for change in &mut self.changes {
             let is_own = change.profile.is_some_and(|id| profiles.contains(&id));
             let named = change.identifier.as_ref().is_some_and(|name| names.contains(name));
@@ -133,7 +133,7 @@ impl Core {
         let gone: Vec<u64> = self
             .links
             .values()
-            .filter(|link| identifiers.contains(&link.a) || identifiers.contains(&link.b))
+            .filter(|link| person.owns(&link.a) || person.owns(&link.b))
             .map(|link| link.number)
             .collect();
         for number in gone {

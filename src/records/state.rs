@@ -100,6 +100,15 @@ pub struct PendingErasure {
     pub events: Option<Vec<Sequence>>,
 }
 
+impl PendingErasure {
+    /// Whether an identifier, or a session, is the person's.
+    pub fn owns(&self, one: &Identifier) -> bool {
+        let is_session =
+            || &*one.kind == "session" && self.sessions.iter().any(|id| **id == *one.value);
+        self.identifiers.contains(one) || is_session()
+    }
+}
+
 /// A change of identity, as kept. Profiles go by their minted ids, so that a change stays readable
 /// whatever becomes of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
