@@ -6,6 +6,7 @@
 
 use super::acts::{Acted, Answer};
 use super::core::Core;
+use super::erasure_log::Line;
 use crate::domain::event::Event;
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::{Identifier, Sequence};
@@ -159,6 +160,7 @@ impl Core {
             return Acted::default();
         };
         self.pending.remove(&erasure);
+        let mark = Line::new(erasure, suppress, &hashes).mark();
         if suppress {
             self.suppressed.extend(hashes);
         }
@@ -186,7 +188,7 @@ impl Core {
         records.extend(acts);
         self.hidden.extend(records.iter().copied());
         let counts = [profile_events as u64, fragments, identifiers, deliveries];
-        let row = ErasureRow { at, reason, counts, records, is_done: false };
+        let row = ErasureRow { at, reason, counts, records, is_done: false, mark };
         self.erasures.insert(erasure, row);
         self.fresh.erasures = true;
         self.fresh.revised = true;

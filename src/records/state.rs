@@ -73,6 +73,8 @@ pub struct ErasureRow {
     pub records: Vec<Sequence>,
     /// Whether no file holds the person any more.
     pub is_done: bool,
+    /// What tells its line in the erasure log from every other.
+    pub mark: u64,
 }
 
 /// An erasure whose records are still being looked for.

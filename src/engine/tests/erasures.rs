@@ -96,3 +96,46 @@ fn after_an_erasure_no_file_holds_the_person() {
         }
     });
 }
+
+/// The lines of a folder's erasure log.
+fn lines(folder: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.join("erasures.log")).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_line_that_a_crash_kept_out_of_the_erasure_log_is_written_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let engine = open(options(folder.path())).await;
+        for user in 1..4 {
+            send(&engine, "web", None, json!({"u": user, "m": format!("m{user}@site.org")})).await;
+            let web = Identifier::parse(&format!("web:{user}")).unwrap();
+            let by = ProfileRef::Identifier(web);
+            let erasure = engine.erase(by, user == 2, "r".into()).await.unwrap();
+            cleaned(&engine, &erasure.id).await;
+        }
+        engine.stop(Duration::from_secs(5)).await;
+        drop(engine);
+        let whole = lines(folder.path());
+        assert_eq!(whole.len(), 3);
+        let log = folder.path().join("erasures.log");
+        let torn = &whole[2][..20];
+        // As a crash leaves it: no last line, half a last line; and one line lost by whatever cause.
+        for left in
+            [whole[..2].join("\n") + "\n", whole[..2].join("\n") + "\n" + torn, String::new()]
+        {
+            for is_replayed in [false, true] {
+                std::fs::write(&log, &left).unwrap();
+                if is_replayed {
+                    std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
+                }
+                let engine = open(options(folder.path())).await;
+                assert_eq!(lines(folder.path()), whole);
+                let erasures = engine.ask(|identity, _| identity.core.erasures.len()).await;
+                assert_eq!(erasures.unwrap(), 3);
+                engine.stop(Duration::from_secs(5)).await;
+            }
+        }
+    });
+}

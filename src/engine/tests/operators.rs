@@ -53,7 +53,7 @@ async fn random_act(engine: &Engine, dice: &mut Dice) {
 
 #[test]
 fn what_operators_do_survives_restarts_and_replays() {
-    for seed in if is_long() { 0..120 } else { 90..96 } {
+    for seed in seeds() {
         let folder = tempfile::tempdir().unwrap();
         actix::System::new().block_on(async {
             let mut dice = Dice(seed);
@@ -103,6 +103,16 @@ fn what_operators_do_survives_restarts_and_replays() {
             engine.stop(Duration::from_secs(5)).await;
         });
     }
+}
+
+/// Which worlds to run: `SELFSAME_SEEDS=100..200` names others than those that CI runs.
+fn seeds() -> std::ops::Range<u64> {
+    let asked = std::env::var("SELFSAME_SEEDS").ok();
+    let asked = asked.and_then(|text| {
+        let (from, to) = text.split_once("..")?;
+        Some(from.parse().ok()?..to.parse().ok()?)
+    });
+    asked.unwrap_or(if is_long() { 0..120 } else { 90..96 })
 }
 
 /// One person of three users, by a mail; what `act` does takes them apart. Then the one whose id the
