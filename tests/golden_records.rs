@@ -10,7 +10,7 @@ use selfsame::domain::event::{Event, Found, Payload, Reason, Standing, Timing, T
 use selfsame::domain::fold::{Cell, Sorted};
 use selfsame::domain::fragment::Fragment;
 use selfsame::domain::graph::{Graph, Page};
-use selfsame::domain::id::IdKey;
+use selfsame::domain::id::{IdKey, Identifier};
 use selfsame::domain::settings::Settings;
 use selfsame::domain::time::Timestamp;
 use selfsame::domain::timeline::Timeline;
@@ -95,7 +95,19 @@ fn acts_and_genesis_of_version_one_are_read() {
     let delete =
         ActRecord::DeleteObject { at, kind: ObjectKind::IdentificationPoint, id: "mail".into() };
     let aside = ActRecord::SetAside { at, sequence: 4711 };
-    for (name, act) in [("act-put", put), ("act-delete", delete), ("act-set-aside", aside)] {
+    let one = |value: &str| Identifier { kind: "shop".into(), value: value.into() };
+    let unmerge =
+        ActRecord::Unmerge { at, apart: vec![(one("1"), one("2"))], reason: "asked".into() };
+    let withdraw = ActRecord::Withdraw { at, identifier: one("1"), shown_with: vec![one("2")] };
+    let hashed = ActRecord::WithdrawHashed { at, hash: [3; 16], shown_with: vec![[4; 16]] };
+    for (name, act) in [
+        ("act-put", put),
+        ("act-delete", delete),
+        ("act-set-aside", aside),
+        ("act-unmerge", unmerge),
+        ("act-withdraw", withdraw),
+        ("act-withdraw-hashed", hashed),
+    ] {
         let bytes = golden(name, &act.encode().unwrap());
         assert_eq!(ActRecord::decode(1, &bytes).unwrap(), act, "{name}");
         assert_eq!(act.encode().unwrap(), bytes, "{name}");

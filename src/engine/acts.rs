@@ -6,12 +6,13 @@ use super::effective::{Effective, Objects};
 use super::erasing::identifier_hash;
 use crate::domain::compiled::SettingsProblem;
 use crate::domain::event::{Event, Reason};
-use crate::domain::graph::{Change, Effects, FragmentIndex, Link, Move};
+use crate::domain::graph::{Change, Effects, FragmentIndex, Link, Move, NodeIndex, Pair};
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::rules::Rules;
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
-use crate::records::{ActRecord, FragmentKey, LinkRow, Revised, UnmergeBy, decode_event};
+use crate::records::{ActRecord, FragmentKey, LinkRow, Revised, decode_event};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -53,8 +54,6 @@ pub enum Answer {
     Erasing(Sequence),
     /// So many events found their profile.
     Reprocessed(usize),
-    /// Nothing holds together by it.
-    NotMerged,
     /// There is no such thing.
     Unknown,
     /// It does not hold together.
@@ -84,18 +83,14 @@ impl Core {
                 self.lay(sequence, at, joins, (a, b), &reason)
             }
             ActRecord::Lift { at, number } => self.lift(at, number),
-            ActRecord::Unmerge { at, profile, by, reason } => {
-                self.unmerge(sequence, at, profile, &by, &reason)
+            ActRecord::Unmerge { at, apart, reason } => self.unmerge(sequence, at, apart, &reason),
+            ActRecord::Withdraw { at, identifier, shown_with } => {
+                let ends = shown_with.iter().filter_map(|one| self.graph.named(one)).collect();
+                self.withdraw(at, self.graph.named(&identifier), &ends)
             }
-            ActRecord::Withdraw { at, profile, identifier } => {
-                let wanted = |one: &Identifier| *one == identifier;
-                self.withdraw(at, profile, &wanted)
-            }
-            ActRecord::WithdrawHashed { at, profile, hash } => {
-                let key = self.genesis.hash_key;
-                let wanted =
-                    |one: &Identifier| identifier_hash(&key, &one.kind, &one.value) == hash;
-                self.withdraw(at, profile, &wanted)
+            ActRecord::WithdrawHashed { at, hash, shown_with } => {
+                let (node, ends) = self.unhash(hash, &shown_with);
+                self.withdraw(at, node, &ends)
             }
             ActRecord::Laid { links, .. } => self.relay(sequence, links),
             ActRecord::Reprocess { events, .. } => self.reprocess(sequence, &events),
@@ -250,60 +245,57 @@ impl Core {
         &mut self,
         sequence: Sequence,
         at: Timestamp,
-        profile: FragmentKey,
-        by: &UnmergeBy,
+        apart: Vec<Pair>,
         reason: &str,
     ) -> Acted {
-        let unknown = || Acted { answer: Answer::Unknown, ..Acted::default() };
-        let Some(lead) = self.fragment(profile).map(|one| self.graph.lead(one)) else {
-            return unknown();
-        };
-        let mut laid = 0;
-        let mut numbers = || {
-            laid += 1;
-            link_number(sequence, laid)
-        };
-        let unmerged = match by {
-            UnmergeBy::Identifier(identifier) => {
-                let node = self.graph.identifier(&identifier.kind, &identifier.value);
-                let own = node.filter(|node| self.graph.lead_of_node(*node) == Some(lead));
-                let Some(node) = own else { return unknown() };
-                self.graph.unmerge_identifier(node, &mut numbers)
-            }
-            UnmergeBy::Fragment(key) => {
-                let own = self.fragment(*key).filter(|one| self.graph.lead(*one) == lead);
-                let Some(fragment) = own else { return unknown() };
-                self.graph.unmerge_fragment(fragment, &mut numbers)
-            }
-        };
-        let Some(unmerged) = unmerged else {
-            return Acted { answer: Answer::NotMerged, ..Acted::default() };
-        };
-        let mut links = Vec::new();
-        for Link { number, joins, a, b } in unmerged.links {
+        let number = |place: usize| link_number(sequence, place as u64 + 1);
+        let link = |(place, (a, b))| Link { number: number(place), joins: false, a, b };
+        let links: Vec<Link> = apart.into_iter().enumerate().map(link).collect();
+        let unmerged = self.graph.part(&links);
+        let mut numbers = Vec::new();
+        for Link { number, joins, a, b } in links {
             let reason = reason.to_owned();
-            links.push(self.add_link(LinkRow { number, joins, a, b, reason, at }));
+            numbers.push(self.add_link(LinkRow { number, joins, a, b, reason, at }));
         }
         let profiles = unmerged.profiles.iter().map(|lead| self.fragment_id(*lead)).collect();
-        let answer = Answer::Unmerged { profiles, links };
+        let answer = Answer::Unmerged { profiles, links: numbers };
         Acted { answer, ..self.told(unmerged.effects, at, Some(reason)) }
     }
 
     fn withdraw(
         &mut self,
         at: Timestamp,
-        profile: FragmentKey,
-        is_wanted: &dyn Fn(&Identifier) -> bool,
+        node: Option<NodeIndex>,
+        ends: &BTreeSet<NodeIndex>,
     ) -> Acted {
-        let lead = self.fragment(profile).map(|fragment| self.graph.lead(fragment));
-        let node = lead.and_then(|lead| self.graph.member(lead, is_wanted));
         match node {
             Some(node) => {
-                let effects = self.graph.withdraw_identifier(node);
+                let effects = self.graph.withdraw_identifier(node, ends);
                 self.told(effects, at, Some("identifier withdrawn"))
             }
             None => Acted { answer: Answer::Unknown, ..Acted::default() },
         }
+    }
+
+    /// The nodes behind keyed hashes. Looks at all there are: only replays come here, and only for
+    /// withdrawals that an erasure went over.
+    fn unhash(
+        &self,
+        hash: [u8; 16],
+        others: &[[u8; 16]],
+    ) -> (Option<NodeIndex>, BTreeSet<NodeIndex>) {
+        let key = self.genesis.hash_key;
+        let (mut found, mut ends) = (None, BTreeSet::new());
+        for (node, name) in self.graph.names() {
+            let one = identifier_hash(&key, &name.kind, &name.value);
+            if one == hash {
+                found = Some(node);
+            }
+            if others.contains(&one) {
+                ends.insert(node);
+            }
+        }
+        (found, ends)
     }
 
     fn reprocess(&mut self, act: Sequence, events: &[Revised]) -> Acted {

@@ -86,6 +86,12 @@ impl Draft {
         self.core.hidden == core.hidden
     }
 
+    /// Whether every link that it laid stands still. A must-link that is lifted leaves its time on
+    /// the edge, so a draft that laid it differs from one that never did.
+    pub(super) fn links_stand(&self, core: &Core) -> bool {
+        self.core.links.keys().all(|number| core.links.contains_key(number))
+    }
+
     /// The graph as far as it is.
     pub(super) fn graph(&self) -> &crate::domain::graph::Graph {
         &self.core.graph
@@ -226,15 +232,8 @@ impl Draft {
         }
     }
 
-    /// Lays and lifts what operators did since the draft began.
+    /// Lays what operators laid since the draft began.
     fn relink(&mut self, old: &Core) {
-        for (number, link) in &self.core.links {
-            if !old.links.contains_key(number) {
-                let same =
-                    |other: &LinkRow| other.joins && (&other.a, &other.b) == (&link.a, &link.b);
-                self.core.graph.lift(&link_of(link), old.links.values().any(same));
-            }
-        }
         for (number, link) in &old.links {
             if !self.core.links.contains_key(number) {
                 self.core.graph.lay(&link_of(link), 0, link.at);

@@ -14,7 +14,7 @@ use crate::domain::fragment::content_hash;
 use crate::domain::id::{Identifier, Sequence};
 use crate::journal::{Record, ReplacementRecord};
 use crate::records::{
-    ActRecord, FragmentKey, LinkRow, PendingErasure, UnmergeBy, VERSION, decode_event, kind,
+    ActRecord, FragmentKey, LinkRow, PendingErasure, VERSION, decode_event, kind,
 };
 use actix::{Addr, AsyncContext, Context, Handler, Message};
 use std::collections::{BTreeMap, BTreeSet};
@@ -221,11 +221,13 @@ fn find(
 
 /// Whether an act names an identifier of the person, or holds an event of theirs.
 fn names_one(record: &Record, pending: &PendingErasure, events: &BTreeSet<Sequence>) -> bool {
-    let own = |one: &Identifier| pending.identifiers.contains(one);
+    let own = |one: &Identifier| pending.owns(one);
     match ActRecord::decode(record.version, &record.bytes) {
         Ok(ActRecord::Lay { a, b, .. }) => own(&a) || own(&b),
-        Ok(ActRecord::Unmerge { by: UnmergeBy::Identifier(identifier), .. }) => own(&identifier),
-        Ok(ActRecord::Withdraw { identifier, .. }) => own(&identifier),
+        Ok(ActRecord::Unmerge { apart, .. }) => apart.iter().any(|(a, b)| own(a) || own(b)),
+        Ok(ActRecord::Withdraw { identifier, shown_with, .. }) => {
+            own(&identifier) || shown_with.iter().any(own)
+        }
         Ok(ActRecord::Laid { links, .. }) => links.iter().any(|one| own(&one.a) || own(&one.b)),
         Ok(ActRecord::Attempted { delivery, .. } | ActRecord::Cancelled { delivery, .. }) => {
             pending.deliveries.contains(&delivery)
@@ -265,9 +267,11 @@ impl Emptying {
                 events.retain(|one| !self.records.contains(&one.sequence));
                 Some(ActRecord::Reprocess { at, events })
             }
-            ActRecord::Withdraw { at, profile, identifier } => {
-                let hash = identifier_hash(&self.hash_key, &identifier.kind, &identifier.value);
-                Some(ActRecord::WithdrawHashed { at, profile, hash })
+            ActRecord::Withdraw { at, identifier, shown_with } => {
+                let hash =
+                    |one: &Identifier| identifier_hash(&self.hash_key, &one.kind, &one.value);
+                let shown_with = shown_with.iter().map(hash).collect();
+                Some(ActRecord::WithdrawHashed { at, hash: hash(&identifier), shown_with })
             }
             ActRecord::Unmerge { at, .. } | ActRecord::Laid { at, .. } => {
                 let links = self.relaid.get(&sequence).cloned()?;

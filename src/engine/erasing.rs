@@ -6,6 +6,7 @@
 
 use super::acts::{Acted, Answer};
 use super::core::Core;
+use super::erasure_log::Line;
 use crate::domain::event::Event;
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::{Identifier, Sequence};
@@ -74,7 +75,6 @@ impl Core {
             self.fresh.fragments.remove(fragment);
             self.fresh.gone.insert(*fragment);
         }
-        self.scrub(&own, &erased.identifiers);
         if suppress {
             let key = self.genesis.hash_key;
             let hash = |one: &Identifier| identifier_hash(&key, &one.kind, &one.value);
@@ -95,6 +95,7 @@ impl Core {
             unsent,
             events: None,
         };
+        self.scrub(&own, &pending);
         self.pending.insert(sequence, pending);
         self.fresh.erasures = true;
         let acted = self.told(erased.effects, at, Some("erasure"));
@@ -120,8 +121,8 @@ impl Core {
     }
 
     /// Takes the person out of the change log and the operators' links.
-    fn scrub(&mut self, profiles: &BTreeSet<u128>, identifiers: &[Identifier]) {
-        let names: BTreeSet<String> = identifiers.iter().map(ToString::to_string).collect();
+    fn scrub(&mut self, profiles: &BTreeSet<u128>, person: &PendingErasure) {
+        let names: BTreeSet<String> = person.identifiers.iter().map(ToString::to_string).collect();
         let nameless = |change: &mut ChangeRow| {
             let is_own = change.profile.is_some_and(|id| profiles.contains(&id));
             let named = change.identifier.as_ref().is_some_and(|name| names.contains(name));
@@ -131,7 +132,7 @@ impl Core {
         let gone: Vec<u64> = self
             .links
             .values()
-            .filter(|link| identifiers.contains(&link.a) || identifiers.contains(&link.b))
+            .filter(|link| person.owns(&link.a) || person.owns(&link.b))
             .map(|link| link.number)
             .collect();
         for number in gone {
@@ -157,6 +158,7 @@ impl Core {
             return Acted::default();
         };
         self.pending.remove(&erasure);
+        let mark = Line::new(erasure, suppress, &hashes).mark();
         if suppress {
             self.suppressed.extend(hashes);
         }
@@ -186,7 +188,7 @@ impl Core {
         records.extend(acts);
         self.hidden.extend(records.iter().copied());
         let counts = [profile_events as u64, fragments, identifiers, deliveries];
-        let row = ErasureRow { at, reason, counts, records, is_done: false };
+        let row = ErasureRow { at, reason, counts, records, is_done: false, mark };
         self.erasures.insert(erasure, row);
         self.fresh.erasures = true;
         self.tell(

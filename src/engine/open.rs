@@ -232,7 +232,7 @@ impl Prepared {
             usable(&options.data, store, snapshot_refused, genesis, &reader)?;
         let (core, mut dedupe) = start;
         let (generation, snapshot_sequence) = (core.counters.snapshots, core.applied);
-        let log = erasure_log::read(&options.data).map_err(EngineError::ErasureLog)?;
+        let log = erasure_log::take_up(&options.data).map_err(EngineError::ErasureLog)?;
         let mut replayed = replay(core, &rest, &reader, &log, progress)?;
         for act in &replayed.acts {
             let bytes = act.encode()?;
@@ -242,6 +242,8 @@ impl Prepared {
         journal.sync()?;
         dedupe.append(&mut replayed.dedupe);
         let mut core = replayed.core;
+        erasure_log::complete(&options.data, &log, &core.erasures, &reader)
+            .map_err(EngineError::ErasureLog)?;
         configure(&mut core, &mut journal, &options.settings)?;
         let recovered = Recovered {
             generation,

@@ -13,13 +13,13 @@ use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::settings::Settings;
 use crate::journal::{JournalReader, Record};
-use crate::records::{ActRecord, DedupeRow, FragmentKey, RecordError, decode_event, kind};
+use crate::records::{
+    ActRecord, DedupeRow, ErasureRow, FragmentKey, RecordError, decode_event, kind,
+};
 use crate::snapshot::SnapshotError;
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
 
-/// Marks an erasure that the log called for: in a restored folder its number belongs to another record.
-const LOGGED: Sequence = 1 << 63;
 /// Fragments in memory at most while replaying; beyond it a snapshot is written on the way.
 const FRAGMENTS_MAX: usize = 500_000;
 
@@ -233,8 +233,10 @@ impl Replay<'_> {
         let mut acts = Vec::new();
         let at = self.core.genesis.made_at;
         for line in lines {
-            let known = &self.core.erasures;
-            if known.contains_key(&line.erasure) || known.contains_key(&(line.erasure | LOGGED)) {
+            let (mark, number) = (line.mark(), line.logged_number());
+            let is_known =
+                |(known, row): (&Sequence, &ErasureRow)| row.mark == mark || *known == number;
+            if self.core.erasures.iter().any(is_known) {
                 continue;
             }
             let hashes = line.hashes();
@@ -246,7 +248,7 @@ impl Replay<'_> {
             }
             let act = ActRecord::Erased {
                 at,
-                erasure: line.erasure | LOGGED,
+                erasure: number,
                 events: Vec::new(),
                 loose: Vec::new(),
                 acts: Vec::new(),

@@ -84,7 +84,9 @@ impl IdentityActor {
     pub(super) fn switch(&mut self, at: Sequence, now: Timestamp, context: &mut Context<Self>) {
         let draft = match std::mem::take(&mut self.draft) {
             Drafting::Ready(draft)
-                if self.is_current(draft.effective()) && draft.hides_the_same(&self.core) =>
+                if self.is_current(draft.effective())
+                    && draft.hides_the_same(&self.core)
+                    && draft.links_stand(&self.core) =>
             {
                 *draft
             }

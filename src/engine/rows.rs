@@ -299,7 +299,14 @@ mod tests {
         }
         for erasure in 0..MANY / 10 {
             let (at, reason) = (Timestamp(0), String::new());
-            let row = ErasureRow { at, reason, counts: [0; 4], records: vec![9], is_done: true };
+            let row = ErasureRow {
+                at,
+                reason,
+                counts: [0; 4],
+                records: vec![9],
+                is_done: true,
+                mark: None,
+            };
             core.erasures.insert(erasure, row);
         }
         core.fresh.erasures = true;

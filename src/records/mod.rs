@@ -8,7 +8,7 @@ mod acts;
 mod event;
 mod state;
 
-pub use acts::{ActRecord, Attempt, FragmentKey, Genesis, ObjectKind, Revised, UnmergeBy};
+pub use acts::{ActRecord, Attempt, FragmentKey, Genesis, ObjectKind, Revised};
 pub use event::{decode_event, encode_event};
 pub use state::{
     ChangeRow, Counters, DedupeRow, ErasureRow, LinkRow, PendingErasure, decode_fragment,

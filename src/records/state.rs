@@ -73,6 +73,8 @@ pub struct ErasureRow {
     pub records: Vec<Sequence>,
     /// Whether no file holds the person any more.
     pub is_done: bool,
+    /// What tells its line in the erasure log from every other.
+    pub mark: u64,
 }
 
 /// An erasure whose records are still being looked for.
@@ -98,6 +100,15 @@ pub struct PendingErasure {
     pub unsent: u64,
     /// The person's events, once they are known.
     pub events: Option<Vec<Sequence>>,
+}
+
+impl PendingErasure {
+    /// Whether an identifier, or a session, is the person's.
+    pub fn owns(&self, one: &Identifier) -> bool {
+        let is_session =
+            || &*one.kind == "session" && self.sessions.iter().any(|id| **id == *one.value);
+        self.identifiers.contains(one) || is_session()
+    }
 }
 
 /// A change of identity, as kept. Profiles go by their minted ids, so that a change stays readable

@@ -1,6 +1,10 @@
 //! The edge table: one row per distinct pair, found from the end with fewer edges.
 
-use super::{Edge, EdgeIndex, GONE, Graph, IN_SESSION, LINK, NONE, NodeIndex, SEEN, rows::Touched};
+use super::rows::Touched;
+use super::{
+    ALIAS, Edge, EdgeIndex, GONE, Graph, IN_SESSION, LINK, MUST, NONE, NodeIndex, SEEN, WITHDRAWN,
+    WITHDRAWN_IN_SESSION, WITHDRAWN_SEEN,
+};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 
@@ -42,8 +46,24 @@ pub(super) struct Shown {
 /// its own: when a user was first seen in a session says nothing about when an identification point
 /// found the same pair, and what was merely seen together must not order what links.
 pub(super) fn lane_of(flags: u16) -> u16 {
-    flags & (IN_SESSION | SEEN)
+    match flags {
+        WITHDRAWN_IN_SESSION => IN_SESSION,
+        WITHDRAWN_SEEN => SEEN,
+        flags => flags & (IN_SESSION | SEEN),
+    }
 }
+
+/// What stays of an edge of which all evidence was withdrawn.
+fn trace_of(lane: u16) -> u16 {
+    match lane {
+        IN_SESSION => WITHDRAWN_IN_SESSION,
+        SEEN => WITHDRAWN_SEEN,
+        _ => WITHDRAWN,
+    }
+}
+
+/// Whatever speaks for an edge.
+const EVIDENCE: u16 = LINK | SEEN | IN_SESSION | ALIAS | MUST;
 
 impl Graph {
     /// The edge of a lane between two nodes; walks both lists in step, so the shorter one decides the
@@ -70,6 +90,11 @@ impl Graph {
             return Shown { edge: self.new_edge(a, b, flag, by), is_new: true, is_earlier: false };
         };
         let row = &mut self.edges[edge as usize];
+        if row.flags & EVIDENCE == 0 {
+            // What was withdrawn says nothing about when the pair is shown anew.
+            row.flags = 0;
+            (row.first_at, row.count) = (crate::domain::time::MAX, 0);
+        }
         let is_new = row.flags & flag == 0;
         let is_earlier = by.at < row.first_at;
         row.flags |= flag;
@@ -123,12 +148,28 @@ impl Graph {
         self.nodes[b as usize].edges = edge;
     }
 
+    /// Takes what events showed off an edge; where nothing else speaks for it, a trace stays.
+    pub(super) fn withdraw_shown(&mut self, edge: EdgeIndex) {
+        let row = &mut self.edges[edge as usize];
+        let lane = lane_of(row.flags);
+        row.flags &= !(LINK | SEEN | IN_SESSION | super::CHOSEN);
+        if row.flags & EVIDENCE == 0 {
+            row.flags = trace_of(lane);
+        }
+        self.dirty.mark(Touched::Edge(edge));
+    }
+
+    /// Whether something speaks for an edge still.
+    pub(super) fn is_evidence(&self, edge: EdgeIndex) -> bool {
+        self.edges[edge as usize].flags & EVIDENCE != 0
+    }
+
     /// Takes kinds of evidence off an edge, and the edge itself once nothing speaks for it.
     pub(super) fn withdraw(&mut self, edge: EdgeIndex, flags: u16) {
         let row = &mut self.edges[edge as usize];
         row.flags &= !flags;
         self.dirty.mark(Touched::Edge(edge));
-        if row.flags & (LINK | SEEN | IN_SESSION | super::ALIAS | super::MUST) != 0 {
+        if row.flags & EVIDENCE != 0 {
             return;
         }
         row.flags = GONE;

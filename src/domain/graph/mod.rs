@@ -26,7 +26,7 @@ mod view;
 
 pub use erase::Erased;
 pub use explain::{Apart as Reason, Explanation, Step};
-pub use hand::{Link, Unmerged};
+pub use hand::{Link, Pair, Unmerged};
 pub use heirs::Ancestry;
 pub use names::Names;
 pub use observe::{Change, Effects, Move, Observed};
@@ -122,6 +122,11 @@ const MUST: u16 = 1 << 5;
 const SUPPRESSED: u16 = 1 << 6;
 /// Refused for good, because the raw component is full.
 const OVERFLOW: u16 = 1 << 7;
+/// Events showed the pair, but an operator withdrew that: no evidence, and yet a trace of whose
+/// events spoke of whom, which an erasure must know. One for each lane of edges.
+const WITHDRAWN: u16 = 1 << 8;
+const WITHDRAWN_IN_SESSION: u16 = 1 << 9;
+const WITHDRAWN_SEEN: u16 = 1 << 10;
 /// The row is free.
 const GONE: u16 = 1 << 15;
 

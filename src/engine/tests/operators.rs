@@ -1,0 +1,185 @@
+//! What operators do survives restarts, snapshots and replays, whatever was done to whom.
+
+use super::*;
+
+/// What an operator may do next, at random.
+async fn random_act(engine: &Engine, dice: &mut Dice) {
+    let web = |dice: &mut Dice| Identifier::parse(&format!("web:{}", dice.roll(12))).unwrap();
+    let shop = |dice: &mut Dice| Identifier::parse(&format!("shop:{}", dice.roll(12))).unwrap();
+    let mail = Identifier::parse(&format!("email:m{}@site.org", dice.roll(10))).unwrap();
+    let lookup = |one: &Identifier| ProfileRef::Identifier(one.clone());
+    match dice.roll(6) {
+        0 => {
+            let joins = dice.roll(2) == 0;
+            engine.lay_link(joins, web(dice), shop(dice), "r".into()).await.unwrap();
+        }
+        1 => {
+            let links = engine.links().await.unwrap();
+            if !links.is_empty() {
+                let which = dice.roll(links.len() as u64) as usize;
+                engine.lift_link(&links[which].id).await.unwrap();
+            }
+        }
+        2 => {
+            if let Some(profile) = engine.profile(lookup(&mail), false).await.unwrap() {
+                let part = Part::Identifier(mail);
+                let outcome = engine.unmerge(&profile.id, part, "r".into()).await;
+                assert!(matches!(outcome, Ok(_) | Err(ObjectRefusal::NotFound)));
+            }
+        }
+        3 => {
+            if let Some(profile) = engine.profile(lookup(&mail), false).await.unwrap() {
+                // A re-resolution may just have taken it elsewhere.
+                let outcome = engine.withdraw(&profile.id, mail).await;
+                assert!(matches!(outcome, Ok(()) | Err(ObjectRefusal::NotFound)));
+            }
+        }
+        4 => {
+            let unique = json!({"unique": dice.roll(2) == 0});
+            engine.put_object(ObjectKind::IdentityType, "shop".into(), unique).await.unwrap();
+            resolved(engine).await;
+        }
+        _ => {
+            let one = web(dice);
+            if engine.profile(lookup(&one), false).await.unwrap().is_some() {
+                let erasure = engine.erase(lookup(&one), false, "r".into()).await.unwrap();
+                if dice.roll(2) == 0 {
+                    cleaned(engine, &erasure.id).await;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_operators_do_survives_restarts_and_replays() {
+    for seed in seeds() {
+        let folder = tempfile::tempdir().unwrap();
+        actix::System::new().block_on(async {
+            let mut dice = Dice(seed);
+            let tight =
+                || Options { active_profiles: 5, segment_bytes: 4_096, ..options(folder.path()) };
+            let mut engine = open(tight()).await;
+            for number in 0..150 {
+                let (source, session, mut body) = random_event(&mut dice, number);
+                for key in ["u", "c"] {
+                    if let Some(user) = body.get(key).and_then(serde_json::Value::as_u64) {
+                        body[key] = json!(user % 12);
+                    }
+                }
+                if body.get("m").is_some() {
+                    body["m"] = json!(format!("m{}@site.org", dice.roll(10)));
+                }
+                send(&engine, source, session.as_deref(), body).await;
+                if dice.roll(6) == 0 {
+                    random_act(&engine, &mut dice).await;
+                }
+                match dice.roll(40) {
+                    0 => drop(engine.snapshot().await.unwrap()),
+                    1 => {
+                        resolved(&engine).await;
+                        let before = engine.digest().await.unwrap();
+                        engine.stop(Duration::from_secs(5)).await;
+                        engine = open(tight()).await;
+                        resolved(&engine).await;
+                        let after = engine.digest().await.unwrap();
+                        assert_eq!(after.digest, before.digest, "seed {seed} event {number}");
+                    }
+                    _ => {}
+                }
+            }
+            resolved(&engine).await;
+            let before = engine.digest().await.unwrap();
+            engine.stop(Duration::from_secs(5)).await;
+            std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
+            let engine = open(tight()).await;
+            resolved(&engine).await;
+            let after = engine.digest().await.unwrap();
+            assert_eq!(
+                (after.profiles, after.events, after.digest),
+                (before.profiles, before.events, before.digest),
+                "replay, seed {seed}"
+            );
+            engine.stop(Duration::from_secs(5)).await;
+        });
+    }
+}
+
+/// Which worlds to run: `SELFSAME_SEEDS=100..200` names others than those that CI runs.
+fn seeds() -> std::ops::Range<u64> {
+    let asked = std::env::var("SELFSAME_SEEDS").ok();
+    let asked = asked.and_then(|text| {
+        let (from, to) = text.split_once("..")?;
+        Some(from.parse().ok()?..to.parse().ok()?)
+    });
+    asked.unwrap_or(if is_long() { 0..120 } else { 90..96 })
+}
+
+/// One person of three users, by a mail; what `act` does takes them apart. Then the one whose id the
+/// profile had is erased: what was done to the other two stays done, live and in a replay.
+fn stays_apart_without_the_leader(act: impl AsyncFn(&Engine, &str)) {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let engine = open(options(folder.path())).await;
+        for (source, user) in
+            [("web", json!({"u": 1})), ("shop", json!({"c": 2})), ("shop", json!({"c": 3}))]
+        {
+            let mut body = user;
+            body["m"] = json!("m@site.org");
+            send(&engine, source, None, body).await;
+        }
+        let all = by(&engine, "web:1").await;
+        assert_eq!(all.fragments.len(), 3);
+        act(&engine, &all.id).await;
+        let web = ProfileRef::Identifier(Identifier::parse("web:1").unwrap());
+        let erasure = engine.erase(web, false, "r".into()).await.unwrap();
+        cleaned(&engine, &erasure.id).await;
+        let before = engine.digest().await.unwrap();
+        assert_ne!(by(&engine, "shop:2").await.id, by(&engine, "shop:3").await.id);
+        engine.stop(Duration::from_secs(5)).await;
+        drop(engine);
+        std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
+        let engine = open(options(folder.path())).await;
+        resolved(&engine).await;
+        assert_eq!(engine.digest().await.unwrap().digest, before.digest);
+        assert_ne!(by(&engine, "shop:2").await.id, by(&engine, "shop:3").await.id);
+        engine.stop(Duration::from_secs(5)).await;
+    });
+}
+
+#[test]
+fn a_withdrawal_counts_for_others_when_the_profile_that_it_named_is_erased() {
+    stays_apart_without_the_leader(async |engine, id| {
+        let mail = Identifier::parse("email:m@site.org").unwrap();
+        engine.withdraw(id, mail).await.unwrap();
+    });
+}
+
+#[test]
+fn an_unmerge_counts_for_others_when_the_profile_that_it_named_is_erased() {
+    stays_apart_without_the_leader(async |engine, id| {
+        let part = Part::Identifier(Identifier::parse("email:m@site.org").unwrap());
+        let (profiles, links) = engine.unmerge(id, part, "r".into()).await.unwrap().unwrap();
+        assert_eq!((profiles.len(), links.len()), (3, 3));
+    });
+}
+
+#[test]
+fn a_withdrawn_identifier_that_only_the_erased_had_goes_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let engine = open(options(folder.path())).await;
+        send(&engine, "web", None, json!({"u": 1, "m": "m@site.org"})).await;
+        let mail = Identifier::parse("email:m@site.org").unwrap();
+        let id = by(&engine, "web:1").await.id;
+        engine.withdraw(&id, mail.clone()).await.unwrap();
+        let web = ProfileRef::Identifier(Identifier::parse("web:1").unwrap());
+        let erasure = engine.erase(web, true, "r".into()).await.unwrap();
+        assert_eq!(erasure.identifiers, 2);
+        let known = engine.ask(move |identity, _| identity.core.graph.named(&mail)).await.unwrap();
+        assert!(known.is_none());
+        let again = send(&engine, "shop", None, json!({"c": 1, "m": "m@site.org"})).await;
+        assert_eq!(again.status, Status::Dropped);
+        engine.stop(Duration::from_secs(5)).await;
+    });
+}
