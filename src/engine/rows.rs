@@ -12,7 +12,7 @@
 //! | `g` + fragment | what campaigns left on it · `h` + campaign + sequence: a run as told
 //! | `k` + number | an operator's link
 //! | `l` + bucket | events on no profile |
-//! | `p` | disabled endpoints · `q` + number: a delivery
+//! | `p` | disabled endpoints · `q` + number: a delivery · `r`, `s`, `u`: what is kept of it ([`kept`](super::kept))
 //! | `m` + number | changes of identity from that number on · `v`: events read again |
 
 use super::campaign_state::CampaignState;
@@ -32,7 +32,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The first bytes of all keys, in the order of the keys.
-pub(super) const CORE_PREFIXES: &[u8] = b"abcdefghiklmnopqtvxy";
+pub(super) const CORE_PREFIXES: &[u8] = b"abcdefghiklmnopqrstuvxy";
 
 /// A row to write; `None` removes it.
 pub(super) type Row = (Vec<u8>, Option<Vec<u8>>);
@@ -191,6 +191,8 @@ pub(super) fn load(store: &SnapshotStore, sequence: Sequence) -> Result<Loaded, 
     core.graph = load_graph(store, &core)?;
     load_loose(store, &mut core)?;
     core.campaigns = CampaignState::load(store)?;
+    let deliveries = core.effective.compiled.settings.limits.deliveries;
+    core.campaigns.outbox.keep_over(deliveries as usize);
     for row in store.scan_prefix(b"k") {
         let link: LinkRow = records::decode("a link", &row?.1)?;
         core.links.insert(link.number, link);
