@@ -133,6 +133,9 @@ pub struct Limits {
     pub set_values: u32,
     /// One trait value in JSON.
     pub trait_bytes: u32,
+    /// Deliveries that are over and still listed; the oldest are forgotten. About 100 bytes of
+    /// memory each; what was sent and how it went is on disk.
+    pub deliveries: u32,
     /// A request's path and query; more answers 414 `url_too_long`.
     pub url: ByteSize,
     /// All headers of a request; more answers 431 `headers_too_large`.
@@ -161,6 +164,7 @@ impl Default for Limits {
             component: deciding.component,
             set_values: deciding.set_values,
             trait_bytes: deciding.trait_bytes,
+            deliveries: deciding.deliveries,
             url: ByteSize::kib(16),
             headers: ByteSize::kib(32),
             connections: 10_000,
@@ -179,6 +183,7 @@ impl Limits {
             component: self.component,
             set_values: self.set_values,
             trait_bytes: self.trait_bytes,
+            deliveries: self.deliveries,
         }
     }
 }

@@ -398,10 +398,25 @@ pub struct DecidingLimits {
     pub set_values: u32,
     /// Bytes of one trait value.
     pub trait_bytes: u32,
+    /// Deliveries that are over and still kept.
+    pub deliveries: u32,
 }
 
 impl Default for DecidingLimits {
     fn default() -> Self {
-        Self { identifiers: 1_000, component: 10_000, set_values: 1_000, trait_bytes: 8_192 }
+        Self {
+            identifiers: 1_000,
+            component: 10_000,
+            set_values: 1_000,
+            trait_bytes: 8_192,
+            deliveries: 100_000,
+        }
+    }
+}
+
+impl DecidingLimits {
+    /// Those on which it depends who is one person and what is known of them.
+    pub fn of_identity(self) -> Self {
+        Self { deliveries: 0, ..self }
     }
 }

@@ -137,6 +137,9 @@ impl Core {
         (self.files, self.objects) = (files, objects);
         self.effective = Arc::new(effective);
         self.counters.configured = self.applied;
+        self.campaigns
+            .outbox
+            .keep_over(self.effective.compiled.settings.limits.deliveries as usize);
         if !self.awaits_resolution() {
             self.resolved = self.effective.compiled.settings.clone();
             self.graph.set_rules(Arc::clone(&self.effective.compiled.rules));
@@ -155,7 +158,10 @@ impl Core {
         if self.counters.must_resolve {
             return true;
         }
-        if now.points != then.points || now.traits != then.traits || now.limits != then.limits {
+        if now.points != then.points
+            || now.traits != then.traits
+            || now.limits.of_identity() != then.limits.of_identity()
+        {
             return true;
         }
         let (new, old) = (&self.effective.compiled.rules, Rules::new(then));

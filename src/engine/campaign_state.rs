@@ -1,16 +1,17 @@
 //! What campaigns left behind, as plain state with its snapshot rows: runs by fragment, the timers
 //! that follow from them, runs as told to people, disabled endpoints, and the outbox.
 
-use super::deliveries::{Delivery, Outbox};
+use super::deliveries::Outbox;
 use super::rows::{LoadError, Row};
 use crate::domain::campaign::FragmentRuns;
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
-use crate::records::{self, FragmentKey, RecordError};
+use crate::records::{self, DeliveryRow, FragmentKey, RecordError};
 use crate::snapshot::SnapshotStore;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// Runs told per campaign; the oldest go first.
 const RUNS_TOLD: usize = 1_000;
@@ -77,14 +78,23 @@ impl CampaignState {
         }
     }
 
-    /// The waits that are over by now.
-    pub(super) fn due_timers(&self, now: Timestamp) -> impl Iterator<Item = &Timer> {
-        self.timers.iter().take_while(move |(due, ..)| *due <= now)
+    /// The waits that are over by now, behind a timer.
+    pub(super) fn due_timers(
+        &self,
+        after: Option<&Timer>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &Timer> {
+        self.timers_after(after).take_while(move |(due, ..)| *due <= now)
     }
 
-    /// Whether a wait is still there.
-    pub(super) fn has_timer(&self, timer: &Timer) -> bool {
-        self.timers.contains(timer)
+    fn timers_after(&self, after: Option<&Timer>) -> impl Iterator<Item = &Timer> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.timers.range((from, Bound::Unbounded))
+    }
+
+    /// When the first wait behind a timer is over.
+    pub(super) fn next_timer(&self, after: Option<&Timer>) -> Option<Timestamp> {
+        self.timers_after(after).next().map(|(due, ..)| *due)
     }
 
     pub(super) fn tell(&mut self, campaign: &str, run: Sequence, row: RunRow) {
@@ -145,15 +155,7 @@ impl CampaignState {
                 told.map(|row| records::encode("a run", &(&campaign, run, row))).transpose()?;
             rows.push((key, row));
         }
-        for number in self.outbox.take_fresh() {
-            let mut key = vec![b'q'];
-            key.extend_from_slice(&number.to_be_bytes());
-            let delivery = self.outbox.get(number);
-            let row = delivery
-                .map(|delivery| records::encode("a delivery", &(number, delivery)))
-                .transpose()?;
-            rows.push((key, row));
-        }
+        rows.append(&mut self.outbox.take_rows()?);
         if std::mem::take(&mut self.is_disabled_fresh) {
             let all: Vec<_> = self.disabled.iter().collect();
             rows.push((vec![b'p'], Some(records::encode("disabled endpoints", &all)?)));
@@ -176,8 +178,7 @@ impl CampaignState {
             state.told.insert((campaign, run), row);
         }
         for row in store.scan_prefix(b"q") {
-            let (number, delivery): (u64, Delivery) = records::decode("a delivery", &row?.1)?;
-            state.outbox.put(number, delivery);
+            state.outbox.load(records::decode::<DeliveryRow>("a delivery", &row?.1)?);
         }
         if let Some(row) = store.get(b"p")? {
             let all: Vec<((Box<str>, u16), Disabled)> =
@@ -185,7 +186,6 @@ impl CampaignState {
             state.disabled = all.into_iter().collect();
         }
         state.set_timers();
-        state.outbox.take_fresh();
         Ok(state)
     }
 }

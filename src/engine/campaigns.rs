@@ -7,21 +7,22 @@
 use super::acts::{Acted, Answer};
 use super::campaign_state::{Disabled, RunRow};
 use super::core::{Core, Placement};
-use super::deliveries::{Delivery, DeliveryState};
+use super::deliveries::{Delivery, EndpointKey, EndpointNumber, NewDelivery};
+use super::endpoint::TimerKey;
 use super::rest::{Rest, RowError};
 use crate::domain::campaign::{
     Campaigns, Decision, Due, Enqueued, EventFacts, FragmentRuns, Held, Order, Pending, Person,
-    Recheck,
+    Recheck, webhook_id,
 };
 use crate::domain::event::{Event, Payload, Standing};
 use crate::domain::fragment::Fragment;
 use crate::domain::graph::{FragmentIndex, Shown};
-use crate::domain::id::Sequence;
+use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::profile::Folded;
 use crate::domain::time::Timestamp;
 use crate::journal::JournalReader;
 use crate::outbound::retry::Verdict;
-use crate::records::{ActRecord, Attempt, FragmentKey, decode_event, kind};
+use crate::records::{ActRecord, Attempt, FragmentKey, RecordError, decode_event, kind};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -44,6 +45,8 @@ pub struct Question {
     /// That event's sequence, id and fragment.
     run: Sequence,
     event_id: Uuid,
+    /// When that event was received.
+    began_at: Timestamp,
     fragment: FragmentIndex,
     because: Because,
 }
@@ -51,8 +54,8 @@ pub struct Question {
 #[derive(Debug)]
 enum Because {
     Event,
-    Timer { campaign: String },
-    Attempt { delivery: u64 },
+    Timer { campaign: String, key: FragmentKey },
+    Attempt { endpoint: EndpointNumber, delivery: u64 },
     Trial,
 }
 
@@ -67,10 +70,18 @@ pub(super) struct Told {
 }
 
 impl Question {
-    /// The delivery that is about to be sent.
-    pub(super) fn delivery(&self) -> Option<u64> {
+    /// The delivery that is about to be sent, and where.
+    pub(super) fn delivery(&self) -> Option<(EndpointNumber, u64)> {
         match self.because {
-            Because::Attempt { delivery } => Some(delivery),
+            Because::Attempt { endpoint, delivery } => Some((endpoint, delivery)),
+            _ => None,
+        }
+    }
+
+    /// The timer that asks.
+    pub(super) fn timer(&self) -> Option<TimerKey> {
+        match &self.because {
+            Because::Timer { campaign, key } => Some((*key, campaign.as_str().into(), self.run)),
             _ => None,
         }
     }
@@ -183,6 +194,7 @@ impl Core {
             event: None,
             run: 0,
             event_id: Uuid::nil(),
+            began_at: now,
             fragment: lead,
             because,
         }
@@ -208,6 +220,7 @@ impl Core {
             event: Some(Box::new(event.clone())),
             run: sequence,
             event_id: self.event_id(sequence, event.received_at),
+            began_at: event.received_at,
             fragment,
             ..self.question(lead, event.received_at, Because::Event)
         })
@@ -216,18 +229,27 @@ impl Core {
     /// What a profile is asked before a delivery is tried; nothing, where nobody has it any more.
     pub(super) fn question_of_attempt(&self, number: u64, now: Timestamp) -> Option<Question> {
         let delivery = self.campaigns.outbox.get(number)?;
-        let lead = self.lead_of_key(delivery.fragment)?;
+        let lead = self.lead_of_key(delivery.fragment())?;
+        let because = Because::Attempt { endpoint: delivery.endpoint, delivery: number };
         Some(Question {
             run: delivery.run,
-            event_id: Uuid::from_u128(delivery.event_id),
-            ..self.question(lead, now, Because::Attempt { delivery: number })
+            event_id: self.event_id(delivery.run, delivery.began_at),
+            began_at: delivery.began_at,
+            ..self.question(lead, now, because)
         })
     }
 
     /// Draws the consequences of an event or a timer, now that the profile has told how it is.
-    pub(super) fn decide(&mut self, question: &Question, told: Told) {
+    ///
+    /// # Errors
+    /// When what is to be sent is larger than a row may be.
+    pub(super) fn decide(
+        &mut self,
+        question: &Question,
+        told: &mut Told,
+    ) -> Result<(), RecordError> {
         let campaigns = Arc::clone(self.compiled_campaigns());
-        self.count(&campaigns, question, told.recent);
+        self.count(&campaigns, question, std::mem::take(&mut told.recent));
         let none = FragmentRuns::default();
         let runs = &self.campaigns.runs;
         let fragments: Vec<(FragmentIndex, &FragmentRuns)> =
@@ -240,7 +262,7 @@ impl Core {
                 Some(event) => campaigns.on_event(&person, event, &fragments, question.now),
                 None => Vec::new(),
             },
-            Because::Timer { campaign } => {
+            Because::Timer { campaign, .. } => {
                 let due = Due {
                     campaign,
                     fragment: question.fragment,
@@ -253,23 +275,22 @@ impl Core {
         };
         let mut place = 0;
         for decision in decisions {
-            self.take_decision(question, &campaigns, decision, &mut place);
+            self.take_decision(question, &campaigns, decision, &mut place)?;
         }
+        Ok(())
     }
 
-    /// Whether a delivery may be sent now.
-    pub(super) fn recheck(&self, question: &Question, told: &Told) -> Option<Recheck> {
-        let delivery = self.campaigns.outbox.get(question.delivery()?)?;
+    /// Whether a delivery may be sent now, by what its profile tells.
+    pub(super) fn recheck(&self, number: u64, question: &Question, told: &Told) -> Option<Recheck> {
+        let outbox = &self.campaigns.outbox;
+        let delivery = outbox.get(number)?;
+        let (campaign, step) = outbox.endpoint(delivery.endpoint);
         let campaigns = self.compiled_campaigns();
         let runs = self.runs_as_told(question, told);
         let fragments: Vec<(FragmentIndex, &FragmentRuns)> =
             runs.iter().map(|(one, runs)| (*one, runs)).collect();
-        let pending = Pending {
-            campaign: &delivery.campaign,
-            step: delivery.step,
-            run: delivery.run,
-            enqueued_at: delivery.enqueued_at,
-        };
+        let pending =
+            Pending { campaign, step, run: delivery.run, enqueued_at: delivery.enqueued_at };
         let event_id = question.event_id.to_string();
         let event = question.facts(&event_id);
         let person = question.person(&told.folded);
@@ -278,20 +299,27 @@ impl Core {
 
     /// Whether the audience of a delivery's campaign depends on the event.
     pub(super) fn audience_reads_event(&self, number: u64) -> bool {
-        let delivery = self.campaigns.outbox.get(number);
-        let campaign = delivery.and_then(|one| self.compiled_campaigns().get(&one.campaign));
+        let outbox = &self.campaigns.outbox;
+        let campaign = outbox.get(number).map(|one| outbox.endpoint(one.endpoint).0);
+        let campaign = campaign.and_then(|id| self.compiled_campaigns().get(id));
         campaign.is_some_and(crate::domain::campaign::Campaign::audience_reads_event)
     }
 
-    /// Whether the same profile has to be sent something else over the same endpoint before.
-    pub(super) fn has_earlier(&self, number: u64, delivery: &Delivery) -> bool {
-        let Some(lead) = self.lead_of_key(delivery.fragment) else { return false };
+    /// What the same profile has to be sent over the same endpoint before this, where there is such.
+    pub(super) fn earlier(&self, number: u64, delivery: &Delivery) -> Option<u64> {
+        let lead = self.lead_of_key(delivery.fragment())?;
         let outbox = &self.campaigns.outbox;
-        self.graph.fragments_of(lead).into_iter().any(|fragment| {
-            let key = self.fragment_key(fragment);
-            let mut queue = outbox.queue(&delivery.campaign, delivery.step, key);
-            queue.next().is_some_and(|first| first < number)
-        })
+        let fragments = self.graph.fragments_of(lead).into_iter();
+        let heads =
+            fragments.filter_map(|one| outbox.head(delivery.endpoint, self.fragment_key(one)));
+        heads.min().filter(|first| *first < number)
+    }
+
+    /// The id under which a delivery is sent.
+    pub(super) fn webhook_id(&self, delivery: &Delivery) -> String {
+        let (campaign, step) = self.campaigns.outbox.endpoint(delivery.endpoint);
+        let event_id = self.event_id(delivery.run, delivery.began_at);
+        webhook_id(&event_id.to_string(), campaign, step)
     }
 
     /// What is asked of a profile to try a campaign with it.
@@ -341,7 +369,7 @@ impl Core {
         campaigns: &Campaigns,
         decision: Decision,
         place: &mut u64,
-    ) {
+    ) -> Result<(), RecordError> {
         let row = |core: &Self, state: &str, reason: Option<String>| RunRow {
             fragment: core.fragment_key(question.fragment),
             event_id: question.event_id.as_u128(),
@@ -363,7 +391,7 @@ impl Core {
             Decision::Enqueue(enqueued) => {
                 let number = (question.sequence << 16) | *place;
                 *place += 1;
-                self.enqueue(question, campaigns, number, *enqueued);
+                self.enqueue(question, campaigns, number, *enqueued)?;
             }
             Decision::Ended { campaign, run, how, .. } => {
                 let state =
@@ -391,6 +419,7 @@ impl Core {
                 self.campaigns.tell(&campaign, question.run, row);
             }
         }
+        Ok(())
     }
 
     fn enqueue(
@@ -399,8 +428,9 @@ impl Core {
         campaigns: &Campaigns,
         number: u64,
         enqueued: Enqueued,
-    ) {
-        let Enqueued { campaign, step, fragment, run, webhook_id, rendered } = enqueued;
+    ) -> Result<(), RecordError> {
+        // Its id follows from event, campaign and step, and is not kept.
+        let Enqueued { campaign, step, fragment, run, webhook_id: _, rendered } = enqueued;
         let webhook = campaigns.get(&campaign).and_then(|one| one.webhook(step));
         if webhook.is_some_and(|webhook| webhook.order == Order::LatestWins) {
             let keys: Vec<FragmentKey> =
@@ -412,22 +442,16 @@ impl Core {
                 outbox.cancel(older, "a newer one took its place");
             }
         }
-        let delivery = Delivery {
-            webhook_id,
+        let new = NewDelivery {
             campaign: (&*campaign).into(),
             step,
             fragment: self.fragment_key(fragment),
             run,
-            event_id: question.event_id.as_u128(),
-            enqueued_at: question.now,
+            began_at: question.began_at,
+            at: question.now,
             rendered,
-            state: DeliveryState::Pending,
-            reason: None,
-            next_attempt_at: question.now,
-            attempts: Vec::new(),
-            before: 0,
         };
-        self.campaigns.outbox.put(number, delivery);
+        self.campaigns.outbox.enqueue(number, new)
     }
 
     /// Takes an act in that is about campaigns.
@@ -436,15 +460,7 @@ impl Core {
         match act {
             ActRecord::Attempted { delivery, at, outcome } => {
                 let attempt = Attempt { at, ..outcome };
-                let answered = attempt.status;
-                let verdict = outbox.attempted(delivery, attempt);
-                if let (Some(Verdict::Disable), Some(one)) = (verdict, outbox.get(delivery)) {
-                    let status = answered.unwrap_or(410);
-                    let reason = format!("the receiver answered {status}: it wants no more");
-                    let key = (one.campaign.clone(), one.step);
-                    self.campaigns.disabled.insert(key, Disabled { at, reason });
-                    self.campaigns.is_disabled_fresh = true;
-                }
+                self.attempted(delivery, &attempt);
                 Acted::default()
             }
             ActRecord::Cancelled { delivery, reason, .. } => {
@@ -470,6 +486,26 @@ impl Core {
         }
     }
 
+    fn attempted(&mut self, number: u64, attempt: &Attempt) {
+        let key = self.genesis.id_key;
+        let id = |one: &Delivery, (campaign, step): &EndpointKey| {
+            let (sequence, received_at) = (one.run, one.began_at);
+            let parts = IdParts { received_at, sequence, generation: 0 };
+            webhook_id(&key.mint(IdKind::Event, parts).to_string(), campaign, *step)
+        };
+        let outbox = &mut self.campaigns.outbox;
+        // It came out of a record of the same limit, in which it was not alone.
+        let verdict = outbox.attempted(number, attempt, id).unwrap_or_default();
+        if let (Some(Verdict::Disable), Some(one)) = (verdict, outbox.get(number)) {
+            let status = attempt.status.unwrap_or(410);
+            let reason = format!("the receiver answered {status}: it wants no more");
+            let (campaign, step) = outbox.endpoint(one.endpoint);
+            let key = (Box::from(campaign), step);
+            self.campaigns.disabled.insert(key, Disabled { at: attempt.at, reason });
+            self.campaigns.is_disabled_fresh = true;
+        }
+    }
+
     fn question_of_timer(
         &self,
         at: Timestamp,
@@ -487,8 +523,9 @@ impl Core {
         Some(Question {
             run,
             event_id: self.event_id(run, waiting.began_at),
+            began_at: waiting.began_at,
             fragment,
-            ..self.question(lead, at, Because::Timer { campaign })
+            ..self.question(lead, at, Because::Timer { campaign, key })
         })
     }
 

@@ -116,8 +116,7 @@ impl Core {
     fn deliveries_of(&self, fragments: &BTreeSet<FragmentIndex>) -> Vec<u64> {
         let keys: BTreeSet<FragmentKey> =
             fragments.iter().map(|one| self.fragment_key(*one)).collect();
-        let all = self.campaigns.outbox.newest_first(u64::MAX);
-        all.filter(|(_, one)| keys.contains(&one.fragment)).map(|(number, _)| number).collect()
+        self.campaigns.outbox.of(&keys)
     }
 
     /// Takes the person out of the change log and the operators' links.

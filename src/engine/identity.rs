@@ -278,6 +278,7 @@ impl IdentityActor {
         unborn: Option<FragmentIndex>,
         context: &mut Context<Self>,
     ) {
+        self.rejudge_turns(moves);
         self.step += 1;
         let step = self.step;
         let mut given: BTreeMap<(FragmentIndex, FragmentIndex), Vec<FragmentIndex>> =
@@ -397,6 +398,7 @@ impl IdentityActor {
         metrics.profiles.set(self.core.graph.profiles() as i64);
         metrics.active_profiles.set(self.profiles.count() as i64);
         metrics.queue_depth.set(self.shared.in_flight.load(Ordering::Relaxed) as i64);
+        self.count_deliveries();
         let is_due = self.last_snapshot.elapsed() >= self.cadence.every
             || self.core.fresh.events >= self.cadence.every_events;
         if is_due && (self.core.fresh.events > 0 || self.core.fresh.configuration) {
@@ -419,7 +421,7 @@ impl IdentityActor {
     /// re-resolution, erasures, deliveries.
     pub(super) fn begin(&mut self, router: Addr<RouterActor>, context: &mut Context<Self>) {
         self.router = Some(router);
-        super::endpoint::begin(context);
+        self.begin_sending(context);
         self.configured(context);
         self.resume_erasures(context);
     }
@@ -489,7 +491,7 @@ impl Handler<SetAside> for IdentityActor {
 impl Handler<SnapshotDone> for IdentityActor {
     type Result = ();
 
-    fn handle(&mut self, done: SnapshotDone, _: &mut Self::Context) {
+    fn handle(&mut self, done: SnapshotDone, context: &mut Self::Context) {
         let SnapshotDone { sequence, rows, took, retire } = done;
         self.is_writing = false;
         if let (Some(before), Some(router)) = (retire, &self.router) {
@@ -497,6 +499,7 @@ impl Handler<SnapshotDone> for IdentityActor {
         }
         self.shared.metrics.observe_snapshot(took);
         self.shared.rest.keep_only(&self.core.fresh.fragments);
+        self.shared.kept.written();
         self.cleaned();
         if self.asked {
             return self.snapshot(None);
@@ -504,5 +507,6 @@ impl Handler<SnapshotDone> for IdentityActor {
         for reply in self.waiting.drain(..) {
             let _ = reply.send((sequence, rows, took));
         }
+        self.dispatch(context);
     }
 }

@@ -270,7 +270,7 @@ pub fn row_kind(key: &[u8]) -> &'static str {
         Some(b'd') => "event ids",
         Some(b'e' | b'n' | b'o' | b'x' | b'y') => "identity pages",
         Some(b'f') => "fragments",
-        Some(b'g' | b'h' | b'p' | b'q') => "runs and deliveries",
+        Some(b'g' | b'h' | b'p' | b'q' | b'r' | b's' | b'u') => "runs and deliveries",
         Some(b't') => "timeline chunks",
         Some(b'l') => "loose events",
         Some(b'm') => "changes",

@@ -275,6 +275,7 @@ impl Prepared {
             data: options.data.clone(),
             suppressed: std::sync::RwLock::new(Arc::new(core.suppressed.clone())),
             rest,
+            kept: core.campaigns.outbox.kept().clone(),
             reader,
             genesis: core.genesis,
             clock: options.clock,

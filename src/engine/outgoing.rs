@@ -3,12 +3,11 @@
 use super::acts::Answer;
 use super::background;
 use super::campaigns::{Question, Told, event_of, facts};
-use super::deliveries::Delivery;
-use super::endpoint::secret;
 use super::objects::ObjectRefusal;
 use super::profile::Op;
 use super::reading::{PageRequest, Paged, paged};
-use super::{DeliveryState, Engine, Refusal};
+use super::sending::secret;
+use super::{Engine, Refusal};
 use crate::domain::campaign::{
     Campaign, Campaigns, EventFacts, FragmentRuns, Preview, Rendered, Restart, webhook_id,
 };
@@ -16,9 +15,7 @@ use crate::domain::event::Event;
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::{IdKind, Sequence};
 use crate::domain::time::Timestamp;
-use crate::domain::view::{
-    AttemptView, BacktestView, DeliveryView, DisabledView, ResponseView, RunView,
-};
+use crate::domain::view::{BacktestView, DisabledView, ResponseView, RunView};
 use crate::outbound::attempt::Attempt as Prepared;
 use crate::records::{ActRecord, decode_event, kind};
 use serde::Deserialize;
@@ -54,57 +51,6 @@ pub struct Trial {
     pub profile: String,
     /// The event.
     pub event: TrialEvent,
-}
-
-/// Which deliveries are wanted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeliveryFilter {
-    /// Of this campaign.
-    pub campaign: Option<String>,
-    /// Of the person who ever had this id.
-    pub profile: Option<String>,
-    /// In this state.
-    pub state: Option<DeliveryState>,
-}
-
-impl super::Core {
-    fn delivery_view(&self, number: u64, one: &Delivery) -> DeliveryView {
-        let attempt = |one: &super::Attempt| AttemptView {
-            at: one.at.to_string(),
-            status: one.status,
-            took_ms: one.took_ms,
-            error: one.error.clone(),
-            response: String::from_utf8_lossy(&one.response).into_owned(),
-        };
-        let lead = self.lead_of_key(one.fragment);
-        DeliveryView {
-            id: number.to_string(),
-            webhook_id: one.webhook_id.clone(),
-            campaign: one.campaign.to_string(),
-            step: one.step,
-            profile_id: lead.map(|lead| self.fragment_id(lead).to_string()),
-            event_id: Uuid::from_u128(one.event_id).to_string(),
-            state: one.state.name(),
-            reason: one.reason.clone(),
-            enqueued_at: one.enqueued_at.to_string(),
-            next_attempt_at: one.is_pending().then(|| one.next_attempt_at.to_string()),
-            attempts: one.attempts.iter().map(attempt).collect(),
-        }
-    }
-
-    /// The numbers of the deliveries that fit, the newest first.
-    fn deliveries_that_fit<'a>(
-        &'a self,
-        filter: &'a DeliveryFilter,
-        before: u64,
-    ) -> impl Iterator<Item = (u64, &'a Delivery)> {
-        let lead = filter.profile.as_deref().map(|id| self.profile_of_id(id));
-        self.campaigns.outbox.newest_first(before).filter(move |(_, one)| {
-            filter.campaign.as_deref().is_none_or(|id| id == &*one.campaign)
-                && filter.state.is_none_or(|state| state == one.state)
-                && lead.is_none_or(|lead| lead.is_some() && self.lead_of_key(one.fragment) == lead)
-        })
-    }
 }
 
 /// A profile as a campaign would see it.
@@ -182,83 +128,6 @@ impl Engine {
         }
         let at = self.running()?.shared.clock.now();
         match self.act(ActRecord::EnableCampaign { at, campaign: id }).await? {
-            Answer::Reprocessed(count) => Ok(count),
-            _ => Ok(0),
-        }
-    }
-
-    /// Deliveries, newest first.
-    ///
-    /// # Errors
-    /// When the engine is stopping.
-    pub async fn deliveries(
-        &self,
-        filter: DeliveryFilter,
-        page: PageRequest,
-    ) -> Result<Paged<DeliveryView>, Refusal> {
-        self.ask(move |identity, _| {
-            let core = &identity.core;
-            let before = page.before.unwrap_or(u64::MAX);
-            let fitting = core.deliveries_that_fit(&filter, before).take(page.limit + 1);
-            let items: Vec<(u64, DeliveryView)> =
-                fitting.map(|(number, one)| (number, core.delivery_view(number, one))).collect();
-            let Paged { items, next } = paged(items, page.limit, |(number, _)| *number);
-            Paged { items: items.into_iter().map(|(_, view)| view).collect(), next }
-        })
-        .await
-    }
-
-    /// A delivery.
-    ///
-    /// # Errors
-    /// When the engine is stopping.
-    pub async fn delivery(&self, id: &str) -> Result<Option<DeliveryView>, Refusal> {
-        let Ok(number) = id.parse::<u64>() else { return Ok(None) };
-        self.ask(move |identity, _| {
-            let core = &identity.core;
-            core.campaigns.outbox.get(number).map(|one| core.delivery_view(number, one))
-        })
-        .await
-    }
-
-    /// Sends a delivery that is over once more; `false` where it is pending still.
-    ///
-    /// # Errors
-    /// When there is none of that id, or the engine takes nothing.
-    pub async fn replay_delivery(&self, id: &str) -> Result<bool, ObjectRefusal> {
-        let view = self.delivery(id).await?.ok_or(ObjectRefusal::NotFound)?;
-        let number = view.id.parse().map_err(|_| ObjectRefusal::NotFound)?;
-        Ok(self.redeliver(vec![number]).await? > 0)
-    }
-
-    /// Sends all deliveries once more that fit and are over, or only counts them.
-    ///
-    /// # Errors
-    /// When the engine takes nothing.
-    pub async fn replay_deliveries(
-        &self,
-        filter: DeliveryFilter,
-        is_dry: bool,
-    ) -> Result<usize, ObjectRefusal> {
-        let found = self.ask(move |identity, _| {
-            let all = identity.core.deliveries_that_fit(&filter, u64::MAX);
-            let over = all.filter(|(_, one)| !one.is_pending());
-            over.map(|(number, _)| number).collect::<Vec<u64>>()
-        });
-        let found = found.await?;
-        if is_dry {
-            return Ok(found.len());
-        }
-        let mut count = 0;
-        for run in found.chunks(10_000) {
-            count += self.redeliver(run.to_vec()).await?;
-        }
-        Ok(count)
-    }
-
-    async fn redeliver(&self, deliveries: Vec<u64>) -> Result<usize, ObjectRefusal> {
-        let at = self.running()?.shared.clock.now();
-        match self.act(ActRecord::Redeliver { at, deliveries }).await? {
             Answer::Reprocessed(count) => Ok(count),
             _ => Ok(0),
         }

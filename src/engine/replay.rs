@@ -103,7 +103,8 @@ pub(super) fn replay(
         if replay.records.is_multiple_of(1_024) {
             progress(replay.records, total);
         }
-        if replay.fragments.len() > FRAGMENTS_MAX {
+        let is_much_kept = replay.core.campaigns.outbox.kept().wants_snapshot();
+        if replay.fragments.len() > FRAGMENTS_MAX || is_much_kept {
             replay.flush()?;
         }
     }
@@ -193,9 +194,8 @@ impl Replay<'_> {
         let mine: Vec<(FragmentIndex, &Fragment)> =
             mine.filter_map(|one| Some((*one, self.fragments.get(one)?))).collect();
         let set_values = self.core.graph.rules().limits.set_values;
-        let told = told(question, &mine, set_values, (self.rest, &self.reader))?;
-        self.core.decide(question, told);
-        Ok(())
+        let mut told = told(question, &mine, set_values, (self.rest, &self.reader))?;
+        Ok(self.core.decide(question, &mut told)?)
     }
 
     /// An act that did not hold together had no effect then, and has none now.
@@ -322,7 +322,9 @@ impl Replay<'_> {
         if purge {
             super::rows::purge(&self.rest.store(), &mut rows)?;
         }
-        Ok(self.rest.store().commit(rows, at)?)
+        self.rest.store().commit(rows, at)?;
+        self.core.campaigns.outbox.kept().written();
+        Ok(())
     }
 
     fn lay_down(mut self) -> Result<Replayed, ReplayError> {

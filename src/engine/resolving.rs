@@ -151,6 +151,12 @@ impl IdentityActor {
         }
         let is_switch = matches!(act, ActRecord::Switch { .. });
         let is_of_campaigns = act.is_of_campaigns();
+        let fired = match &act {
+            ActRecord::TimerFired { campaign, fragment, run, .. } => {
+                Some((*fragment, campaign.as_str().into(), *run))
+            }
+            _ => None,
+        };
         let acted = self.core.act(sequence, act);
         self.count_changes();
         if !acted.moves.is_empty() {
@@ -166,8 +172,10 @@ impl IdentityActor {
             self.clean(erasure, &context.address());
         }
         self.suppress();
-        if let Some(question) = acted.asks {
-            self.put_timer(*question, context);
+        match (acted.asks, fired) {
+            (Some(question), _) => self.put_timer(*question, context),
+            (None, Some(timer)) => drop(self.sending.fired.remove(&timer)),
+            (None, None) => {}
         }
         if is_of_campaigns {
             self.dispatch(context);

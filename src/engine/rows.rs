@@ -12,7 +12,7 @@
 //! | `g` + fragment | what campaigns left on it · `h` + campaign + sequence: a run as told
 //! | `k` + number | an operator's link
 //! | `l` + bucket | events on no profile |
-//! | `p` | disabled endpoints · `q` + number: a delivery
+//! | `p` | disabled endpoints · `q` + number: a delivery · `r`, `s`, `u`: what is kept of it ([`kept`](super::kept))
 //! | `m` + number | changes of identity from that number on · `v` + bucket: events read again |
 
 use super::campaign_state::CampaignState;
@@ -32,7 +32,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The first bytes of all keys, in the order of the keys.
-pub(super) const CORE_PREFIXES: &[u8] = b"abcdefghiklmnopqtvxy";
+pub(super) const CORE_PREFIXES: &[u8] = b"abcdefghiklmnopqrstuvxy";
 
 /// A row to write; `None` removes it.
 pub(super) type Row = (Vec<u8>, Option<Vec<u8>>);
@@ -190,6 +190,8 @@ pub(super) fn load(store: &SnapshotStore, sequence: Sequence) -> Result<Loaded, 
     core.graph = load_graph(store, &core)?;
     load_loose(store, &mut core)?;
     core.campaigns = CampaignState::load(store)?;
+    let deliveries = core.effective.compiled.settings.limits.deliveries;
+    core.campaigns.outbox.keep_over(deliveries as usize);
     for row in store.scan_prefix(b"k") {
         let link: LinkRow = records::decode("a link", &row?.1)?;
         core.links.insert(link.number, link);
@@ -299,14 +301,8 @@ mod tests {
         }
         for erasure in 0..MANY / 10 {
             let (at, reason) = (Timestamp(0), String::new());
-            let row = ErasureRow {
-                at,
-                reason,
-                counts: [0; 4],
-                records: vec![9],
-                is_done: true,
-                mark: None,
-            };
+            let row =
+                ErasureRow { at, reason, counts: [0; 4], records: vec![9], is_done: true, mark: 1 };
             core.erasures.insert(erasure, row);
         }
         core.fresh.erasures = true;
