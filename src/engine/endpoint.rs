@@ -13,7 +13,7 @@ use super::deliveries::{EndpointKey, verdict};
 use super::identity::IdentityActor;
 use super::profile::Op;
 use super::router::Append;
-use crate::domain::campaign::{Order, Recheck};
+use crate::domain::campaign::{Order, Recheck, Standing};
 use crate::domain::fragment::Fragment;
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
@@ -178,7 +178,12 @@ impl IdentityActor {
         let state = &self.core.campaigns;
         self.sending.fired.retain(|timer| state.has_timer(timer));
         let fired = &self.sending.fired;
-        let due = state.due_timers(now).filter(|timer| !fired.contains(*timer));
+        // A run of a paused campaign waits on, without a record for each look.
+        let campaigns = self.core.compiled_campaigns();
+        let rests = |campaign: &str| {
+            campaigns.get(campaign).is_some_and(|one| one.standing == Standing::Paused)
+        };
+        let due = state.due_timers(now).filter(|timer| !fired.contains(*timer) && !rests(&timer.2));
         let due: Vec<Timer> = due.take(TIMERS).cloned().collect();
         for timer in due {
             let (_, fragment, campaign, run) = &timer;
