@@ -87,14 +87,10 @@ impl CampaignState {
         self.timers_after(after).take_while(move |(due, ..)| *due <= now)
     }
 
-    fn timers_after(&self, after: Option<&Timer>) -> impl Iterator<Item = &Timer> {
+    /// All waits behind a timer, the first to be over first.
+    pub(super) fn timers_after(&self, after: Option<&Timer>) -> impl Iterator<Item = &Timer> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.timers.range((from, Bound::Unbounded))
-    }
-
-    /// When the first wait behind a timer is over.
-    pub(super) fn next_timer(&self, after: Option<&Timer>) -> Option<Timestamp> {
-        self.timers_after(after).next().map(|(due, ..)| *due)
     }
 
     pub(super) fn tell(&mut self, campaign: &str, run: Sequence, row: RunRow) {

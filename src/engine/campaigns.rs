@@ -11,8 +11,8 @@ use super::deliveries::{Delivery, EndpointKey, EndpointNumber, NewDelivery};
 use super::endpoint::TimerKey;
 use super::rest::{Rest, RowError};
 use crate::domain::campaign::{
-    Campaigns, Decision, Due, Enqueued, EventFacts, FragmentRuns, Held, Order, Pending, Person,
-    Recheck, webhook_id,
+    self, Campaigns, Decision, Due, Enqueued, EventFacts, FragmentRuns, Held, Order, Pending,
+    Person, Recheck, webhook_id,
 };
 use crate::domain::event::{Event, Payload, Standing};
 use crate::domain::fragment::Fragment;
@@ -162,6 +162,12 @@ impl Core {
         &self.effective.compiled.campaigns
     }
 
+    /// Whether a campaign rests for now.
+    pub(super) fn is_paused(&self, id: &str) -> bool {
+        let found = self.compiled_campaigns().get(id);
+        found.is_some_and(|one| one.standing == campaign::Standing::Paused)
+    }
+
     /// The key of a fragment in records.
     pub(super) fn fragment_key(&self, fragment: FragmentIndex) -> FragmentKey {
         let birth = self.graph.birth(fragment);
@@ -302,7 +308,7 @@ impl Core {
         let outbox = &self.campaigns.outbox;
         let campaign = outbox.get(number).map(|one| outbox.endpoint(one.endpoint).0);
         let campaign = campaign.and_then(|id| self.compiled_campaigns().get(id));
-        campaign.is_some_and(crate::domain::campaign::Campaign::audience_reads_event)
+        campaign.is_some_and(campaign::Campaign::audience_reads_event)
     }
 
     /// What the same profile has to be sent over the same endpoint before this, where there is such.
@@ -394,8 +400,7 @@ impl Core {
                 self.enqueue(question, campaigns, number, *enqueued)?;
             }
             Decision::Ended { campaign, run, how, .. } => {
-                let state =
-                    if how == crate::domain::campaign::Ended::Done { "done" } else { "ended" };
+                let state = if how == campaign::Ended::Done { "done" } else { "ended" };
                 self.campaigns.retell(&campaign, run, state, Some(how.to_string()));
             }
             Decision::Cancel { campaign } => {
@@ -533,7 +538,7 @@ impl Core {
     pub(super) fn recount(&mut self, fragment: Option<FragmentIndex>) {
         let Some(fragment) = fragment else { return };
         if let Some(runs) = self.campaigns.runs.get_mut(&fragment) {
-            runs.counts = crate::domain::campaign::RecentCounts::default();
+            runs.counts = campaign::RecentCounts::default();
             self.campaigns.fresh_runs.insert(fragment);
         }
     }
@@ -545,7 +550,7 @@ impl Core {
         let all = std::mem::take(&mut self.campaigns.runs);
         self.campaigns.timers.clear();
         for (fragment, mut runs) in all {
-            runs.counts = crate::domain::campaign::RecentCounts::default();
+            runs.counts = campaign::RecentCounts::default();
             self.campaigns.fresh_runs.insert(fragment);
             let target = match holders.contains(&fragment) {
                 true => Some(fragment),

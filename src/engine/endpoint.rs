@@ -130,11 +130,8 @@ impl super::Core {
     /// Whether an endpoint is not to be called at all for now.
     fn is_held(&self, endpoint: EndpointNumber) -> bool {
         let (campaign, step) = self.campaigns.outbox.endpoint(endpoint);
-        let is_paused = self
-            .compiled_campaigns()
-            .get(campaign)
-            .is_some_and(|one| one.standing == Standing::Paused);
-        is_paused || self.campaigns.disabled.contains_key(&(Box::from(campaign), step))
+        self.is_paused(campaign)
+            || self.campaigns.disabled.contains_key(&(Box::from(campaign), step))
     }
 
     /// What becomes of a delivery that was to be tried at that time.
@@ -251,8 +248,10 @@ impl IdentityActor {
         }
         let room = TIMERS.saturating_sub(self.sending.fired.len());
         let after = self.sending.fired_to.as_ref();
-        let due: Vec<Timer> =
-            self.core.campaigns.due_timers(after, now).take(room).cloned().collect();
+        let due = self.core.campaigns.due_timers(after, now);
+        // A run of a paused campaign waits on, without a record for each look.
+        let due = due.filter(|timer| !self.core.is_paused(&timer.2));
+        let due: Vec<Timer> = due.take(room).cloned().collect();
         for timer in due {
             let (_, fragment, campaign, run) = &timer;
             let fragment = self.core.fragment_key(*fragment);
@@ -330,7 +329,9 @@ impl IdentityActor {
     }
 
     fn wake_in_time(&mut self, now: Timestamp, context: &mut Context<Self>) {
-        let timer = self.core.campaigns.next_timer(self.sending.fired_to.as_ref());
+        let timers = self.core.campaigns.timers_after(self.sending.fired_to.as_ref());
+        let timer =
+            timers.filter(|timer| !self.core.is_paused(&timer.2)).map(|timer| timer.0).next();
         let next = [self.sending.schedule.next_look(), timer].into_iter().flatten().min();
         let Some(next) = next else { return };
         if let Some((at, handle)) = self.sending.wakes {
