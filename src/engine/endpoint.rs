@@ -15,7 +15,7 @@ use super::profile::Op;
 use super::router::Append;
 use super::schedule::{Candidate, Schedule};
 use super::sending::{Desk, Job};
-use crate::domain::campaign::{Campaigns, Order, Recheck, Standing, Webhook};
+use crate::domain::campaign::{Campaigns, Order, Recheck, Webhook};
 use crate::domain::fragment::Fragment;
 use crate::domain::graph::{FragmentIndex, Move};
 use crate::domain::id::Sequence;

@@ -41,6 +41,7 @@ impl IdentityActor {
     /// After the configuration in force has changed.
     pub(super) fn configured(&mut self, context: &mut Context<Self>) {
         self.publish.set(&self.core.effective);
+        self.dispatch(context); // a campaign may have been paused, or live again
         if !self.core.awaits_resolution() {
             return;
         }
