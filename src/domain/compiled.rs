@@ -137,6 +137,11 @@ pub fn is_id(text: &str) -> bool {
         && bytes.iter().all(|byte| plain(byte) || matches!(byte, b'_' | b'-'))
 }
 
+/// Whether `text` can be the name of a trait: 1 to 200 bytes, not blank, no control characters.
+pub fn is_trait_name(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= 200 && !text.contains(char::is_control)
+}
+
 /// Collects problems.
 #[derive(Default)]
 struct Checker(Vec<SettingsProblem>);
@@ -267,9 +272,7 @@ impl Checker {
     }
 
     fn trait_name(&mut self, at: &str, name: &str) {
-        let is_name =
-            !name.trim().is_empty() && name.len() <= 200 && !name.contains(char::is_control);
-        if !is_name {
+        if !is_trait_name(name) {
             let sentence = format!("expected a trait's name of 1 to 200 bytes, found {name:?}");
             self.problem(at, sentence);
         }

@@ -157,11 +157,12 @@ fn with_id(object: ObjectKind, id: &str, body: Value) -> Result<Value, ObjectRef
     );
     if has_id {
         match fields.insert("id".to_owned(), Value::String(id.to_owned())) {
-            Some(Value::String(other)) if other != id && !other.is_empty() => {
-                let why = format!("id: expected {id:?} as in the path, found {other:?}");
+            None => {}
+            Some(Value::String(same)) if same == id || same.is_empty() => {}
+            Some(other) => {
+                let why = format!("id: expected {id:?} as in the path, found {other}");
                 return Err(ObjectRefusal::Invalid(vec![why]));
             }
-            _ => {}
         }
     }
     Ok(Value::Object(fields))

@@ -2,6 +2,7 @@
 
 use super::objects::{delete, put};
 use super::{Answer, found};
+use crate::domain::compiled::{is_id, is_trait_name};
 use crate::domain::id::Identifier;
 use crate::domain::settings::{TraitConfig, TypeConfig};
 use crate::engine::{Again, Explained, ObjectKind, Part, Preview, ProfileRef};
@@ -51,8 +52,12 @@ fn list(http: &Http, kind: ObjectKind, page: &PageQuery) -> Answer {
 /// The rules of an identifier type.
 #[utoipa::path(get, path = "/api/v1/identity/types/{type}", tag = "identity",
     params(("type" = String, Path, description = "The identifier type")),
-    responses((status = 200, description = "Its rules, defaults filled in")))]
+    responses((status = 200, description = "Its rules, defaults filled in"),
+              (status = 404, description = "No type can have that name")))]
 pub async fn get_type(http: Data<Http>, kind: Path<String>) -> Answer {
+    if !is_id(&kind) {
+        return Err(Problem::not_found("identifier type"));
+    }
     let effective = http.engine.effective()?;
     let rule = effective.compiled.rules.of(&kind);
     Ok(HttpResponse::Ok().json(TypeConfig {
@@ -96,8 +101,12 @@ pub async fn list_traits(http: Data<Http>, page: Query<PageQuery>) -> Answer {
 /// The rule of a trait.
 #[utoipa::path(get, path = "/api/v1/traits/{name}", tag = "identity",
     params(("name" = String, Path, description = "The trait")),
-    responses((status = 200, description = "Its rule")))]
+    responses((status = 200, description = "Its rule"),
+              (status = 404, description = "No trait can have that name")))]
 pub async fn get_trait(http: Data<Http>, name: Path<String>) -> Answer {
+    if !is_trait_name(&name) {
+        return Err(Problem::not_found("trait"));
+    }
     let fold = http.engine.effective()?.compiled.rules.fold(&name);
     Ok(HttpResponse::Ok().json(TraitConfig { fold }))
 }
@@ -233,7 +242,8 @@ pub async fn unmerge(http: Data<Http>, id: Path<String>, bytes: Bytes) -> Answer
 #[utoipa::path(delete, path = "/api/v1/profiles/{id}/identifiers/{identifier}", tag = "profiles",
     params(("id" = String, Path, description = "Any id that the person ever had"),
            ("identifier" = String, Path, description = "type:value")),
-    responses((status = 204, description = "Withdrawn"), (status = 404, description = "None")))]
+    responses((status = 204, description = "Withdrawn"), (status = 400, description = "No identifier"),
+              (status = 404, description = "None")))]
 pub async fn withdraw(http: Data<Http>, path: Path<(String, String)>) -> Answer {
     let (id, text) = path.into_inner();
     http.engine.withdraw(&id, identifier("the identifier", Some(&text))?).await?;
