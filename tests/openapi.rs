@@ -227,6 +227,16 @@ fn objects(world: &mut World) {
     world.expect(413, "POST", "/api/v1/sources/shop/test", &" ".repeat(65 << 10));
 }
 
+/// A list is no object, although its elements could be taken for the fields in their order.
+fn lists_as_bodies(world: &mut World) {
+    let all = world.contract.bodies();
+    assert!(all.len() > 10);
+    for (method, path) in all {
+        let target = path.replace(['{', '}'], "");
+        world.expect(400, &method, &target, "[null, null]");
+    }
+}
+
 /// What operators do about who is who.
 fn identity(world: &mut World, profile: &str) {
     world.get("/api/v1/identity/explain?a=slack:U1&b=shop:77");
@@ -353,6 +363,7 @@ fn every_answer_is_one_that_the_document_names() {
     let made = senders(&mut world);
     readers(&mut world, &made);
     objects(&mut world);
+    lists_as_bodies(&mut world);
     identity(&mut world, &made.profile);
     campaigns(&mut world);
     ends(&mut world);

@@ -37,6 +37,19 @@ impl Contract {
         all
     }
 
+    /// Method and path of every operation that takes a JSON body of a schema of its own.
+    pub fn bodies(&self) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        for (path, methods) in self.document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                if operation["requestBody"]["content"]["application/json"].is_object() {
+                    all.push((method.to_uppercase(), path.clone()));
+                }
+            }
+        }
+        all
+    }
+
     /// Judges an exchange; `target` is path and query.
     pub fn judge(&mut self, method: &str, target: &str, sent: &str, answer: &Answer) {
         let method = method.to_lowercase();

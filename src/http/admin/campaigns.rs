@@ -1,7 +1,7 @@
 //! `/campaigns` and `/deliveries`: what is sent out, why, and how it went.
 
 use super::objects::{delete, put};
-use super::{Answer, found};
+use super::{Answer, body, found};
 use crate::engine::{DeliveryFilter, DeliveryState, ObjectKind, Trial};
 use crate::http::Http;
 use crate::http::page::{List, PageQuery};
@@ -9,13 +9,7 @@ use crate::http::problem::Problem;
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Path, Query};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
-
-fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    serde_json::from_slice(bytes).map_err(|cause| Problem::invalid(cause.to_string()))
-}
 
 /// All campaigns, by id.
 #[utoipa::path(get, path = "/api/v1/campaigns", tag = "campaigns",

@@ -1,7 +1,7 @@
 //! `/identity` and what operators do to profiles: rules, links, unmerges, explanations, previews.
 
 use super::objects::{delete, put};
-use super::{Answer, found};
+use super::{Answer, body, found};
 use crate::domain::compiled::{is_id, is_trait_name};
 use crate::domain::id::Identifier;
 use crate::domain::settings::{TraitConfig, TypeConfig};
@@ -13,14 +13,7 @@ use crate::http::problem::Problem;
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Path, Query};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
-
-/// Reads a JSON body, with the reader's own words where it cannot be read.
-fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    serde_json::from_slice(bytes).map_err(|cause| Problem::invalid(cause.to_string()))
-}
 
 fn identifier(name: &str, text: Option<&str>) -> Result<Identifier, Problem> {
     let wrong = || {
