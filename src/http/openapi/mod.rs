@@ -1,5 +1,5 @@
 //! The OpenAPI document: paths, parameters and sentences are the handlers' own descriptions; what
-//! goes in and comes out is in `components.json` and in [`table`]; what every operation may refuse
+//! goes in and comes out is in `components.json` and in `table`; what every operation may refuse
 //! is added here, once for all of them.
 
 mod table;
