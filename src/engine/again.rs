@@ -202,6 +202,7 @@ impl Draft {
         old.resolved = old.effective.compiled.settings.clone();
         old.counters.resolved_to = at;
         old.counters.must_resolve = false;
+        old.counters.adopted = 0;
         old.relocate_runs();
         for change in told.changes {
             old.tell_act(change, now, Some("re-resolved"));

@@ -386,6 +386,14 @@ impl Engine {
         Ok(digest_view(sequence, profiles, counters.events, sum, counters.loose_content))
     }
 
+    /// How what is known stands to the configuration in force.
+    ///
+    /// # Errors
+    /// When the engine is stopping.
+    pub async fn resolution(&self) -> Result<super::Resolution, Refusal> {
+        self.ask(|identity, _| identity.resolution()).await
+    }
+
     /// Takes a snapshot now; answers when it is durable.
     ///
     /// # Errors

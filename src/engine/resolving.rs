@@ -29,6 +29,31 @@ pub(super) enum Drafting {
     Reading,
     /// The switch record is on its way.
     Ready(Box<Draft>),
+    /// The record of an adoption is on its way.
+    Adopting,
+}
+
+/// How what is known stands to the configuration in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// Everything was resolved under it.
+    Current,
+    /// Everything is being read again.
+    UnderWay,
+    /// The journal no longer holds all events: types' rules count for the evidence that is there;
+    /// points, normalisers and blocked values for what comes; folds of traits as before.
+    Adopted,
+}
+
+impl Resolution {
+    /// The stable name that the API shows.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::UnderWay => "under_way",
+            Self::Adopted => "adopted",
+        }
+    }
 }
 
 /// The thread's draft, or why there is none.
@@ -43,16 +68,53 @@ impl IdentityActor {
         if !self.core.awaits_resolution() {
             return;
         }
-        if self.shared.reader.first_sequence() > crate::journal::FIRST_SEQUENCE {
-            // What is no longer in the journal cannot be read again.
-            tracing::warn!(
-                "the journal no longer reaches back to its beginning: the rules in force count for what comes, and older events keep what was found in them"
-            );
+        if !matches!(self.draft, Drafting::Idle) {
             return;
         }
-        if matches!(self.draft, Drafting::Idle) {
-            self.begin_draft(context);
+        match self.is_cut() {
+            true => self.begin_adoption(),
+            false => self.begin_draft(context),
         }
+    }
+
+    /// Whether events are gone from the journal, or about to go: they cannot be read again.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cutting || self.shared.reader.first_sequence() > crate::journal::FIRST_SEQUENCE
+    }
+
+    /// Whether segments may go that a snapshot at `sequence` makes superfluous. Not those that a
+    /// re-resolution under way has to read, nor those that a replay from that snapshot on would have
+    /// to read at its switch.
+    pub(super) fn may_cut(&self, sequence: Sequence) -> bool {
+        self.is_cut()
+            || (matches!(self.draft, Drafting::Idle)
+                && !self.core.awaits_resolution()
+                && self.core.counters.resolved_to <= sequence)
+    }
+
+    /// How what is known stands to the configuration in force.
+    pub(super) fn resolution(&self) -> Resolution {
+        let is_adopted = self.core.counters.adopted != 0;
+        match (self.is_cut(), self.core.awaits_resolution()) {
+            (false, true) => Resolution::UnderWay,
+            (true, true) if self.core.awaits_adoption() => Resolution::UnderWay,
+            _ if is_adopted => Resolution::Adopted,
+            _ => Resolution::Current,
+        }
+    }
+
+    fn begin_adoption(&mut self) {
+        if !self.core.awaits_adoption() {
+            return;
+        }
+        tracing::warn!(
+            "the journal no longer reaches back to its beginning: the rules in force count for the evidence that is there and for what comes; older events are not read again, and folds of traits stay as they were"
+        );
+        let configured = self.core.counters.configured;
+        let act = ActRecord::Adopt { at: self.shared.clock.now(), configured };
+        let (Some(router), Ok(bytes)) = (&self.router, act.encode()) else { return };
+        self.draft = Drafting::Adopting;
+        router.do_send(Append { kind: kind::ACT, bytes, then: Then::Act { act, reply: None } });
     }
 
     fn begin_draft(&mut self, context: &mut Context<Self>) {
@@ -150,7 +212,7 @@ impl IdentityActor {
                 self.shared.fail(format!("writing the erasure log: {error}"));
             }
         }
-        let is_switch = matches!(act, ActRecord::Switch { .. });
+        let is_switch = matches!(act, ActRecord::Switch { .. } | ActRecord::Adopt { .. });
         let is_of_campaigns = act.is_of_campaigns();
         let acted = self.core.act(sequence, act);
         self.count(acted.changes);
@@ -164,7 +226,7 @@ impl IdentityActor {
             self.search(erasure, events, context);
         }
         if let Some(erasure) = acted.erased {
-            self.clean(erasure, &context.address());
+            self.clean(erasure);
         }
         self.suppress();
         if let Some(question) = acted.asks {

@@ -11,12 +11,7 @@ fn a_restored_backup_with_the_erasure_log_beside_it_stays_without_the_erased() {
         send(&engine, "shop", None, json!({"c": 2})).await;
         engine.stop(Duration::from_secs(5)).await;
         drop(engine);
-        let journal = backup.path().join("journal");
-        std::fs::create_dir(&journal).unwrap();
-        for file in std::fs::read_dir(folder.path().join("journal")).unwrap() {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), journal.join(file.file_name())).unwrap();
-        }
+        copy_folder(&folder.path().join("journal"), &backup.path().join("journal"));
         let engine = open(options(folder.path())).await;
         let ann = Identifier::parse("email:ann@site.org").unwrap();
         let erasure = engine.erase(ProfileRef::Identifier(ann), true, "r".into()).await.unwrap();

@@ -51,58 +51,70 @@ async fn random_act(engine: &Engine, dice: &mut Dice) {
     }
 }
 
-#[test]
-fn what_operators_do_survives_restarts_and_replays() {
-    for seed in seeds() {
-        let folder = tempfile::tempdir().unwrap();
-        actix::System::new().block_on(async {
-            let mut dice = Dice(seed);
-            let tight =
-                || Options { active_profiles: 5, segment_bytes: 4_096, ..options(folder.path()) };
-            let mut engine = open(tight()).await;
-            for number in 0..150 {
-                let (source, session, mut body) = random_event(&mut dice, number);
-                for key in ["u", "c"] {
-                    if let Some(user) = body.get(key).and_then(serde_json::Value::as_u64) {
-                        body[key] = json!(user % 12);
-                    }
-                }
-                if body.get("m").is_some() {
-                    body["m"] = json!(format!("m{}@site.org", dice.roll(10)));
-                }
-                send(&engine, source, session.as_deref(), body).await;
-                if dice.roll(6) == 0 {
-                    random_act(&engine, &mut dice).await;
-                }
-                match dice.roll(40) {
-                    0 => drop(engine.snapshot().await.unwrap()),
-                    1 => {
-                        resolved(&engine).await;
-                        let before = engine.digest().await.unwrap();
-                        engine.stop(Duration::from_secs(5)).await;
-                        engine = open(tight()).await;
-                        resolved(&engine).await;
-                        let after = engine.digest().await.unwrap();
-                        assert_eq!(after.digest, before.digest, "seed {seed} event {number}");
-                    }
-                    _ => {}
+/// A world in which operators do what they like, restarted now and then, and replayed at the end.
+fn survives(seed: u64, retain: Retain) {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let mut dice = Dice(seed);
+        let tight = || Options {
+            active_profiles: 5,
+            segment_bytes: 4_096,
+            retain,
+            ..options(folder.path())
+        };
+        let mut engine = open(tight()).await;
+        for number in 0..150 {
+            let (source, session, mut body) = random_event(&mut dice, number);
+            for key in ["u", "c"] {
+                if let Some(user) = body.get(key).and_then(serde_json::Value::as_u64) {
+                    body[key] = json!(user % 12);
                 }
             }
-            resolved(&engine).await;
-            let before = engine.digest().await.unwrap();
-            engine.stop(Duration::from_secs(5)).await;
-            std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
-            let engine = open(tight()).await;
-            resolved(&engine).await;
-            let after = engine.digest().await.unwrap();
-            assert_eq!(
-                (after.profiles, after.events, after.digest),
-                (before.profiles, before.events, before.digest),
-                "replay, seed {seed}"
-            );
-            engine.stop(Duration::from_secs(5)).await;
-        });
-    }
+            if body.get("m").is_some() {
+                body["m"] = json!(format!("m{}@site.org", dice.roll(10)));
+            }
+            send(&engine, source, session.as_deref(), body).await;
+            if dice.roll(6) == 0 {
+                random_act(&engine, &mut dice).await;
+            }
+            match dice.roll(40) {
+                0 => drop(engine.snapshot().await.unwrap()),
+                1 => {
+                    resolved(&engine).await;
+                    let before = engine.digest().await.unwrap();
+                    engine.stop(Duration::from_secs(5)).await;
+                    engine = open(tight()).await;
+                    resolved(&engine).await;
+                    let after = engine.digest().await.unwrap();
+                    assert_eq!(after.digest, before.digest, "seed {seed} event {number}");
+                }
+                _ => {}
+            }
+        }
+        resolved(&engine).await;
+        let before = engine.digest().await.unwrap();
+        engine.stop(Duration::from_secs(5)).await;
+        std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
+        let engine = open(tight()).await;
+        resolved(&engine).await;
+        let after = engine.digest().await.unwrap();
+        assert_eq!(
+            (after.profiles, after.events, after.digest),
+            (before.profiles, before.events, before.digest),
+            "replay, seed {seed}"
+        );
+        engine.stop(Duration::from_secs(5)).await;
+    });
+}
+
+#[test]
+fn what_operators_do_survives_restarts_and_replays() {
+    seeds().for_each(|seed| survives(seed, Retain::default()));
+}
+
+#[test]
+fn what_operators_do_survives_the_loss_of_old_segments() {
+    seeds().for_each(|seed| survives(seed, Retain { for_ms: None, bytes_max: Some(8_192) }));
 }
 
 /// Which worlds to run: `SELFSAME_SEEDS=100..200` names others than those that CI runs.
