@@ -116,13 +116,8 @@ impl IdentityActor {
 
     /// Has the journal emptied of what an erasure found.
     fn empty(&self, erasure: Sequence) {
-        let (Some(row), Some(identity)) = (self.core.erasures.get(&erasure), self.address.clone())
-        else {
-            return;
-        };
-        let records = row.records.clone();
-        // What slipped in behind a suppression goes with it.
-        let hidden: BTreeSet<Sequence> = self.core.hidden.iter().copied().chain(records).collect();
+        let Some(identity) = self.address.clone() else { return };
+        let hidden = self.core.records_to_empty(erasure);
         let mut relaid: BTreeMap<Sequence, Vec<LinkRow>> = BTreeMap::new();
         for link in self.core.links.values() {
             relaid.entry(laid_by(link.number)).or_default().push(link.clone());
@@ -141,10 +136,22 @@ impl IdentityActor {
     }
 
     /// Once a snapshot was written anew: the journal is next.
+    ///
+    /// Emptying a record must not change what a replay from that snapshot makes of an erasure that
+    /// the snapshot does not know yet. An event is of one person; an act may name several, so it
+    /// waits until the snapshot knows of all.
     pub(super) fn renewed(&mut self) {
-        for erasure in std::mem::take(&mut self.renewing) {
-            self.empty(erasure);
+        let are_others = !self.core.pending.is_empty() || !self.to_renew.is_empty();
+        let has_acts =
+            |erasure: &Sequence| self.core.erasures.get(erasure).is_some_and(|row| row.has_acts);
+        let renewed = std::mem::take(&mut self.renewing);
+        let (waiting, clean): (Vec<Sequence>, Vec<Sequence>) =
+            renewed.into_iter().partition(|erasure| are_others && has_acts(erasure));
+        if !waiting.is_empty() {
+            self.to_renew.extend(waiting);
+            (self.renew, self.asked) = (true, true);
         }
+        clean.into_iter().for_each(|erasure| self.empty(erasure));
     }
 }
 

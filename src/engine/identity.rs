@@ -96,7 +96,7 @@ pub(super) struct IdentityActor {
     is_writing: bool,
     waiting: Vec<oneshot::Sender<Taken>>,
     /// Snapshots asked for while one is being written.
-    asked: bool,
+    pub(super) asked: bool,
     step: u64,
     /// The state that will replace this one, while it is being made or waits for its switch.
     pub(super) draft: Drafting,

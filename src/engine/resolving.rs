@@ -3,7 +3,6 @@
 use super::acts::Answer;
 use super::again::{Basis, Draft};
 use super::committer::Then;
-use super::effective::Effective;
 use super::erasure_log::{self, Line};
 use super::identity::IdentityActor;
 use super::profile::Op;
@@ -118,18 +117,22 @@ impl IdentityActor {
     }
 
     fn begin_draft(&mut self, context: &mut Context<Self>) {
-        self.draft = Drafting::Reading;
         let basis = Basis::of(&self.core);
+        self.read_on(move || Box::new(Draft::new(basis)), context);
+    }
+
+    /// Has a thread read what a draft may read.
+    fn read_on(
+        &mut self,
+        draft: impl FnOnce() -> Box<Draft> + Send + 'static,
+        context: &mut Context<Self>,
+    ) {
+        self.draft = Drafting::Reading;
         let (reader, identity) = (self.shared.reader.clone(), context.address());
         let make = move || {
-            let mut draft = Draft::new(basis);
-            loop {
-                let upto = reader.next_sequence() - 1;
-                draft.catch_up(&reader, upto).map_err(|error| error.to_string())?;
-                if reader.next_sequence() - upto < CLOSE {
-                    return Ok(Box::new(draft));
-                }
-            }
+            let mut draft = draft();
+            draft.read(&reader).map_err(|error| error.to_string())?;
+            Ok(draft)
         };
         let thread = std::thread::Builder::new().name("re-resolution".to_owned());
         let started = thread.spawn(move || identity.do_send(Drafted(make())));
@@ -138,20 +141,10 @@ impl IdentityActor {
         }
     }
 
-    fn is_current(&self, effective: &Arc<Effective>) -> bool {
-        Arc::ptr_eq(effective, &self.core.effective)
-    }
-
     /// Takes the draft's place in the order: everything before the switch record is read.
     pub(super) fn switch(&mut self, at: Sequence, now: Timestamp, context: &mut Context<Self>) {
         let draft = match std::mem::take(&mut self.draft) {
-            Drafting::Ready(draft)
-                if self.is_current(draft.effective())
-                    && draft.hides_the_same(&self.core)
-                    && draft.links_stand(&self.core) =>
-            {
-                *draft
-            }
+            Drafting::Ready(draft) if draft.is_good_for(&self.core) => *draft,
             _ => Draft::new(Basis::of(&self.core)),
         };
         let before = self.core.changes.len();
@@ -179,12 +172,16 @@ impl Handler<Drafted> for IdentityActor {
 
     fn handle(&mut self, Drafted(draft): Drafted, context: &mut Self::Context) {
         self.draft = Drafting::Idle;
-        let draft = match draft {
+        let mut draft = match draft {
             Ok(draft) => draft,
             Err(error) => return self.shared.fail(format!("re-resolving: {error}")),
         };
-        if !self.is_current(draft.effective()) {
+        if !draft.is_good_for(&self.core) {
             return self.configured(context);
+        }
+        if draft.behind(&self.core) > CLOSE {
+            draft.extend(&self.core);
+            return self.read_on(move || draft, context);
         }
         let configured = self.core.counters.configured;
         let act = ActRecord::Switch { at: self.shared.clock.now(), configured };

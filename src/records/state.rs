@@ -74,6 +74,8 @@ pub struct ErasureRow {
     pub counts: [u64; 4],
     /// Records that are still to be emptied in the files.
     pub records: Vec<Sequence>,
+    /// Whether acts are among them.
+    pub has_acts: bool,
     /// Whether no file holds the person any more.
     pub is_done: bool,
     /// What tells its line in the erasure log from every other.

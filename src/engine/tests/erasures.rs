@@ -134,3 +134,29 @@ fn a_line_that_a_crash_kept_out_of_the_erasure_log_is_written_at_the_next_start(
         }
     });
 }
+
+#[test]
+fn an_erasure_leaves_the_records_of_another_that_no_snapshot_knows_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let engine = open(options(folder.path())).await;
+        let row = |records: Vec<u64>| crate::records::ErasureRow {
+            at: Clock::system().now(),
+            reason: String::new(),
+            counts: [0; 4],
+            records,
+            has_acts: false,
+            is_done: false,
+            mark: 0,
+        };
+        let (one, other) = (row(vec![3, 4]), row(vec![5, 6]));
+        let found = engine.ask(move |identity, _| {
+            let core = &mut identity.core;
+            core.erasures.extend([(7, one), (8, other)]);
+            core.hidden.extend([3, 4, 5, 6, 9]); // 9 slipped in
+            [core.records_to_empty(7), core.records_to_empty(8)]
+        });
+        let [one, other] = found.await.unwrap();
+        assert_eq!((one, other), ([3, 4, 9].into(), [5, 6, 9].into()));
+    });
+}

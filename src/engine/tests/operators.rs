@@ -195,3 +195,68 @@ fn a_withdrawn_identifier_that_only_the_erased_had_goes_with_them() {
         engine.stop(Duration::from_secs(5)).await;
     });
 }
+
+#[test]
+fn ids_stay_through_a_re_resolution_that_events_race_with() {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let engine = open(options(folder.path())).await;
+        send(&engine, "web", None, json!({"u": 1})).await;
+        let users: Vec<String> = (10..500).map(|user| format!("u{user}")).collect();
+        let submissions =
+            users.iter().map(|user| submission(&engine, "web", None, &json!({ "u": user })));
+        let submissions = submissions.collect();
+        // One group of the journal, so that a draft could read all of it at once.
+        let (changed, receipts) = futures_util::future::join(
+            engine.put_object(ObjectKind::IdentityType, "web".into(), json!({"unique": false})),
+            engine.ingest_batch(submissions),
+        )
+        .await;
+        changed.unwrap();
+        let receipts = receipts.unwrap();
+        resolved(&engine).await;
+        let told: Vec<String> =
+            receipts.iter().map(|one| one.profile_id.unwrap().to_string()).collect();
+        assert_eq!(ids(&engine, &users).await, told);
+        engine.stop(Duration::from_secs(5)).await;
+        drop(engine);
+        std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
+        let engine = open(options(folder.path())).await;
+        assert_eq!(ids(&engine, &users).await, told);
+        engine.stop(Duration::from_secs(5)).await;
+    });
+}
+
+/// The ids of the profiles of these users.
+async fn ids(engine: &Engine, users: &[String]) -> Vec<String> {
+    let mut all = Vec::new();
+    for user in users {
+        all.push(by(engine, &format!("web:{user}")).await.id);
+    }
+    all
+}
+
+#[test]
+fn a_page_with_gaps_is_not_taken_for_the_last_one() {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let engine = open(options(folder.path())).await;
+        for number in 0..30 {
+            send(&engine, "web", None, json!({"u": number % 2 + 1})).await;
+        }
+        // As between an erasure and the cleaning of the files.
+        engine.ask(|identity, _| identity.core.hidden.extend([10, 11, 12])).await.unwrap();
+        let (mut seen, mut before) = (0, None);
+        loop {
+            let page = PageRequest { limit: 4, before };
+            let page = engine.events(EventFilter::default(), page).await.unwrap();
+            seen += page.items.len();
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, 27);
+        engine.stop(Duration::from_secs(5)).await;
+    });
+}
