@@ -202,6 +202,7 @@ fn counters_changes_and_event_ids_of_version_one_are_read() {
         loose_content: u128::MAX,
         configured: 9,
         resolved_to: 300,
+        adopted: 200,
         must_resolve: true,
     };
     let change = ChangeRow {

@@ -166,6 +166,7 @@ fn readers(world: &mut World, made: &Made) {
     world.expect(404, "GET", "/api/v1/sessions/none", "");
     world.get("/api/v1/changes?from=0");
     world.get("/api/v1/state/digest");
+    world.get("/api/v1/state/resolution");
     for wrong in [
         "profiles?identifier=ann",
         "profiles?identifier=email:ann@example.com&all=perhaps",

@@ -107,6 +107,7 @@ impl Core {
                     && self.awaits_resolution();
                 Acted { switches: switches.then_some(at), ..Acted::default() }
             }
+            ActRecord::Adopt { at, configured } => self.adopt(sequence, at, configured),
             act => self.campaign_act(act),
         }
     }
@@ -169,6 +170,31 @@ impl Core {
         new.builtin_blocked != old.builtin_blocked
             || (new.yields_mail_hashes() && !old.yields_mail_hashes())
             || known.into_iter().any(|kind| new.of(&kind) != old.of(&kind))
+    }
+
+    /// Whether the configuration in force should be adopted, given that no event before the
+    /// journal's beginning can be read again.
+    pub(super) fn awaits_adoption(&self) -> bool {
+        let is_adopted = self.counters.adopted == self.counters.configured;
+        self.awaits_resolution() && (self.counters.must_resolve || !is_adopted)
+    }
+
+    /// Lets the configuration in force count for the evidence that is there. How trait values are
+    /// folded stays: cells of two folds in one profile would show their order of arrival.
+    fn adopt(&mut self, sequence: Sequence, at: Timestamp, configured: Sequence) -> Acted {
+        if configured != self.counters.configured || !self.awaits_adoption() {
+            return Acted::default();
+        }
+        let mut settings = self.effective.compiled.settings.clone();
+        settings.traits.clone_from(&self.resolved.traits);
+        settings.limits.set_values = self.resolved.limits.set_values;
+        let effects = self.graph.adopt(Arc::new(Rules::new(&settings)));
+        self.resolved = settings;
+        self.counters.adopted = configured;
+        self.counters.resolved_to = sequence;
+        self.counters.must_resolve = false;
+        self.fresh.configuration = true;
+        self.told(effects, at, Some("re-resolved"))
     }
 
     fn set_aside(&mut self, event: Sequence, reason: Reason) {

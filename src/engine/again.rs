@@ -1,7 +1,8 @@
 //! Re-resolution: everything that the journal holds, read again under the configuration in force.
 //!
 //! A draft of the state grows beside the one that serves, on a thread of its own, until it is close
-//! behind it. Then a switch record is written, and at its place in the order the draft catches up
+//! behind it. It never reads an event before it knows the fragments that the event made, so that ids
+//! do not hang on how fast it read. Then a switch record is written, and at its place in the order the draft catches up
 //! and becomes the state. A replay switches at the same record. Ids stay: a fragment of the same
 //! origin keeps its own, and one whose origin comes up no more follows its first event.
 
@@ -26,6 +27,8 @@ pub(super) struct Basis {
     pub(super) ancestry: Ancestry,
     pub(super) links: BTreeMap<u64, LinkRow>,
     pub(super) generation: u16,
+    /// The last record that the ancestry knows of.
+    pub(super) applied: Sequence,
     /// Records of erased persons.
     pub(super) hidden: BTreeSet<Sequence>,
 }
@@ -39,6 +42,7 @@ impl Basis {
             ancestry: core.graph.ancestry(0),
             links: core.links.clone(),
             generation: next_generation(core.counters.generation),
+            applied: core.applied,
             hidden: core.hidden.clone(),
         }
     }
@@ -53,12 +57,14 @@ pub(super) struct Draft {
     generation: u16,
     /// Whether values are wanted too, not only who is who.
     folds: bool,
+    /// Up to where its fragments are known.
+    known_to: Sequence,
 }
 
 impl Draft {
     /// An empty draft, with the operators' links laid.
     pub(super) fn new(basis: Basis) -> Self {
-        let Basis { genesis, effective, ancestry, links, generation, hidden } = basis;
+        let Basis { genesis, effective, ancestry, links, generation, applied, hidden } = basis;
         let mut core = Core::resolving(genesis, effective);
         let taken = ancestry.len();
         core.graph.inherit(ancestry, generation);
@@ -67,8 +73,15 @@ impl Draft {
         }
         core.links = links;
         core.hidden = hidden;
-        let (fragments, aside) = (HashMap::new(), BTreeSet::new());
-        Self { core, fragments, aside, taken, generation, folds: true }
+        Self {
+            core,
+            fragments: HashMap::new(),
+            aside: BTreeSet::new(),
+            taken,
+            generation,
+            folds: true,
+            known_to: applied,
+        }
     }
 
     /// The same for whoever only asks who is who: it holds no values.
@@ -76,20 +89,36 @@ impl Draft {
         Self { folds: false, ..Self::new(basis) }
     }
 
-    /// The configuration under which it is resolved.
-    pub(super) fn effective(&self) -> &Arc<Effective> {
-        &self.core.effective
+    /// Whether it comes to the same as a draft that begins now. It does not where the configuration
+    /// or the hidden records are others; where a link that it laid was lifted (a must-link leaves its
+    /// time on the edge); and where events that were read again made fragments since.
+    pub(super) fn is_good_for(&self, core: &Core) -> bool {
+        let late = core.graph.ancestry(self.taken);
+        Arc::ptr_eq(&self.core.effective, &core.effective)
+            && self.core.hidden == core.hidden
+            && self.core.links.keys().all(|number| core.links.contains_key(number))
+            && self.generation == next_generation(core.counters.generation)
+            && !self.core.graph.is_too_late_for(&late, self.core.applied)
     }
 
-    /// Whether it was read without the same records as `core` hides.
-    pub(super) fn hides_the_same(&self, core: &Core) -> bool {
-        self.core.hidden == core.hidden
+    /// How many records it is behind.
+    pub(super) fn behind(&self, core: &Core) -> Sequence {
+        core.applied.saturating_sub(self.core.applied)
     }
 
-    /// Whether every link that it laid stands still. A must-link that is lifted leaves its time on
-    /// the edge, so a draft that laid it differs from one that never did.
-    pub(super) fn links_stand(&self, core: &Core) -> bool {
-        self.core.links.keys().all(|number| core.links.contains_key(number))
+    /// Takes over the fragments that were made since, and may then read up to the present.
+    pub(super) fn extend(&mut self, core: &Core) {
+        let more = core.graph.ancestry(self.taken);
+        let (from, count) = (self.taken as FragmentIndex, more.len() as FragmentIndex);
+        self.renumber(from, count);
+        self.taken += more.len();
+        self.core.graph.inherit(more, self.generation);
+        self.known_to = core.applied;
+    }
+
+    /// Reads all that it may.
+    pub(super) fn read(&mut self, reader: &JournalReader) -> Result<(), ReplayError> {
+        self.catch_up(reader, self.known_to)
     }
 
     /// The graph as far as it is.
@@ -195,10 +224,7 @@ impl Draft {
         at: Sequence,
         now: crate::domain::time::Timestamp,
     ) -> Result<HashMap<FragmentIndex, Fragment>, ReplayError> {
-        let more = old.graph.ancestry(self.taken);
-        let (from, count) = (self.taken as FragmentIndex, more.len() as FragmentIndex);
-        self.renumber(from, count);
-        self.core.graph.inherit(more, self.generation);
+        self.extend(old);
         self.core.hidden.clone_from(&old.hidden);
         self.catch_up(reader, at - 1)?;
         self.relink(old);
@@ -213,6 +239,7 @@ impl Draft {
         old.resolved = old.effective.compiled.settings.clone();
         old.counters.resolved_to = at;
         old.counters.must_resolve = false;
+        old.counters.adopted = 0;
         old.relocate_runs();
         for change in told.changes {
             old.tell_act(change, now, Some("re-resolved"));

@@ -182,12 +182,13 @@ impl Core {
             profile_events += 1;
         }
         self.counters.must_resolve |= touched_others;
+        let has_acts = !acts.is_empty();
         let mut records = events;
         records.extend(loose.into_iter().map(|(sequence, _)| sequence));
         records.extend(acts);
         self.hidden.extend(records.iter().copied());
         let counts = [profile_events as u64, fragments, identifiers, deliveries];
-        let row = ErasureRow { at, reason, counts, records, is_done: false, mark };
+        let row = ErasureRow { at, reason, counts, records, has_acts, is_done: false, mark };
         self.erasures.insert(erasure, row);
         self.fresh.erasures = true;
         self.tell(
@@ -202,6 +203,17 @@ impl Core {
             at,
         );
         Acted { erased: Some(erasure), ..Acted::default() }
+    }
+
+    /// The records that go with an erasure: those that it found, and what slipped in behind a
+    /// suppression. What other erasures hide is not among them: a snapshot may still hold those
+    /// persons, and a replay from there has to find them whole.
+    pub(super) fn records_to_empty(&self, erasure: Sequence) -> BTreeSet<Sequence> {
+        let open = self.erasures.iter().filter(|(other, row)| **other != erasure && !row.is_done);
+        let others: BTreeSet<&Sequence> = open.flat_map(|(_, row)| &row.records).collect();
+        let slipped = self.hidden.iter().filter(|record| !others.contains(record));
+        let own = self.erasures.get(&erasure).into_iter().flat_map(|row| &row.records);
+        slipped.chain(own).copied().collect()
     }
 
     pub(super) fn compacted(&mut self, erasure: Sequence) -> Acted {

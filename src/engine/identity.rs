@@ -96,17 +96,19 @@ pub(super) struct IdentityActor {
     is_writing: bool,
     waiting: Vec<oneshot::Sender<Taken>>,
     /// Snapshots asked for while one is being written.
-    asked: bool,
+    pub(super) asked: bool,
     step: u64,
     /// The state that will replace this one, while it is being made or waits for its switch.
     pub(super) draft: Drafting,
+    /// Segments are about to go: no re-resolution begins that would have to read them.
+    pub(super) is_cutting: bool,
     /// Who waits for an erasure to be in force.
     pub(super) erasures: BTreeMap<Sequence, oneshot::Sender<()>>,
-    /// Erasures of which the journal is clean.
-    pub(super) emptied: Vec<Sequence>,
+    /// Erasures that wait for a snapshot of its own store.
+    pub(super) to_renew: Vec<Sequence>,
     /// Whether the next snapshot is to be a store of its own.
     pub(super) renew: bool,
-    /// Erasures that the snapshot under way makes an end of.
+    /// Erasures whose persons the snapshot under way leaves out.
     pub(super) renewing: Vec<Sequence>,
     /// The live side of campaigns.
     pub(super) sending: Sending,
@@ -142,8 +144,9 @@ impl IdentityActor {
             asked: false,
             step: 0,
             draft: Drafting::default(),
+            is_cutting: false,
             erasures: BTreeMap::new(),
-            emptied: Vec::new(),
+            to_renew: Vec::new(),
             renew: false,
             renewing: Vec::new(),
             sending,
@@ -369,7 +372,7 @@ impl IdentityActor {
         let purge = self.core.fresh.purge;
         let gone = std::mem::take(&mut self.core.fresh.gone);
         let renew = std::mem::take(&mut self.renew);
-        self.renewing = if renew { std::mem::take(&mut self.emptied) } else { Vec::new() };
+        self.renewing = if renew { std::mem::take(&mut self.to_renew) } else { Vec::new() };
         let rows = match self.core.take_rows() {
             Ok(rows) => rows,
             Err(error) => return self.shared.fail(format!("gathering a snapshot: {error}")),
@@ -494,13 +497,16 @@ impl Handler<SnapshotDone> for IdentityActor {
     fn handle(&mut self, done: SnapshotDone, context: &mut Self::Context) {
         let SnapshotDone { sequence, rows, took, retire } = done;
         self.is_writing = false;
-        if let (Some(before), Some(router)) = (retire, &self.router) {
+        if let (Some(before), Some(router)) =
+            (retire.filter(|_| self.may_cut(sequence)), &self.router)
+        {
             router.do_send(Pass(Then::Retire(before)));
+            self.is_cutting = true;
         }
         self.shared.metrics.observe_snapshot(took);
         self.shared.rest.keep_only(&self.core.fresh.fragments);
         self.shared.kept.written();
-        self.cleaned();
+        self.renewed();
         if self.asked {
             return self.snapshot(None);
         }

@@ -58,6 +58,7 @@ pub use objects::ObjectRefusal;
 pub use open::{EngineError, Options, Recovered, arbiters_for};
 pub use outgoing::{Trial, TrialEvent};
 pub use reading::{EventFilter, PageRequest, Paged, ProfileRef};
+pub use resolving::Resolution;
 pub use rest::RowError;
 pub use retention::Retain;
 pub use rows::LoadError;

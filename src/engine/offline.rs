@@ -12,7 +12,7 @@ use super::replay::replay;
 use super::rest::{Rest, RowError};
 use crate::domain::event::Standing;
 use crate::domain::fragment::Fragment;
-use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::{FragmentIndex, NONE};
 use crate::domain::id::{IdKind, Sequence};
 use crate::domain::view::{DigestView, EventView, ProfileView};
 use crate::journal::{self, JournalError, JournalReader};
@@ -191,8 +191,9 @@ impl OfflineState {
             all.extend(self.rest.chunk(index, number)?.iter());
         }
         let mut newer: Vec<Sequence> = fragment.timeline.newest_first().collect();
-        newer.reverse();
         all.append(&mut newer);
+        all.extend(&fragment.timeline.late);
+        all.sort_unstable();
         Ok(all)
     }
 
@@ -213,8 +214,10 @@ impl OfflineState {
                 }
             }
         }
-        let Counts { fragments: known, profile_less, quarantined, events: all, .. } = self.counts();
-        if fragments as u64 != known {
+        let Counts { profile_less, quarantined, events: all, .. } = self.counts();
+        // Those that were erased, or that follow their first event to another one, hold nothing.
+        let known = self.core.graph.holders().into_iter().filter(|lead| *lead != NONE).count();
+        if fragments != known {
             problems.push(format!("{known} fragments are known, {fragments} are on profiles"));
         }
         let accounted = events + profile_less + quarantined;

@@ -134,9 +134,9 @@ impl Engine {
         });
         let Some(lead) = lead.await? else { return Ok(None) };
         let sequences = answer.await?;
-        let events = self.read_all(sequences).await?;
-        let items = self.views(events, Some(lead)).await?;
-        Ok(Some(paged(items, page.limit, |view| view.sequence)))
+        let mut events = self.read_all(sequences).await?;
+        let next = cut(&mut events, page.limit);
+        Ok(Some(Paged { items: self.views(events, Some(lead)).await?, next }))
     }
 
     /// The changes of identity that a profile, or any part of it, went through; newest first.
@@ -250,14 +250,9 @@ impl Engine {
             }
             Ok((found, None))
         });
-        let (found, reached) = scan.await.map_err(|_| Refusal::StorageFailed)??;
-        let is_full = found.len() > limit;
-        let items = self.views(found, None).await?;
-        let mut page = paged(items, limit, |view| view.sequence);
-        if !is_full {
-            page.next = reached;
-        }
-        Ok(page)
+        let (mut found, reached) = scan.await.map_err(|_| Refusal::StorageFailed)??;
+        let next = cut(&mut found, limit).or(reached);
+        Ok(Paged { items: self.views(found, None).await?, next })
     }
 
     async fn loose_events(
@@ -289,9 +284,8 @@ impl Engine {
                 break;
             }
         }
-        found.truncate(page.limit + 1);
-        let items = self.views(found, None).await?;
-        Ok(paged(items, page.limit, |view| view.sequence))
+        let next = cut(&mut found, page.limit);
+        Ok(Paged { items: self.views(found, None).await?, next })
     }
 
     /// Reads events from the journal; what is no event is left out.
@@ -387,6 +381,14 @@ impl Engine {
         Ok(digest_view(sequence, profiles, counters.events, sum, counters.loose_content))
     }
 
+    /// How what is known stands to the configuration in force.
+    ///
+    /// # Errors
+    /// When the engine is stopping.
+    pub async fn resolution(&self) -> Result<super::Resolution, Refusal> {
+        self.ask(|identity, _| identity.resolution()).await
+    }
+
     /// Takes a snapshot now; answers when it is durable.
     ///
     /// # Errors
@@ -425,6 +427,17 @@ impl IdentityActor {
             }
         }
     }
+}
+
+/// Cuts what was found to a page's limit; answers where the next page starts, if there is one. Done
+/// before anything is left out for whatever reason, so that a page with gaps is never taken for the
+/// last one.
+fn cut(found: &mut Found, limit: usize) -> Option<Sequence> {
+    if found.len() <= limit {
+        return None;
+    }
+    found.truncate(limit);
+    found.last().map(|(sequence, _)| *sequence)
 }
 
 /// Cuts a list to its limit; one more item than that says that there is a next page.

@@ -42,6 +42,16 @@ pub enum ReplayError {
         /// Every problem.
         problems: String,
     },
+    /// Everything is to be read again at this record, and the journal has lost its beginning.
+    #[error(
+        "at sequence {at} everything is to be resolved anew, and the journal begins at sequence {first}; restore the segments before it"
+    )]
+    BeginningLost {
+        /// The switch record.
+        at: Sequence,
+        /// The first sequence that is left.
+        first: Sequence,
+    },
     /// The snapshot store failed.
     #[error(transparent)]
     Store(#[from] SnapshotError),
@@ -218,6 +228,10 @@ impl Replay<'_> {
             self.decide(&question).map_err(|cause| reading(sequence, cause.into()))?;
         }
         if let Some(now) = acted.switches {
+            let first = self.reader.first_sequence();
+            if first > crate::journal::FIRST_SEQUENCE {
+                return Err(ReplayError::BeginningLost { at: sequence, first });
+            }
             let mut draft = Draft::new(Basis::of(&self.core));
             draft.catch_up(&self.reader, sequence - 1)?;
             let reader = self.reader.clone();

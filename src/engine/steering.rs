@@ -420,6 +420,9 @@ impl Engine {
                 (basis, core.graph.holders(), core.applied)
             })
             .await?;
+        if self.ask(|identity, _| identity.is_cut()).await? {
+            return Err(ObjectRefusal::JournalCut("there is no preview"));
+        }
         let reader = self.running()?.shared.reader.clone();
         let read = move || {
             let _turn = turn;

@@ -10,7 +10,7 @@ use actix_web::web::{self, ServiceConfig, delete, get, post, put};
 use actix_web::{HttpResponse, Resource};
 
 /// The methods and paths that operators may use, as `openapi.json` lists them.
-pub const ADMIN: [(&str, &str); 58] = [
+pub const ADMIN: [(&str, &str); 59] = [
     ("get", "/api/v1/profiles"),
     ("get", "/api/v1/profiles/{id}"),
     ("get", "/api/v1/profiles/{id}/events"),
@@ -63,6 +63,7 @@ pub const ADMIN: [(&str, &str); 58] = [
     ("post", "/api/v1/deliveries/{id}/replay"),
     ("get", "/api/v1/changes"),
     ("get", "/api/v1/state/digest"),
+    ("get", "/api/v1/state/resolution"),
     ("post", "/api/v1/snapshots"),
     ("post", "/api/v1/reload"),
     ("get", "/livez"),
@@ -167,6 +168,7 @@ fn admin(app: &mut ServiceConfig) {
         .service(resource("/deliveries/{id}/replay").route(post().to(campaigns::replay)))
         .service(resource("/changes").route(get().to(changes::list)))
         .service(resource("/state/digest").route(get().to(state::digest)))
+        .service(resource("/state/resolution").route(get().to(state::resolution)))
         .service(resource("/snapshots").route(post().to(state::snapshot)))
         .service(resource("/reload").route(post().to(state::reload)))
         .default_service(web::to(not_found))

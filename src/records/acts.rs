@@ -257,6 +257,14 @@ pub enum ActRecord {
         /// The campaign.
         campaign: String,
     },
+    /// The configuration of that record counts for the evidence that is there, because the journal no
+    /// longer holds the events behind it; without effect where another one came between.
+    Adopt {
+        /// When.
+        at: Timestamp,
+        /// The record that put the configuration in force.
+        configured: Sequence,
+    },
 }
 
 impl ActRecord {

@@ -8,6 +8,7 @@
 //! Laid out for millions: nodes, edges and clusters are rows in three tables, joined by 32-bit
 //! indexes, and texts lie in one arena.
 
+mod adopt;
 mod compare;
 mod erase;
 mod evidence;
@@ -162,7 +163,7 @@ pub struct Birth {
 }
 
 /// What a type's rule says, by the number of the type.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct TypeFlags {
     priority: u32,
     unique: bool,

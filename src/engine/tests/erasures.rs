@@ -11,12 +11,7 @@ fn a_restored_backup_with_the_erasure_log_beside_it_stays_without_the_erased() {
         send(&engine, "shop", None, json!({"c": 2})).await;
         engine.stop(Duration::from_secs(5)).await;
         drop(engine);
-        let journal = backup.path().join("journal");
-        std::fs::create_dir(&journal).unwrap();
-        for file in std::fs::read_dir(folder.path().join("journal")).unwrap() {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), journal.join(file.file_name())).unwrap();
-        }
+        copy_folder(&folder.path().join("journal"), &backup.path().join("journal"));
         let engine = open(options(folder.path())).await;
         let ann = Identifier::parse("email:ann@site.org").unwrap();
         let erasure = engine.erase(ProfileRef::Identifier(ann), true, "r".into()).await.unwrap();
@@ -137,5 +132,31 @@ fn a_line_that_a_crash_kept_out_of_the_erasure_log_is_written_at_the_next_start(
                 engine.stop(Duration::from_secs(5)).await;
             }
         }
+    });
+}
+
+#[test]
+fn an_erasure_leaves_the_records_of_another_that_no_snapshot_knows_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let engine = open(options(folder.path())).await;
+        let row = |records: Vec<u64>| crate::records::ErasureRow {
+            at: Clock::system().now(),
+            reason: String::new(),
+            counts: [0; 4],
+            records,
+            has_acts: false,
+            is_done: false,
+            mark: 0,
+        };
+        let (one, other) = (row(vec![3, 4]), row(vec![5, 6]));
+        let found = engine.ask(move |identity, _| {
+            let core = &mut identity.core;
+            core.erasures.extend([(7, one), (8, other)]);
+            core.hidden.extend([3, 4, 5, 6, 9]); // 9 slipped in
+            [core.records_to_empty(7), core.records_to_empty(8)]
+        });
+        let [one, other] = found.await.unwrap();
+        assert_eq!((one, other), ([3, 4, 9].into(), [5, 6, 9].into()));
     });
 }

@@ -51,58 +51,70 @@ async fn random_act(engine: &Engine, dice: &mut Dice) {
     }
 }
 
-#[test]
-fn what_operators_do_survives_restarts_and_replays() {
-    for seed in seeds() {
-        let folder = tempfile::tempdir().unwrap();
-        actix::System::new().block_on(async {
-            let mut dice = Dice(seed);
-            let tight =
-                || Options { active_profiles: 5, segment_bytes: 4_096, ..options(folder.path()) };
-            let mut engine = open(tight()).await;
-            for number in 0..150 {
-                let (source, session, mut body) = random_event(&mut dice, number);
-                for key in ["u", "c"] {
-                    if let Some(user) = body.get(key).and_then(serde_json::Value::as_u64) {
-                        body[key] = json!(user % 12);
-                    }
-                }
-                if body.get("m").is_some() {
-                    body["m"] = json!(format!("m{}@site.org", dice.roll(10)));
-                }
-                send(&engine, source, session.as_deref(), body).await;
-                if dice.roll(6) == 0 {
-                    random_act(&engine, &mut dice).await;
-                }
-                match dice.roll(40) {
-                    0 => drop(engine.snapshot().await.unwrap()),
-                    1 => {
-                        resolved(&engine).await;
-                        let before = engine.digest().await.unwrap();
-                        engine.stop(Duration::from_secs(5)).await;
-                        engine = open(tight()).await;
-                        resolved(&engine).await;
-                        let after = engine.digest().await.unwrap();
-                        assert_eq!(after.digest, before.digest, "seed {seed} event {number}");
-                    }
-                    _ => {}
+/// A world in which operators do what they like, restarted now and then, and replayed at the end.
+fn survives(seed: u64, retain: Retain) {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let mut dice = Dice(seed);
+        let tight = || Options {
+            active_profiles: 5,
+            segment_bytes: 4_096,
+            retain,
+            ..options(folder.path())
+        };
+        let mut engine = open(tight()).await;
+        for number in 0..150 {
+            let (source, session, mut body) = random_event(&mut dice, number);
+            for key in ["u", "c"] {
+                if let Some(user) = body.get(key).and_then(serde_json::Value::as_u64) {
+                    body[key] = json!(user % 12);
                 }
             }
-            resolved(&engine).await;
-            let before = engine.digest().await.unwrap();
-            engine.stop(Duration::from_secs(5)).await;
-            std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
-            let engine = open(tight()).await;
-            resolved(&engine).await;
-            let after = engine.digest().await.unwrap();
-            assert_eq!(
-                (after.profiles, after.events, after.digest),
-                (before.profiles, before.events, before.digest),
-                "replay, seed {seed}"
-            );
-            engine.stop(Duration::from_secs(5)).await;
-        });
-    }
+            if body.get("m").is_some() {
+                body["m"] = json!(format!("m{}@site.org", dice.roll(10)));
+            }
+            send(&engine, source, session.as_deref(), body).await;
+            if dice.roll(6) == 0 {
+                random_act(&engine, &mut dice).await;
+            }
+            match dice.roll(40) {
+                0 => drop(engine.snapshot().await.unwrap()),
+                1 => {
+                    resolved(&engine).await;
+                    let before = engine.digest().await.unwrap();
+                    engine.stop(Duration::from_secs(5)).await;
+                    engine = open(tight()).await;
+                    resolved(&engine).await;
+                    let after = engine.digest().await.unwrap();
+                    assert_eq!(after.digest, before.digest, "seed {seed} event {number}");
+                }
+                _ => {}
+            }
+        }
+        resolved(&engine).await;
+        let before = engine.digest().await.unwrap();
+        engine.stop(Duration::from_secs(5)).await;
+        std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
+        let engine = open(tight()).await;
+        resolved(&engine).await;
+        let after = engine.digest().await.unwrap();
+        assert_eq!(
+            (after.profiles, after.events, after.digest),
+            (before.profiles, before.events, before.digest),
+            "replay, seed {seed}"
+        );
+        engine.stop(Duration::from_secs(5)).await;
+    });
+}
+
+#[test]
+fn what_operators_do_survives_restarts_and_replays() {
+    seeds().for_each(|seed| survives(seed, Retain::default()));
+}
+
+#[test]
+fn what_operators_do_survives_the_loss_of_old_segments() {
+    seeds().for_each(|seed| survives(seed, Retain { for_ms: None, bytes_max: Some(8_192) }));
 }
 
 /// Which worlds to run: `SELFSAME_SEEDS=100..200` names others than those that CI runs.
@@ -180,6 +192,71 @@ fn a_withdrawn_identifier_that_only_the_erased_had_goes_with_them() {
         assert!(known.is_none());
         let again = send(&engine, "shop", None, json!({"c": 1, "m": "m@site.org"})).await;
         assert_eq!(again.status, Status::Dropped);
+        engine.stop(Duration::from_secs(5)).await;
+    });
+}
+
+#[test]
+fn ids_stay_through_a_re_resolution_that_events_race_with() {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let engine = open(options(folder.path())).await;
+        send(&engine, "web", None, json!({"u": 1})).await;
+        let users: Vec<String> = (10..500).map(|user| format!("u{user}")).collect();
+        let submissions =
+            users.iter().map(|user| submission(&engine, "web", None, &json!({ "u": user })));
+        let submissions = submissions.collect();
+        // One group of the journal, so that a draft could read all of it at once.
+        let (changed, receipts) = futures_util::future::join(
+            engine.put_object(ObjectKind::IdentityType, "web".into(), json!({"unique": false})),
+            engine.ingest_batch(submissions),
+        )
+        .await;
+        changed.unwrap();
+        let receipts = receipts.unwrap();
+        resolved(&engine).await;
+        let told: Vec<String> =
+            receipts.iter().map(|one| one.profile_id.unwrap().to_string()).collect();
+        assert_eq!(ids(&engine, &users).await, told);
+        engine.stop(Duration::from_secs(5)).await;
+        drop(engine);
+        std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
+        let engine = open(options(folder.path())).await;
+        assert_eq!(ids(&engine, &users).await, told);
+        engine.stop(Duration::from_secs(5)).await;
+    });
+}
+
+/// The ids of the profiles of these users.
+async fn ids(engine: &Engine, users: &[String]) -> Vec<String> {
+    let mut all = Vec::new();
+    for user in users {
+        all.push(by(engine, &format!("web:{user}")).await.id);
+    }
+    all
+}
+
+#[test]
+fn a_page_with_gaps_is_not_taken_for_the_last_one() {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let engine = open(options(folder.path())).await;
+        for number in 0..30 {
+            send(&engine, "web", None, json!({"u": number % 2 + 1})).await;
+        }
+        // As between an erasure and the cleaning of the files.
+        engine.ask(|identity, _| identity.core.hidden.extend([10, 11, 12])).await.unwrap();
+        let (mut seen, mut before) = (0, None);
+        loop {
+            let page = PageRequest { limit: 4, before };
+            let page = engine.events(EventFilter::default(), page).await.unwrap();
+            seen += page.items.len();
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, 27);
         engine.stop(Duration::from_secs(5)).await;
     });
 }

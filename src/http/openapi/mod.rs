@@ -79,6 +79,7 @@ use utoipa::OpenApi;
         campaigns::replay_all,
         changes::list,
         state::digest,
+        state::resolution,
         state::snapshot,
         state::reload,
         health::live,

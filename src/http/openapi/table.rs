@@ -49,6 +49,7 @@ pub(super) const BODIES: &[Row] = &[
     ("post /api/v1/deliveries/replay", "BulkReplay", "BulkReplayed"),
     ("get /api/v1/changes", "", "Changes"),
     ("get /api/v1/state/digest", "", "Digest"),
+    ("get /api/v1/state/resolution", "", "Resolution"),
     ("post /api/v1/snapshots", "", "Snapshot"),
     ("post /api/v1/reload", "", "Reloaded"),
     ("get /livez", "", "Alive"),
