@@ -43,6 +43,8 @@ pub struct CampaignState {
     pub outbox: Outbox,
     pub(super) runs: BTreeMap<FragmentIndex, FragmentRuns>,
     pub(super) timers: BTreeSet<Timer>,
+    /// The first of those that were added since the last look.
+    added_timer: Option<Timer>,
     pub(super) told: BTreeMap<(Box<str>, Sequence), RunRow>,
     pub(super) disabled: BTreeMap<(Box<str>, u16), Disabled>,
     pub(super) fresh_runs: BTreeSet<FragmentIndex>,
@@ -64,7 +66,12 @@ impl CampaignState {
         if let Some(before) = runs.state(campaign).run {
             self.timers.remove(&timer(before));
         }
-        self.timers.extend(state.run.map(timer));
+        if let Some(timer) = state.run.map(timer) {
+            if self.added_timer.as_ref().is_none_or(|first| timer < *first) {
+                self.added_timer = Some(timer.clone());
+            }
+            self.timers.insert(timer);
+        }
         runs.set(campaign, state);
         self.fresh_runs.insert(fragment);
     }
@@ -76,6 +83,12 @@ impl CampaignState {
                 .map(|(campaign, run)| (run.due, *fragment, campaign.into(), run.sequence));
             self.timers.extend(timers);
         }
+        self.added_timer = self.timers.first().cloned();
+    }
+
+    /// The first of the timers that were added since the last call.
+    pub(super) fn take_added_timer(&mut self) -> Option<Timer> {
+        self.added_timer.take()
     }
 
     /// The waits that are over by now, behind a timer.

@@ -24,7 +24,6 @@ use crate::outbound::client::Client;
 use crate::records::{ActRecord, FragmentKey, kind};
 use actix::{ArbiterHandle, AsyncContext, Context, Handler, Message, SpawnHandle};
 use std::collections::{HashSet, VecDeque};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -60,8 +59,6 @@ pub(super) type TimerKey = (FragmentKey, Box<str>, Sequence);
 /// What sending needs beside the core.
 pub(super) struct Sending {
     pub(super) client: Arc<Client>,
-    /// Where `file:` secrets are looked up.
-    pub(super) secrets: PathBuf,
     arbiter: ArbiterHandle,
     /// Who makes the calls, once there is a router to append to.
     desk: Option<Arc<Desk>>,
@@ -70,7 +67,7 @@ pub(super) struct Sending {
     seen: Option<(Arc<Campaigns>, usize)>,
     /// Timers whose record is on its way.
     pub(super) fired: HashSet<TimerKey>,
-    /// The last of them.
+    /// Behind which timer the next look for due ones begins.
     fired_to: Option<Timer>,
     /// When the next look is made.
     wakes: Option<(Timestamp, SpawnHandle)>,
@@ -83,10 +80,9 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    pub(super) fn new(client: Arc<Client>, arbiter: ArbiterHandle, secrets: PathBuf) -> Self {
+    pub(super) fn new(client: Arc<Client>, arbiter: ArbiterHandle) -> Self {
         Self {
             client,
-            secrets,
             arbiter,
             desk: None,
             schedule: Schedule::default(),
@@ -194,8 +190,8 @@ impl IdentityActor {
             }
         }
         let now = self.shared.clock.now();
-        self.fire(now);
         self.heed_configuration(now);
+        self.fire(now);
         self.heed_changes();
         while let Some(endpoint) = self.sending.schedule.next_endpoint(now) {
             if self.core.is_held(endpoint) {
@@ -243,23 +239,31 @@ impl IdentityActor {
     }
 
     fn fire(&mut self, now: Timestamp) {
-        if self.sending.fired.is_empty() {
-            self.sending.fired_to = None;
+        let fired_to = &mut self.sending.fired_to;
+        if let Some(added) = self.core.campaigns.take_added_timer() {
+            fired_to.take_if(|to| added <= *to);
         }
         let room = TIMERS.saturating_sub(self.sending.fired.len());
-        let after = self.sending.fired_to.as_ref();
-        let due = self.core.campaigns.due_timers(after, now);
-        // A run of a paused campaign waits on, without a record for each look.
-        let due = due.filter(|timer| !self.core.is_paused(&timer.2));
-        let due: Vec<Timer> = due.take(room).cloned().collect();
-        for timer in due {
-            let (_, fragment, campaign, run) = &timer;
-            let fragment = self.core.fragment_key(*fragment);
-            if self.sending.fired.insert((fragment, campaign.clone(), *run)) {
-                let (campaign, run) = (campaign.to_string(), *run);
-                self.journal(ActRecord::TimerFired { at: now, campaign, fragment, run });
+        let (mut due, mut last) = (Vec::new(), None);
+        for timer in self.core.campaigns.due_timers(self.sending.fired_to.as_ref(), now) {
+            if due.len() == room {
+                break;
             }
-            self.sending.fired_to = Some(timer);
+            last = Some(timer);
+            let (_, fragment, campaign, run) = timer;
+            let key = (self.core.fragment_key(*fragment), campaign.clone(), *run);
+            // A run of a paused campaign waits on, without a record for each look.
+            if !self.core.is_paused(campaign) && !self.sending.fired.contains(&key) {
+                due.push(key);
+            }
+        }
+        if let Some(last) = last {
+            self.sending.fired_to = Some(last.clone());
+        }
+        for (fragment, campaign, run) in due {
+            let name = campaign.to_string();
+            self.journal(ActRecord::TimerFired { at: now, campaign: name, fragment, run });
+            self.sending.fired.insert((fragment, campaign, run));
         }
     }
 
@@ -286,7 +290,11 @@ impl IdentityActor {
                 }
             }
         }
+        for (campaign, step) in campaigns.without_secret(&|name| self.shared.secrets.find(name)) {
+            tracing::warn!(%campaign, step, "a secret of this webhook is not there; set it and reload");
+        }
         self.sending.seen = Some((Arc::clone(campaigns), disabled));
+        self.sending.fired_to = None;
         self.sending.schedule.release(now);
     }
 
@@ -329,9 +337,9 @@ impl IdentityActor {
     }
 
     fn wake_in_time(&mut self, now: Timestamp, context: &mut Context<Self>) {
-        let timers = self.core.campaigns.timers_after(self.sending.fired_to.as_ref());
-        let timer =
-            timers.filter(|timer| !self.core.is_paused(&timer.2)).map(|timer| timer.0).next();
+        let mut timers = self.core.campaigns.timers_after(self.sending.fired_to.as_ref());
+        let has_room = self.sending.fired.len() < TIMERS;
+        let timer = timers.next().filter(|_| has_room).map(|timer| timer.0);
         let next = [self.sending.schedule.next_look(), timer].into_iter().flatten().min();
         let Some(next) = next else { return };
         if let Some((at, handle)) = self.sending.wakes {
@@ -431,7 +439,6 @@ impl IdentityActor {
         let Some(router) = self.router.clone() else { return };
         self.sending.desk = Some(Arc::new(Desk {
             client: Arc::clone(&self.sending.client),
-            secrets: self.sending.secrets.clone(),
             shared: Arc::clone(&self.shared),
             router,
             identity: context.address(),

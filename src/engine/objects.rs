@@ -69,6 +69,14 @@ impl Engine {
         Ok(())
     }
 
+    /// Reads the secrets of webhooks again.
+    pub fn renew_secrets(&self) {
+        // One that is not running yet has read none.
+        if let Ok(running) = self.running() {
+            running.shared.secrets.renew();
+        }
+    }
+
     /// Whether the whole would still hold together with this object in it.
     async fn try_on(
         &self,

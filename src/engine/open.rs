@@ -23,6 +23,7 @@ use crate::journal::folder::{DataFolder, FolderError};
 use crate::journal::{self, Journal, JournalError, JournalOptions, JournalReader, RawRecord};
 use crate::outbound::client::{Client, Limits, SystemResolver};
 use crate::outbound::guard::Guard;
+use crate::outbound::secrets::Secrets;
 use crate::records::{self, DedupeRow, Genesis, RecordError, kind};
 use crate::snapshot::{self, SnapshotError, SnapshotStore};
 use crate::telemetry::metrics::Metrics;
@@ -60,8 +61,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Free space below which collect answers 503.
     pub free_bytes_min: u64,
-    /// Where `file:` secrets of outgoing webhooks are looked up.
-    pub secrets: PathBuf,
+    /// The secrets of outgoing webhooks.
+    pub secrets: Secrets,
     /// Judges the addresses that outgoing webhooks may reach.
     pub guard: Guard,
     /// How much of the journal is kept.
@@ -276,6 +277,7 @@ impl Prepared {
             suppressed: std::sync::RwLock::new(Arc::new(core.suppressed.clone())),
             rest,
             kept: core.campaigns.outbox.kept().clone(),
+            secrets: options.secrets,
             reader,
             genesis: core.genesis,
             clock: options.clock,
@@ -293,7 +295,7 @@ impl Prepared {
             (0..options.arbiters.max(1)).map(|_| Arbiter::new()).collect();
         let homes = Homes::of(&arbiters);
         let outgoing = Arbiter::new();
-        let sending = Sending::new(Arc::new(client), outgoing.handle(), options.secrets);
+        let sending = Sending::new(Arc::new(client), outgoing.handle());
         arbiters.push(outgoing);
         let profiles = Profiles::new(homes.profiles, options.active_profiles, Arc::clone(&shared));
         let (to_snapshots, snapshot_jobs) = crossbeam_channel::unbounded();

@@ -6,7 +6,6 @@ use super::campaigns::{Question, Told, event_of, facts};
 use super::objects::ObjectRefusal;
 use super::profile::Op;
 use super::reading::{PageRequest, Paged, paged};
-use super::sending::secret;
 use super::{Engine, Refusal};
 use crate::domain::campaign::{
     Campaign, Campaigns, EventFacts, FragmentRuns, Preview, Rendered, Restart, webhook_id,
@@ -201,9 +200,9 @@ impl Engine {
         let campaigns = Arc::clone(&self.effective()?.compiled.campaigns);
         let sending = self.ask(|identity, _| {
             let sending = &identity.sending;
-            (Arc::clone(&sending.client), sending.secrets.clone())
+            (Arc::clone(&sending.client), identity.shared.secrets.clone())
         });
-        let (client, folder) = sending.await?;
+        let (client, secrets) = sending.await?;
         let at = self.running()?.shared.clock.now();
         let mut responses = Vec::new();
         for request in preview.requests {
@@ -221,7 +220,7 @@ impl Engine {
                 at,
                 is_test: true,
             };
-            let call = match attempt.prepare(webhook, &|name| secret(&folder, name)) {
+            let call = match attempt.prepare(webhook, &|name| secrets.find(name)) {
                 Ok(call) => call,
                 Err(error) => {
                     responses.push(ResponseView::failed(error.to_string()));

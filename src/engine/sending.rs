@@ -15,7 +15,6 @@ use crate::outbound::client::{Answer, CallError, Client};
 use crate::outbound::retry::{Verdict, retry_after_ms};
 use crate::records::{ActRecord, Attempt, kind};
 use actix::Addr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,20 +34,9 @@ pub(super) struct Job {
 /// Where attempts are made.
 pub(super) struct Desk {
     pub(super) client: Arc<Client>,
-    pub(super) secrets: PathBuf,
     pub(super) shared: Arc<Shared>,
     pub(super) router: Addr<RouterActor>,
     pub(super) identity: Addr<IdentityActor>,
-}
-
-/// What `env:NAME` or `file:path` stands for; paths begin in `folder`.
-pub(super) fn secret(folder: &Path, reference: &str) -> Option<String> {
-    if let Some(name) = reference.strip_prefix("env:") {
-        return std::env::var(name.trim()).ok();
-    }
-    let text =
-        std::fs::read_to_string(folder.join(reference.strip_prefix("file:")?.trim())).ok()?;
-    Some(text.trim().to_owned())
 }
 
 impl Desk {
@@ -103,7 +91,7 @@ impl Desk {
             is_test: false,
         };
         let call = attempt
-            .prepare(webhook, &|name| secret(&self.secrets, name))
+            .prepare(webhook, &|name| self.shared.secrets.find(name))
             .map_err(|error| CallError::Invalid(error.to_string()))?;
         self.client.call(&format!("{}/{}", job.campaign, job.step), &call).await
     }

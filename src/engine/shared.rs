@@ -21,6 +21,8 @@ pub struct Shared {
     pub rest: Rest,
     /// What is kept of deliveries.
     pub(super) kept: super::kept::Kept,
+    /// What webhooks refer to.
+    pub(super) secrets: crate::outbound::secrets::Secrets,
     /// Reads the journal.
     pub reader: JournalReader,
     /// The folder's keys.

@@ -116,6 +116,7 @@ impl Http {
             .await
             .map_err(|_| Problem::new(Code::Internal, "reading was cut off; try again"))?
             .map_err(|wrong| Problem::invalid(wrong.to_string()))?;
+        self.engine.renew_secrets();
         Ok(self.engine.reload(config.settings).await?)
     }
 }

@@ -138,6 +138,13 @@ impl Program {
         self.stderr()
     }
 
+    /// Moves its clock.
+    pub fn advance(&mut self, ms: u64) {
+        self.stdin.as_mut().unwrap().write_all(format!("advance {ms}\n").as_bytes()).unwrap();
+        let answer = self.stdout.recv_timeout(READY_WITHIN).unwrap();
+        assert!(answer.starts_with("ok "), "{answer}");
+    }
+
     /// Asks it to stop; it drains in its own time.
     pub fn ask_to_stop(&mut self) {
         // One that is gone already is found by who waits for it.
