@@ -12,7 +12,7 @@ use super::endpoint::TimerKey;
 use super::rest::{Rest, RowError};
 use crate::domain::campaign::{
     self, Campaigns, Decision, Due, Enqueued, EventFacts, FragmentRuns, Held, Order, Pending,
-    Person, Recheck, webhook_id,
+    Person, Preview, Recheck, webhook_id,
 };
 use crate::domain::event::{Event, Payload, Standing};
 use crate::domain::fragment::Fragment;
@@ -34,9 +34,9 @@ pub struct Question {
     pub(super) sequence: Sequence,
     pub(super) now: Timestamp,
     pub(super) lead: FragmentIndex,
-    id: String,
-    known: bool,
-    identifiers: Vec<Shown>,
+    pub(super) id: String,
+    pub(super) known: bool,
+    pub(super) identifiers: Vec<Shown>,
     pub(super) fragments: Vec<FragmentIndex>,
     /// Fragments whose recent events have to be told: what is counted has changed.
     pub(super) stale: Vec<FragmentIndex>,
@@ -134,20 +134,22 @@ pub(super) fn event_of(reader: &JournalReader, sequence: Sequence) -> Option<Box
     decode_event(record.version, &record.bytes).ok().map(Box::new)
 }
 
-/// A profile's answer to a question, from its fragments.
+/// A profile's answer to a question, from its fragments. A draft has nothing at rest.
 pub(super) fn told(
     question: &Question,
     fragments: &[(FragmentIndex, &Fragment)],
     set_values: u32,
-    (rest, reader): (&Rest, &JournalReader),
+    (rest, reader): (Option<&Rest>, &JournalReader),
 ) -> Result<Told, RowError> {
     let folded = Folded::new(fragments.iter().map(|(_, one)| *one), set_values);
     let mut recent = Vec::new();
     for (index, fragment) in fragments.iter().filter(|(one, _)| question.stale.contains(one)) {
         let timeline = &fragment.timeline;
         let mut sequences: Vec<Sequence> = timeline.newest_first().collect();
-        for number in 0..timeline.saved {
-            sequences.extend(rest.chunk(*index, number)?.iter());
+        if let Some(rest) = rest {
+            for number in 0..timeline.saved {
+                sequences.extend(rest.chunk(*index, number)?.iter());
+            }
         }
         sequences.extend(timeline.late.iter().copied());
         let events = sequences.into_iter().filter_map(|sequence| event_of(reader, sequence));
@@ -254,16 +256,22 @@ impl Core {
         question: &Question,
         told: &mut Told,
     ) -> Result<(), RecordError> {
-        let campaigns = Arc::clone(self.compiled_campaigns());
-        self.count(&campaigns, question, std::mem::take(&mut told.recent));
+        self.count(question, std::mem::take(&mut told.recent));
+        let decisions = self.decisions(question, &told.folded);
+        self.carry_out(question, decisions)
+    }
+
+    /// What campaigns decide because of an event or a timer that is counted already.
+    pub(super) fn decisions(&self, question: &Question, folded: &Folded) -> Vec<Decision> {
+        let campaigns = self.compiled_campaigns();
         let none = FragmentRuns::default();
         let runs = &self.campaigns.runs;
         let fragments: Vec<(FragmentIndex, &FragmentRuns)> =
             question.fragments.iter().map(|one| (*one, runs.get(one).unwrap_or(&none))).collect();
-        let person = question.person(&told.folded);
+        let person = question.person(folded);
         let event_id = question.event_id.to_string();
         let event = question.facts(&event_id);
-        let decisions = match &question.because {
+        match &question.because {
             Because::Event => match &event {
                 Some(event) => campaigns.on_event(&person, event, &fragments, question.now),
                 None => Vec::new(),
@@ -278,7 +286,35 @@ impl Core {
                 campaigns.on_timer(due, &person, event.as_ref(), &fragments, question.now)
             }
             Because::Attempt { .. } | Because::Trial => Vec::new(),
-        };
+        }
+    }
+
+    /// What a campaign's rules see in an event that is counted already.
+    pub(super) fn judged(
+        &self,
+        question: &Question,
+        folded: &Folded,
+        campaign: &str,
+    ) -> Option<Preview> {
+        let none = FragmentRuns::default();
+        let runs = &self.campaigns.runs;
+        let fragments: Vec<(FragmentIndex, &FragmentRuns)> =
+            question.fragments.iter().map(|one| (*one, runs.get(one).unwrap_or(&none))).collect();
+        let event_id = question.event_id.to_string();
+        let (event, person) = (question.facts(&event_id)?, question.person(folded));
+        self.compiled_campaigns().preview(campaign, &person, &event, &fragments, question.now)
+    }
+
+    /// Makes decisions part of the state.
+    ///
+    /// # Errors
+    /// When what is to be sent is larger than a row may be.
+    pub(super) fn carry_out(
+        &mut self,
+        question: &Question,
+        decisions: Vec<Decision>,
+    ) -> Result<(), RecordError> {
+        let campaigns = Arc::clone(self.compiled_campaigns());
         let mut place = 0;
         for decision in decisions {
             self.take_decision(question, &campaigns, decision, &mut place)?;
@@ -350,7 +386,9 @@ impl Core {
         question.fragments.iter().map(runs).collect()
     }
 
-    fn count(&mut self, campaigns: &Campaigns, question: &Question, recent: Vec<Recent>) {
+    /// Brings what is counted up to date, with the event that asks.
+    pub(super) fn count(&mut self, question: &Question, recent: Vec<Recent>) {
+        let campaigns = Arc::clone(self.compiled_campaigns());
         let counted = campaigns.counted();
         let mut is_told = false;
         for (fragment, events) in recent {

@@ -538,7 +538,7 @@ impl super::profile::ProfileActor {
         let fragments: Vec<(FragmentIndex, &Fragment)> =
             self.fragments.iter().map(|(index, fragment)| (*index, fragment)).collect();
         let shared = &self.shared;
-        match told(&question, &fragments, set_values, (&shared.rest, &shared.reader)) {
+        match told(&question, &fragments, set_values, (Some(&shared.rest), &shared.reader)) {
             Ok(told) => match reply {
                 // Whoever asked may have gone away.
                 Some(reply) => drop(reply.send((question, told))),

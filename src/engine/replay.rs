@@ -194,7 +194,7 @@ impl Replay<'_> {
         let mine: Vec<(FragmentIndex, &Fragment)> =
             mine.filter_map(|one| Some((*one, self.fragments.get(one)?))).collect();
         let set_values = self.core.graph.rules().limits.set_values;
-        let mut told = told(question, &mine, set_values, (self.rest, &self.reader))?;
+        let mut told = told(question, &mine, set_values, (Some(self.rest), &self.reader))?;
         Ok(self.core.decide(question, &mut told)?)
     }
 
