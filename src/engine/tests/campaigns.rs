@@ -24,7 +24,9 @@ async fn left(engine: &Engine) -> serde_json::Value {
     let deliveries = engine.deliveries(DeliveryFilter::default(), page).await.unwrap().items;
     let mut runs = Vec::new();
     for campaign in ["once", "waits", "counts"] {
-        runs.push(engine.campaign_runs(campaign.to_owned(), page).await.unwrap().unwrap().items);
+        runs.push(
+            engine.campaign_runs(campaign.to_owned(), None, page).await.unwrap().unwrap().items,
+        );
     }
     json!({"deliveries": deliveries, "runs": runs})
 }
