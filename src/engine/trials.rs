@@ -189,32 +189,33 @@ impl Engine {
         let Trial { profile, event } = trial;
         let lead = self.ask(move |identity, _| identity.core.profile_of_id(&profile)).await?;
         let lead = lead.ok_or(ObjectRefusal::NotFound)?;
-        let (event_id, event) = match event.id.clone() {
-            None => (Uuid::nil().to_string(), self.imagined(event)?),
+        let (event_id, event, is_own) = match event.id.clone() {
+            None => (Uuid::nil().to_string(), self.imagined(event)?, false),
             Some(event_id) => {
                 let (sequence, event) = self.event_that_was(&event_id).await?;
                 let past = self.past(lead, sequence + 1, most).await?;
-                if past.events.last().is_some_and(|(last, _)| *last == sequence) {
+                let is_own = past.events.last().is_some_and(|(last, _)| *last == sequence);
+                if is_own {
                     // A draft has never had a run.
                     let since = if standing == Standing::Draft { event.received_at } else { MIN };
-                    let judged = self.judged(id, past, since).await?;
-                    if let Some(last) = judged.into_iter().next_back()
-                        && last.sequence == sequence
-                    {
+                    let last = self.judged(id, past, since).await?.pop();
+                    if let Some(last) = last.filter(|last| last.sequence == sequence) {
                         return Ok(last.preview);
                     }
                 }
-                // Not one of the profile's own, nor of a type that triggers.
-                (event_id, *event)
+                // Somebody else's, or of a type that does not trigger.
+                (event_id, *event, is_own)
             }
         };
         let mut subject = self.subject(lead).await?.ok_or(ObjectRefusal::NotFound)?;
-        for other in self.owners(&event, lead).await? {
-            if let Some(other) = self.subject(other).await? {
-                subject.join(other);
+        if !is_own {
+            for other in self.owners(&event, lead).await? {
+                if let Some(other) = self.subject(other).await? {
+                    subject.join(other);
+                }
             }
+            subject.imagine(&event, campaigns.counted());
         }
-        subject.imagine(&event, campaigns.counted());
         let facts = facts(&event, (0, &event_id, subject.question.lead));
         let fragments: Vec<(FragmentIndex, &FragmentRuns)> =
             subject.runs.iter().map(|(one, runs)| (*one, runs)).collect();

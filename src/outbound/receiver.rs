@@ -150,7 +150,7 @@ mod tests {
         let redirect = Some("http://127.0.0.1:1/".to_owned());
         let redirects = beginning(Behaviour { redirect, ..Behaviour::default() }, 55);
         assert_eq!(redirects, "HTTP/1.1 307 -\r\nlocation: http://127.0.0.1:1/\r\ncontent-");
-        let drips = beginning(Behaviour { drips: true, status: 201, ..Behaviour::default() }, 40);
+        let drips = beginning(Behaviour { drips: true, status: 201, ..Behaviour::default() }, 39);
         assert_eq!(drips, "HTTP/1.1 201 -\r\ncontent-length: 62\r\n\r\no");
         let delay = Duration::from_millis(20);
         let late = beginning(Behaviour { delay, ..Behaviour::default() }, 16);
