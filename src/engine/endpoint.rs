@@ -7,11 +7,11 @@
 //! consequence of the records up to it.
 
 use super::campaign_state::Timer;
-use super::campaigns::{Question, Told, told};
 use super::committer::Then;
 use super::deliveries::{Delivery, EndpointNumber, Tally};
 use super::identity::IdentityActor;
 use super::profile::Op;
+use super::question::{Question, Told, told};
 use super::router::Append;
 use super::schedule::{Candidate, Schedule};
 use super::sending::{Desk, Job};

@@ -6,10 +6,10 @@
 //! and who is who is judged under the rules and links of today.
 
 use super::again::{Basis, Draft};
-use super::campaigns::{Question, Told, told};
 use super::core::{Core, Placement};
 use super::deliveries::Outbox;
 use super::effective::{Effective, Objects};
+use super::question::{Question, Told, told};
 use super::rest::RowError;
 use crate::domain::campaign::{Decision, Ended, Preview};
 use crate::domain::compiled::SettingsProblem;

@@ -1,9 +1,9 @@
 //! From a state and the journal behind it to the present state, without clock or actors.
 
 use super::again::{Basis, Draft};
-use super::campaigns::{Question, told};
 use super::core::{Core, Placement};
 use super::erasure_log::Line;
+use super::question::{Question, told};
 use super::rebuild::RebuildError;
 use super::rest::{FragmentRows, Rest, RowError};
 use super::rows::Row;

@@ -2,10 +2,10 @@
 
 use super::again::Draft;
 use super::background;
-use super::campaigns::{Question, Told, event_of, facts};
 use super::objects::ObjectRefusal;
 use super::playing::{Judged, Playing};
 use super::profile::Op;
+use super::question::{Question, Told, event_of, facts};
 use super::replay::{ReplayError, reading};
 use super::{Engine, Refusal};
 use crate::domain::campaign::{Counted, FragmentRuns, Preview, RuleReport, Standing};
