@@ -41,7 +41,8 @@ fn installed() -> BTreeMap<String, BTreeSet<String>> {
             .filter(|method| rest.contains(&format!("{method}().to(")))
             .map(str::to_owned)
             .collect();
-        let is_open = ["/livez", "/readyz", "/metrics", "/openapi.json"].contains(&path);
+        let open = ["/livez", "/readyz", "/metrics", "/openapi.json", "/tracker.js"];
+        let is_open = open.contains(&path);
         let path = if is_open { path.to_owned() } else { format!("/api/v1{path}") };
         found.insert(path, methods);
     }
@@ -315,6 +316,12 @@ fn campaigns(world: &mut World) {
     world.expect(400, "POST", "/api/v1/deliveries/replay", r#"{"state": "odd"}"#);
     world.get("/api/v1/campaigns");
     world.get("/api/v1/campaigns/thanks/runs");
+    let person = told["profile_id"].as_str().unwrap();
+    world.get(&format!("/api/v1/campaigns/thanks/runs?profile={person}"));
+    let explained = world.get(&format!("/api/v1/campaigns/thanks/explain?profile={person}"));
+    assert_eq!(explained["decisions"][0]["outcome"]["state"], "done", "{explained}");
+    world.expect(404, "GET", &format!("/api/v1/campaigns/none/explain?profile={person}"), "");
+    world.expect(400, "GET", "/api/v1/campaigns/thanks/explain", "");
     let trial =
         json!({ "profile": told["profile_id"], "event": { "type": "bought", "source": "shop" } });
     let real = json!({ "profile": told["profile_id"], "event": { "id": told["event_id"] } });

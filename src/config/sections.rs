@@ -148,6 +148,11 @@ pub struct Limits {
     pub keep_alive: Span,
     /// Clients of the event stream at a time; more answers 503 `overloaded`.
     pub streams: usize,
+    /// Records of the journal that a backtest reads; of more, the latest.
+    pub backtest: u64,
+    /// Events of a profile that a campaign is explained by, or previewed with one of the past; of
+    /// more, the latest.
+    pub explain: usize,
 }
 
 impl Default for Limits {
@@ -171,6 +176,8 @@ impl Default for Limits {
             slow_request: Span::seconds(10),
             keep_alive: Span::seconds(75),
             streams: 64,
+            backtest: 2_000_000,
+            explain: 10_000,
         }
     }
 }

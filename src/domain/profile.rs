@@ -39,19 +39,40 @@ impl Folded {
             folded.first_seen = folded.first_seen.min(fragment.first_seen);
             folded.last_seen = folded.last_seen.max(fragment.last_seen);
             folded.content = folded.content.wrapping_add(fragment.content);
-            for (kind, count) in &fragment.by_type {
-                *folded.by_type.entry(kind.clone()).or_default() += count;
-            }
-            for (name, cell) in &fragment.traits {
-                match folded.traits.get_mut(name) {
-                    Some(known) => known.join(cell, set_values),
-                    None => {
-                        folded.traits.insert(name.clone(), cell.clone());
-                    }
+            let kinds = fragment.by_type.iter().map(|(kind, count)| (kind, *count));
+            let traits = fragment.traits.iter().map(|(name, cell)| (name, cell));
+            folded.add(kinds, traits, set_values);
+        }
+        folded
+    }
+
+    fn add<'a>(
+        &mut self,
+        kinds: impl Iterator<Item = (&'a Box<str>, u64)>,
+        traits: impl Iterator<Item = (&'a Box<str>, &'a Cell)>,
+        set_values: u32,
+    ) {
+        for (kind, count) in kinds {
+            *self.by_type.entry(kind.clone()).or_default() += count;
+        }
+        for (name, cell) in traits {
+            match self.traits.get_mut(name) {
+                Some(known) => known.join(cell, set_values),
+                None => {
+                    self.traits.insert(name.clone(), cell.clone());
                 }
             }
         }
-        folded
+    }
+
+    /// Joins what other fragments come to.
+    pub fn join(&mut self, other: &Self, set_values: u32) {
+        self.events += other.events;
+        self.first_seen = self.first_seen.min(other.first_seen);
+        self.last_seen = self.last_seen.max(other.last_seen);
+        self.content = self.content.wrapping_add(other.content);
+        let kinds = other.by_type.iter().map(|(kind, count)| (kind, *count));
+        self.add(kinds, other.traits.iter(), set_values);
     }
 
     /// The profile's part in the state digest: origins, effective identifiers, traits, counters and

@@ -1,9 +1,9 @@
 //! What acts and configurations do to the core: the same live and in replay.
 
-use super::campaigns::Question;
 use super::core::{Core, Placement};
 use super::effective::{Effective, Objects};
 use super::erasing::identifier_hash;
+use super::question::Question;
 use crate::domain::compiled::SettingsProblem;
 use crate::domain::event::{Event, Reason};
 use crate::domain::graph::{Change, Effects, FragmentIndex, Link, Move, NodeIndex, Pair};

@@ -7,7 +7,7 @@
 //! origin keeps its own, and one whose origin comes up no more follows its first event.
 
 use super::acts::next_generation;
-use super::core::{Core, Fresh};
+use super::core::{Core, Fresh, Placement};
 use super::effective::Effective;
 use super::replay::{ReplayError, reading, set_aside};
 use crate::domain::event::Event;
@@ -47,6 +47,10 @@ impl Basis {
         }
     }
 }
+
+/// Shown each event that a draft has taken in, with its place.
+pub(super) type Seeing<'a> =
+    dyn FnMut(&mut Draft, Sequence, &Event, &Placement) -> Result<(), ReplayError> + 'a;
 
 /// A state under construction.
 pub(super) struct Draft {
@@ -132,6 +136,16 @@ impl Draft {
         reader: &JournalReader,
         upto: Sequence,
     ) -> Result<(), ReplayError> {
+        self.catch_up_seeing(reader, upto, &mut |_, _, _, _| Ok(()))
+    }
+
+    /// The same, and shows each event once it is taken in.
+    pub(super) fn catch_up_seeing(
+        &mut self,
+        reader: &JournalReader,
+        upto: Sequence,
+        see: &mut Seeing<'_>,
+    ) -> Result<(), ReplayError> {
         let from = (self.core.applied + 1).max(reader.first_sequence());
         self.aside.append(&mut set_aside(reader, from)?);
         for record in reader.scan(from) {
@@ -143,7 +157,8 @@ impl Draft {
             match record.kind {
                 kind::EVENT => {
                     let event = decode_event(record.version, &record.bytes).map_err(at)?;
-                    self.event(sequence, &event);
+                    let (event, placement) = self.event(sequence, &event);
+                    see(self, sequence, &event, &placement)?;
                 }
                 kind::ACT => {
                     let act = ActRecord::decode(record.version, &record.bytes).map_err(at)?;
@@ -156,13 +171,25 @@ impl Draft {
         Ok(())
     }
 
-    fn event(&mut self, sequence: Sequence, event: &Event) {
+    /// Takes one event in, as it reads under the draft's configuration.
+    pub(super) fn event(&mut self, sequence: Sequence, event: &Event) -> (Event, Placement) {
         let event = self.core.effective.compiled.reread_points(&event.source, event);
         let placement = self.core.event(sequence, &event);
         if let Some(fragment) = placement.fragment {
             self.apply(sequence, &event, fragment);
         }
         self.forget_changes();
+        (event, placement)
+    }
+
+    /// The state so far, and its fragments.
+    pub(super) fn parts(&mut self) -> (&mut Core, &HashMap<FragmentIndex, Fragment>) {
+        (&mut self.core, &self.fragments)
+    }
+
+    /// Passes over all records before this one.
+    pub(super) fn begin_at(&mut self, sequence: Sequence) {
+        self.core.applied = self.core.applied.max(sequence.saturating_sub(1));
     }
 
     fn apply(&mut self, sequence: Sequence, event: &Event, fragment: FragmentIndex) {

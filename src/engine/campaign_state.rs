@@ -144,6 +144,11 @@ impl CampaignState {
         self.told.range(range).rev().map(|((_, run), row)| (*run, row))
     }
 
+    /// What became of one of a campaign's triggers, as far as it is still kept.
+    pub(super) fn told_of(&self, campaign: &str, run: Sequence) -> Option<&RunRow> {
+        self.told.get(&(Box::from(campaign), run))
+    }
+
     /// The rows that changed since the last call.
     pub(super) fn take_rows(&mut self) -> Result<Vec<Row>, RecordError> {
         let mut rows: Vec<Row> = Vec::new();

@@ -6,155 +6,20 @@
 
 use super::acts::{Acted, Answer};
 use super::campaign_state::{Disabled, RunRow};
-use super::core::{Core, Placement};
-use super::deliveries::{Delivery, EndpointKey, EndpointNumber, NewDelivery};
-use super::endpoint::TimerKey;
-use super::rest::{Rest, RowError};
+use super::core::Core;
+use super::deliveries::{Delivery, EndpointKey, NewDelivery};
+use super::question::{Because, Question, Recent, Told};
 use crate::domain::campaign::{
-    self, Campaigns, Decision, Due, Enqueued, EventFacts, FragmentRuns, Held, Order, Pending,
-    Person, Recheck, webhook_id,
+    self, Campaigns, Decision, Due, Enqueued, FragmentRuns, Held, Order, Pending, Preview, Recheck,
+    webhook_id,
 };
-use crate::domain::event::{Event, Payload, Standing};
-use crate::domain::fragment::Fragment;
-use crate::domain::graph::{FragmentIndex, Shown};
+use crate::domain::graph::FragmentIndex;
 use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::profile::Folded;
-use crate::domain::time::Timestamp;
-use crate::journal::JournalReader;
 use crate::outbound::retry::Verdict;
-use crate::records::{ActRecord, Attempt, FragmentKey, RecordError, decode_event, kind};
+use crate::records::{ActRecord, Attempt, FragmentKey, RecordError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use uuid::Uuid;
-
-/// What is asked of a profile on behalf of its campaigns.
-#[derive(Debug)]
-pub struct Question {
-    /// The record that asks; 0 before an attempt.
-    pub(super) sequence: Sequence,
-    pub(super) now: Timestamp,
-    pub(super) lead: FragmentIndex,
-    id: String,
-    known: bool,
-    identifiers: Vec<Shown>,
-    pub(super) fragments: Vec<FragmentIndex>,
-    /// Fragments whose recent events have to be told: what is counted has changed.
-    pub(super) stale: Vec<FragmentIndex>,
-    /// The event that triggers, or triggered; none when it is no longer kept.
-    pub(super) event: Option<Box<Event>>,
-    /// That event's sequence, id and fragment.
-    run: Sequence,
-    event_id: Uuid,
-    /// When that event was received.
-    began_at: Timestamp,
-    fragment: FragmentIndex,
-    because: Because,
-}
-
-#[derive(Debug)]
-enum Because {
-    Event,
-    Timer { campaign: String, key: FragmentKey },
-    Attempt { endpoint: EndpointNumber, delivery: u64 },
-    Trial,
-}
-
-/// The events of a fragment by type and time.
-pub(super) type Recent = (FragmentIndex, Vec<(Box<str>, Timestamp)>);
-
-/// What a profile answers: its fold, and the events of the stale fragments by type and time.
-#[derive(Debug)]
-pub(super) struct Told {
-    pub(super) folded: Folded,
-    pub(super) recent: Vec<Recent>,
-}
-
-impl Question {
-    /// The delivery that is about to be sent, and where.
-    pub(super) fn delivery(&self) -> Option<(EndpointNumber, u64)> {
-        match self.because {
-            Because::Attempt { endpoint, delivery } => Some((endpoint, delivery)),
-            _ => None,
-        }
-    }
-
-    /// The timer that asks.
-    pub(super) fn timer(&self) -> Option<TimerKey> {
-        match &self.because {
-            Because::Timer { campaign, key } => Some((*key, campaign.as_str().into(), self.run)),
-            _ => None,
-        }
-    }
-
-    /// The profile's id.
-    pub(super) fn profile(&self) -> &str {
-        &self.id
-    }
-
-    /// Fetches the event that triggered the run, as far as it is still kept.
-    pub(super) fn read_event(&mut self, reader: &JournalReader) {
-        self.event = event_of(reader, self.run);
-    }
-
-    pub(super) fn person<'a>(&'a self, folded: &'a Folded) -> Person<'a> {
-        let Self { id, known, identifiers, .. } = self;
-        Person { id, known: *known, folded, identifiers }
-    }
-
-    fn facts<'a>(&'a self, event_id: &'a str) -> Option<EventFacts<'a>> {
-        let event = self.event.as_deref()?;
-        Some(facts(event, (self.run, event_id, self.fragment)))
-    }
-}
-
-/// What conditions and fields may know of an event.
-pub(super) fn facts<'a>(
-    event: &'a Event,
-    (sequence, id, fragment): (Sequence, &'a str, FragmentIndex),
-) -> EventFacts<'a> {
-    let properties = match &event.payload {
-        Payload::Json(bytes) => std::str::from_utf8(bytes).unwrap_or(""),
-        Payload::Opaque(_) => "",
-    };
-    EventFacts {
-        sequence,
-        id,
-        kind: &event.kind,
-        source: &event.source,
-        session: event.session.as_deref(),
-        occurred_at: event.occurred_at,
-        properties,
-        fragment,
-    }
-}
-
-/// An event of the journal, where it is still kept and can be read.
-pub(super) fn event_of(reader: &JournalReader, sequence: Sequence) -> Option<Box<Event>> {
-    let record = reader.read(sequence).ok()?.filter(|record| record.kind == kind::EVENT)?;
-    decode_event(record.version, &record.bytes).ok().map(Box::new)
-}
-
-/// A profile's answer to a question, from its fragments.
-pub(super) fn told(
-    question: &Question,
-    fragments: &[(FragmentIndex, &Fragment)],
-    set_values: u32,
-    (rest, reader): (&Rest, &JournalReader),
-) -> Result<Told, RowError> {
-    let folded = Folded::new(fragments.iter().map(|(_, one)| *one), set_values);
-    let mut recent = Vec::new();
-    for (index, fragment) in fragments.iter().filter(|(one, _)| question.stale.contains(one)) {
-        let timeline = &fragment.timeline;
-        let mut sequences: Vec<Sequence> = timeline.newest_first().collect();
-        for number in 0..timeline.saved {
-            sequences.extend(rest.chunk(*index, number)?.iter());
-        }
-        sequences.extend(timeline.late.iter().copied());
-        let events = sequences.into_iter().filter_map(|sequence| event_of(reader, sequence));
-        recent.push((*index, events.map(|event| (event.kind, event.occurred_at)).collect()));
-    }
-    Ok(Told { folded, recent })
-}
 
 impl Core {
     /// The campaigns in force.
@@ -179,72 +44,6 @@ impl Core {
         self.graph.living_lead(self.graph.born_of(sequence, generation)?)
     }
 
-    fn question(&self, lead: FragmentIndex, now: Timestamp, because: Because) -> Question {
-        let view = self.graph.view(lead, false);
-        let fragments: Vec<FragmentIndex> = view.fragments.iter().map(|(one, _)| *one).collect();
-        let counted = self.compiled_campaigns().counted();
-        let is_stale = |fragment: &FragmentIndex| match self.campaigns.runs.get(fragment) {
-            Some(runs) => !runs.counts.is_current(counted),
-            None => !FragmentRuns::default().counts.is_current(counted),
-        };
-        let stale = fragments.iter().copied().filter(is_stale).collect();
-        Question {
-            sequence: self.applied,
-            now,
-            lead,
-            id: self.fragment_id(lead).to_string(),
-            known: view.known,
-            identifiers: view.identifiers,
-            fragments,
-            stale,
-            event: None,
-            run: 0,
-            event_id: Uuid::nil(),
-            began_at: now,
-            fragment: lead,
-            because,
-        }
-    }
-
-    /// What an event that was just placed asks of its profile; nothing, where no campaign cares.
-    pub(super) fn question_of_event(
-        &self,
-        sequence: Sequence,
-        event: &Event,
-        placement: &Placement,
-    ) -> Option<Question> {
-        let campaigns = self.compiled_campaigns();
-        let concerns = campaigns.concern(&event.kind) || campaigns.counted().counts(&event.kind);
-        let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) else {
-            return None;
-        };
-        if !concerns || matches!(event.standing, Standing::Quarantined(_)) {
-            return None;
-        }
-        Some(Question {
-            sequence,
-            event: Some(Box::new(event.clone())),
-            run: sequence,
-            event_id: self.event_id(sequence, event.received_at),
-            began_at: event.received_at,
-            fragment,
-            ..self.question(lead, event.received_at, Because::Event)
-        })
-    }
-
-    /// What a profile is asked before a delivery is tried; nothing, where nobody has it any more.
-    pub(super) fn question_of_attempt(&self, number: u64, now: Timestamp) -> Option<Question> {
-        let delivery = self.campaigns.outbox.get(number)?;
-        let lead = self.lead_of_key(delivery.fragment())?;
-        let because = Because::Attempt { endpoint: delivery.endpoint, delivery: number };
-        Some(Question {
-            run: delivery.run,
-            event_id: self.event_id(delivery.run, delivery.began_at),
-            began_at: delivery.began_at,
-            ..self.question(lead, now, because)
-        })
-    }
-
     /// Draws the consequences of an event or a timer, now that the profile has told how it is.
     ///
     /// # Errors
@@ -254,16 +53,22 @@ impl Core {
         question: &Question,
         told: &mut Told,
     ) -> Result<(), RecordError> {
-        let campaigns = Arc::clone(self.compiled_campaigns());
-        self.count(&campaigns, question, std::mem::take(&mut told.recent));
+        self.count(question, std::mem::take(&mut told.recent));
+        let decisions = self.decisions(question, &told.folded);
+        self.carry_out(question, decisions)
+    }
+
+    /// What campaigns decide because of an event or a timer that is counted already.
+    pub(super) fn decisions(&self, question: &Question, folded: &Folded) -> Vec<Decision> {
+        let campaigns = self.compiled_campaigns();
         let none = FragmentRuns::default();
         let runs = &self.campaigns.runs;
         let fragments: Vec<(FragmentIndex, &FragmentRuns)> =
             question.fragments.iter().map(|one| (*one, runs.get(one).unwrap_or(&none))).collect();
-        let person = question.person(&told.folded);
+        let person = question.person(folded);
         let event_id = question.event_id.to_string();
         let event = question.facts(&event_id);
-        let decisions = match &question.because {
+        match &question.because {
             Because::Event => match &event {
                 Some(event) => campaigns.on_event(&person, event, &fragments, question.now),
                 None => Vec::new(),
@@ -278,7 +83,35 @@ impl Core {
                 campaigns.on_timer(due, &person, event.as_ref(), &fragments, question.now)
             }
             Because::Attempt { .. } | Because::Trial => Vec::new(),
-        };
+        }
+    }
+
+    /// What a campaign's rules see in an event that is counted already.
+    pub(super) fn judged(
+        &self,
+        question: &Question,
+        folded: &Folded,
+        campaign: &str,
+    ) -> Option<Preview> {
+        let none = FragmentRuns::default();
+        let runs = &self.campaigns.runs;
+        let fragments: Vec<(FragmentIndex, &FragmentRuns)> =
+            question.fragments.iter().map(|one| (*one, runs.get(one).unwrap_or(&none))).collect();
+        let event_id = question.event_id.to_string();
+        let (event, person) = (question.facts(&event_id)?, question.person(folded));
+        self.compiled_campaigns().preview(campaign, &person, &event, &fragments, question.now)
+    }
+
+    /// Makes decisions part of the state.
+    ///
+    /// # Errors
+    /// When what is to be sent is larger than a row may be.
+    pub(super) fn carry_out(
+        &mut self,
+        question: &Question,
+        decisions: Vec<Decision>,
+    ) -> Result<(), RecordError> {
+        let campaigns = Arc::clone(self.compiled_campaigns());
         let mut place = 0;
         for decision in decisions {
             self.take_decision(question, &campaigns, decision, &mut place)?;
@@ -328,11 +161,6 @@ impl Core {
         webhook_id(&event_id.to_string(), campaign, step)
     }
 
-    /// What is asked of a profile to try a campaign with it.
-    pub(super) fn question_of_trial(&self, lead: FragmentIndex, now: Timestamp) -> Question {
-        self.question(lead, now, Because::Trial)
-    }
-
     /// What campaigns left on a profile's fragments, its counts brought up to date.
     pub(super) fn runs_as_told(
         &self,
@@ -350,7 +178,9 @@ impl Core {
         question.fragments.iter().map(runs).collect()
     }
 
-    fn count(&mut self, campaigns: &Campaigns, question: &Question, recent: Vec<Recent>) {
+    /// Brings what is counted up to date, with the event that asks.
+    pub(super) fn count(&mut self, question: &Question, recent: Vec<Recent>) {
+        let campaigns = Arc::clone(self.compiled_campaigns());
         let counted = campaigns.counted();
         let mut is_told = false;
         for (fragment, events) in recent {
@@ -509,29 +339,6 @@ impl Core {
             self.campaigns.disabled.insert(key, Disabled { at: attempt.at, reason });
             self.campaigns.is_disabled_fresh = true;
         }
-    }
-
-    fn question_of_timer(
-        &self,
-        at: Timestamp,
-        campaign: String,
-        key: FragmentKey,
-        run: Sequence,
-    ) -> Option<Question> {
-        let lead = self.lead_of_key(key)?;
-        let waits = |fragment: &FragmentIndex| {
-            let runs = self.campaigns.runs.get(fragment)?;
-            let waiting = runs.state(&campaign).run.filter(|one| one.sequence == run)?;
-            Some((*fragment, waiting))
-        };
-        let (fragment, waiting) = self.graph.fragments_of(lead).iter().find_map(waits)?;
-        Some(Question {
-            run,
-            event_id: self.event_id(run, waiting.began_at),
-            began_at: waiting.began_at,
-            fragment,
-            ..self.question(lead, at, Because::Timer { campaign, key })
-        })
     }
 
     /// An event found its fragment after the fact: what is counted there is told anew.

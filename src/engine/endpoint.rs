@@ -7,11 +7,11 @@
 //! consequence of the records up to it.
 
 use super::campaign_state::Timer;
-use super::campaigns::{Question, Told, told};
 use super::committer::Then;
 use super::deliveries::{Delivery, EndpointNumber, Tally};
 use super::identity::IdentityActor;
 use super::profile::Op;
+use super::question::{Question, Told, told};
 use super::router::Append;
 use super::schedule::{Candidate, Schedule};
 use super::sending::{Desk, Job};
@@ -545,7 +545,7 @@ impl super::profile::ProfileActor {
         let fragments: Vec<(FragmentIndex, &Fragment)> =
             self.fragments.iter().map(|(index, fragment)| (*index, fragment)).collect();
         let shared = &self.shared;
-        match told(&question, &fragments, set_values, (&shared.rest, &shared.reader)) {
+        match told(&question, &fragments, set_values, (Some(&shared.rest), &shared.reader)) {
             Ok(told) => match reply {
                 // Whoever asked may have gone away.
                 Some(reply) => drop(reply.send((question, told))),

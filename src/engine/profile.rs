@@ -6,8 +6,8 @@
 //! event: the fragment is rebuilt from snapshot and journal, the event is tried once more, and set
 //! aside if it panics again.
 
-use super::campaigns::{Question, Told};
 use super::identity::{IdentityActor, Passivated, SetAside};
+use super::question::{Question, Told};
 use super::rest::{FragmentRows, RowError};
 use super::shared::{Reply, Shared};
 use super::snapshots::Collector;

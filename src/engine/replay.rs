@@ -1,9 +1,9 @@
 //! From a state and the journal behind it to the present state, without clock or actors.
 
 use super::again::{Basis, Draft};
-use super::campaigns::{Question, told};
 use super::core::{Core, Placement};
 use super::erasure_log::Line;
+use super::question::{Question, told};
 use super::rebuild::RebuildError;
 use super::rest::{FragmentRows, Rest, RowError};
 use super::rows::Row;
@@ -204,7 +204,7 @@ impl Replay<'_> {
         let mine: Vec<(FragmentIndex, &Fragment)> =
             mine.filter_map(|one| Some((*one, self.fragments.get(one)?))).collect();
         let set_values = self.core.graph.rules().limits.set_values;
-        let mut told = told(question, &mine, set_values, (self.rest, &self.reader))?;
+        let mut told = told(question, &mine, set_values, (Some(self.rest), &self.reader))?;
         Ok(self.core.decide(question, &mut told)?)
     }
 

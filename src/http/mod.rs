@@ -16,6 +16,7 @@ pub mod rate;
 pub mod reply;
 pub mod request_id;
 pub mod routes;
+pub mod tracker;
 
 #[cfg(test)]
 mod tests;

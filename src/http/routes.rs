@@ -4,13 +4,13 @@ use super::admin::{
     campaigns, changes, events, identity, objects, probe, profiles, sessions, state, stream,
 };
 use super::problem::Problem;
-use super::{Faces, Http, auth, collect, health};
+use super::{Faces, Http, auth, collect, health, tracker};
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, ServiceConfig, delete, get, post, put};
+use actix_web::web::{self, ServiceConfig, delete, get, head, post, put};
 use actix_web::{HttpResponse, Resource};
 
-/// The methods and paths that operators may use, as `openapi.json` lists them.
-pub const ADMIN: [(&str, &str); 59] = [
+/// The methods and paths beside `/collect`, as `openapi.json` lists them.
+pub const ADMIN: [(&str, &str); 61] = [
     ("get", "/api/v1/profiles"),
     ("get", "/api/v1/profiles/{id}"),
     ("get", "/api/v1/profiles/{id}/events"),
@@ -53,6 +53,7 @@ pub const ADMIN: [(&str, &str); 59] = [
     ("put", "/api/v1/campaigns/{id}"),
     ("delete", "/api/v1/campaigns/{id}"),
     ("get", "/api/v1/campaigns/{id}/runs"),
+    ("get", "/api/v1/campaigns/{id}/explain"),
     ("post", "/api/v1/campaigns/{id}/preview"),
     ("post", "/api/v1/campaigns/{id}/test"),
     ("post", "/api/v1/campaigns/{id}/backtest"),
@@ -70,6 +71,7 @@ pub const ADMIN: [(&str, &str); 59] = [
     ("get", "/readyz"),
     ("get", "/metrics"),
     ("get", "/openapi.json"),
+    ("get", "/tracker.js"),
 ];
 
 /// Puts the routes of a listener's faces in place.
@@ -82,6 +84,11 @@ pub fn install(app: &mut ServiceConfig, http: &Http, faces: Faces) {
     if faces != Faces::Admin {
         // Everything below it is taken apart by hand, so that every mistake has its own answer.
         app.service(web::scope("/collect").default_service(web::to(collect::collect)));
+        app.service(
+            resource("/tracker.js")
+                .route(get().to(tracker::script))
+                .route(head().to(tracker::script)),
+        );
     }
     if faces != Faces::Collect {
         admin(app);
@@ -158,6 +165,7 @@ fn admin(app: &mut ServiceConfig) {
                 .route(delete().to(campaigns::remove)),
         )
         .service(resource("/campaigns/{id}/runs").route(get().to(campaigns::runs)))
+        .service(resource("/campaigns/{id}/explain").route(get().to(campaigns::explain)))
         .service(resource("/campaigns/{id}/preview").route(post().to(campaigns::preview)))
         .service(resource("/campaigns/{id}/test").route(post().to(campaigns::test)))
         .service(resource("/campaigns/{id}/backtest").route(post().to(campaigns::backtest)))

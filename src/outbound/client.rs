@@ -197,6 +197,15 @@ impl Client {
         limits: Limits,
     ) -> Result<Self, rustls::Error> {
         let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        Self::trusting(resolver, guard, limits, roots)
+    }
+
+    fn trusting(
+        resolver: Box<dyn Resolver>,
+        guard: Guard,
+        limits: Limits,
+        roots: RootCertStore,
+    ) -> Result<Self, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?

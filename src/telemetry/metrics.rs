@@ -82,6 +82,8 @@ pub struct Metrics {
     pub actor_restarts: Counter,
     /// Clients of the event stream.
     pub streams: Gauge,
+    /// Backtests and explanations that did not see everything.
+    pub trials_cut: Counter,
     /// Requests whose body had to wait for room.
     pub bodies_waited: Counter,
     /// Deliveries that campaigns enqueued.
@@ -144,6 +146,7 @@ impl Metrics {
             recovery_total: gauge(r, "recovery_total_records", "Records to replay"),
             actor_restarts: counter(r, "actor_restarts", "Actors rebuilt after a panic"),
             streams: gauge(r, "event_streams", "Clients of the event stream"),
+            trials_cut: counter(r, "trials_cut", "Backtests and explanations cut by a limit"),
             bodies_waited: counter(r, "bodies_waited", "Bodies that waited for limits.bodies"),
             deliveries_enqueued: counter(r, "deliveries_enqueued", "Deliveries enqueued"),
             deliveries_ended: Each::new(&ended, "state", ENDS),

@@ -7,7 +7,7 @@ mod table;
 use super::admin::{
     campaigns, changes, events, identity, objects, probe, profiles, sessions, state, stream,
 };
-use super::health;
+use super::{health, tracker};
 use crate::code::Code;
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
@@ -69,6 +69,7 @@ use utoipa::OpenApi;
         campaigns::set,
         campaigns::remove,
         campaigns::runs,
+        campaigns::explain,
         campaigns::preview,
         campaigns::test,
         campaigns::backtest,
@@ -86,6 +87,7 @@ use utoipa::OpenApi;
         health::ready,
         health::metrics,
         health::openapi,
+        tracker::script,
     )
 )]
 struct Document;
@@ -334,7 +336,10 @@ mod tests {
                 assert!(!has_null, "{method} {path}");
                 for (status, answer) in operation["responses"].as_object().unwrap() {
                     let says = answer.get("$ref").is_some() || answer.get("content").is_some();
-                    assert!(says || status == "204", "{method} {path}: {status}");
+                    assert!(
+                        says || ["204", "304"].contains(&status.as_str()),
+                        "{method} {path}: {status}"
+                    );
                 }
             }
         }

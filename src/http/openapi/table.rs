@@ -39,6 +39,7 @@ pub(super) const BODIES: &[Row] = &[
     ("get /api/v1/campaigns/{id}", "", "ShownCampaign"),
     ("put /api/v1/campaigns/{id}", "Campaign", "ShownCampaign"),
     ("get /api/v1/campaigns/{id}/runs", "", "Run[]"),
+    ("get /api/v1/campaigns/{id}/explain", "", "CampaignExplained"),
     ("post /api/v1/campaigns/{id}/preview", "Trial", "CampaignPreview"),
     ("post /api/v1/campaigns/{id}/test", "Trial", "CampaignTested"),
     ("post /api/v1/campaigns/{id}/backtest", "Backtest", "Backtested"),
