@@ -301,8 +301,15 @@ mod tests {
         }
         for erasure in 0..MANY / 10 {
             let (at, reason) = (Timestamp(0), String::new());
-            let row =
-                ErasureRow { at, reason, counts: [0; 4], records: vec![9], is_done: true, mark: 1 };
+            let row = ErasureRow {
+                at,
+                reason,
+                counts: [0; 4],
+                records: vec![9],
+                is_done: true,
+                mark: 1,
+                has_acts: false,
+            };
             core.erasures.insert(erasure, row);
         }
         core.fresh.erasures = true;
