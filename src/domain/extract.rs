@@ -80,6 +80,7 @@ impl Compiled {
         let mut event = blank(source, facts, payload);
         event.dedupe = dedupe::hash(source, facts, Some(&view), hash_key);
         self.read_everything(source, &view, &mut event);
+        self.settle(&mut event);
         event
     }
 
@@ -128,6 +129,20 @@ impl Compiled {
     /// could not be decoded stay set aside: the caller decodes them first and puts them in as
     /// [`Payload::Json`].
     pub fn reprocess(&self, source_id: &str, stored: &Event) -> Event {
+        let mut event = self.reread(source_id, stored);
+        if matches!(event.payload, Payload::Json(_)) {
+            self.settle(&mut event);
+        }
+        event
+    }
+
+    /// Whom a stored event names under the present settings, also where it is set aside because it
+    /// names too many.
+    pub fn named_in(&self, stored: &Event) -> Event {
+        self.reread(&stored.source, stored)
+    }
+
+    fn reread(&self, source_id: &str, stored: &Event) -> Event {
         let mut event = stored.clone();
         let Payload::Json(bytes) = &stored.payload else { return event };
         let Ok(text) = std::str::from_utf8(bytes) else { return event };
@@ -173,7 +188,6 @@ impl Compiled {
             self.keep_trait(trait_name, spelling.as_ref(), false, event);
         }
         self.read_points(source, view, None, event);
-        self.settle(event);
     }
 
     /// The external ID. Without the tenant that the source names there is none: `42` alone could

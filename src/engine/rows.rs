@@ -34,6 +34,9 @@ use std::sync::Arc;
 /// The first bytes of all keys, in the order of the keys.
 pub(super) const CORE_PREFIXES: &[u8] = b"abcdefghiklmnopqtvxy";
 
+/// Changes of identity in a row.
+const CHANGES: usize = 1_000;
+
 /// A row to write; `None` removes it.
 pub(super) type Row = (Vec<u8>, Option<Vec<u8>>);
 
@@ -117,8 +120,9 @@ pub(super) fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, Rec
     if fresh.revised {
         rows.push((vec![b'v'], Some(records::encode("events read again", &core.revised)?)));
     }
+    // From the beginning of a row on, so that a row that is written again takes its own place.
     let changes_saved = if fresh.rewritten { 0 } else { fresh.changes_saved };
-    for run in core.changes[changes_saved..].chunks(1_000) {
+    for run in core.changes[changes_saved - changes_saved % CHANGES..].chunks(CHANGES) {
         rows.push((key(b'm', run[0].number), Some(records::encode("changes", &run)?)));
     }
     rows.append(&mut core.campaigns.take_rows()?);
