@@ -13,7 +13,8 @@ pub struct Folded {
     pub traits: BTreeMap<Box<str>, Cell>,
     /// All events.
     pub events: u64,
-    /// Events by type.
+    /// Events by type; where a fragment has more types than it counts, only up to the last type that
+    /// all of them count, so that each number is the whole one.
     pub by_type: BTreeMap<Box<str>, u64>,
     /// Earliest event time.
     pub first_seen: Timestamp,
@@ -34,7 +35,11 @@ impl Folded {
             last_seen: MIN,
             content: 0,
         };
+        let mut last: Option<&str> = None;
         for fragment in fragments.filter(|fragment| fragment.events > 0) {
+            if let Some(own) = fragment.counted_up_to() {
+                last = Some(last.map_or(own, |last| last.min(own)));
+            }
             folded.events += fragment.events;
             folded.first_seen = folded.first_seen.min(fragment.first_seen);
             folded.last_seen = folded.last_seen.max(fragment.last_seen);
@@ -50,6 +55,9 @@ impl Folded {
                     }
                 }
             }
+        }
+        if let Some(last) = last {
+            folded.by_type.retain(|kind, _| **kind <= *last);
         }
         folded
     }

@@ -398,10 +398,21 @@ pub struct DecidingLimits {
     pub set_values: u32,
     /// Bytes of one trait value.
     pub trait_bytes: u32,
+    /// Different identifiers of one event.
+    pub event_identifiers: u32,
+    /// Event types that a fragment counts one by one.
+    pub event_types: u32,
 }
 
 impl Default for DecidingLimits {
     fn default() -> Self {
-        Self { identifiers: 1_000, component: 10_000, set_values: 1_000, trait_bytes: 8_192 }
+        Self {
+            identifiers: 1_000,
+            component: 10_000,
+            set_values: 1_000,
+            trait_bytes: 8_192,
+            event_identifiers: 100,
+            event_types: 1_000,
+        }
     }
 }
