@@ -181,6 +181,7 @@ fn submission(engine: &Engine, kind: &str, user: u64, number: u64) -> anyhow::Re
         query: &[],
         received_at: Clock::system().now(),
         batch_index: None,
+        passed_over: &|_| {},
     };
     let payload = Payload::Json(json!({"u": user, "n": number}).to_string().into());
     let event = effective.compiled.extract(source, &facts, payload, &effective.hash_key);

@@ -202,6 +202,7 @@ fn submission(engine: &Engine, number: u64, users: u64) -> anyhow::Result<Submis
         query: &[],
         received_at: Clock::system().now(),
         batch_index: None,
+        passed_over: &|_| {},
     };
     let event =
         effective.compiled.extract(source, &facts, Payload::Json(body.into()), &effective.hash_key);

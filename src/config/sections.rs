@@ -125,10 +125,14 @@ pub struct Limits {
     pub batch: usize,
     /// Events waiting for the journal; more answers 503 `overloaded`.
     pub queue: usize,
+    /// Different identifiers of one event; more is quarantined as `too_many_identifiers`.
+    pub event_identifiers: u32,
     /// Identifiers of one profile, without sessions and mail hashes; more are not linked.
     pub identifiers: u32,
     /// Edges of one raw component of evidence; above, nothing more is linked to it.
     pub component: u32,
+    /// Event types of one fragment that are counted one by one; the first by name.
+    pub event_types: u32,
     /// Values that a trait folded as a `set` keeps.
     pub set_values: u32,
     /// One trait value in JSON.
@@ -165,8 +169,10 @@ impl Default for Limits {
             keys: 10_000,
             batch: 5_000,
             queue: 8_192,
+            event_identifiers: deciding.event_identifiers,
             identifiers: deciding.identifiers,
             component: deciding.component,
+            event_types: deciding.event_types,
             set_values: deciding.set_values,
             trait_bytes: deciding.trait_bytes,
             deliveries: deciding.deliveries,
@@ -186,8 +192,10 @@ impl Limits {
     /// Those that decide about people, and so belong to the journal.
     pub fn deciding(&self) -> DecidingLimits {
         DecidingLimits {
+            event_identifiers: self.event_identifiers,
             identifiers: self.identifiers,
             component: self.component,
+            event_types: self.event_types,
             set_values: self.set_values,
             trait_bytes: self.trait_bytes,
             deliveries: self.deliveries,

@@ -400,6 +400,10 @@ pub struct DecidingLimits {
     pub trait_bytes: u32,
     /// Deliveries that are over and still kept.
     pub deliveries: u32,
+    /// Different identifiers of one event.
+    pub event_identifiers: u32,
+    /// Event types that a fragment counts one by one.
+    pub event_types: u32,
 }
 
 impl Default for DecidingLimits {
@@ -410,6 +414,8 @@ impl Default for DecidingLimits {
             set_values: 1_000,
             trait_bytes: 8_192,
             deliveries: 100_000,
+            event_identifiers: 100,
+            event_types: 1_000,
         }
     }
 }

@@ -188,6 +188,7 @@ impl Core {
         let mut settings = self.effective.compiled.settings.clone();
         settings.traits.clone_from(&self.resolved.traits);
         settings.limits.set_values = self.resolved.limits.set_values;
+        settings.limits.event_types = self.resolved.limits.event_types;
         let effects = self.graph.adopt(Arc::new(Rules::new(&settings)));
         self.resolved = settings;
         self.counters.adopted = configured;

@@ -217,7 +217,7 @@ fn find(
         let Some(record) = record.filter(|record| record.kind == kind::EVENT) else { continue };
         let event =
             decode_event(record.version, &record.bytes).map_err(|error| error.to_string())?;
-        let now = compiled.reprocess(&event.source, &event);
+        let now = compiled.named_in(&event);
         let names = now.external.iter().chain(&now.identifiers);
         let in_session =
             now.session.as_deref().is_some_and(|id| pending.sessions.iter().any(|one| one == id));

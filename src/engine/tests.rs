@@ -76,6 +76,7 @@ fn submission(
         query: &[],
         received_at: Clock::system().now(),
         batch_index: None,
+        passed_over: &|_| {},
     };
     let payload = Payload::Json(body.to_string().into());
     let event = effective.compiled.extract(source, &facts, payload, &effective.hash_key);

@@ -165,6 +165,7 @@ impl Engine {
             query: &[],
             received_at,
             batch_index: None,
+            passed_over: &|_| {},
         };
         let payload = Payload::Json(text.into());
         Ok(effective.compiled.extract(known, &facts, payload, &effective.hash_key))

@@ -267,6 +267,7 @@ impl Events<'_> {
             query,
             received_at: self.http.clock.now(),
             batch_index: place,
+            passed_over: &|why| self.http.metrics.count_passed_over(why),
         };
         let Effective { compiled, hash_key, .. } = self.effective;
         match piece.fault {

@@ -6,6 +6,7 @@
 
 use crate::code::Code;
 use crate::domain::event::{Reason, Status};
+use crate::domain::extract::PassedOver;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -50,6 +51,7 @@ pub struct Metrics {
     registry: Registry,
     events: Each<6>,
     quarantined: Each<REASONS>,
+    passed_over: Each<{ PassedOver::ALL.len() }>,
     refusals: Each<CODES>,
     /// Answers to senders with status 200.
     pub accepted: Counter,
@@ -69,6 +71,8 @@ pub struct Metrics {
     pub merges: Counter,
     /// Clusters that became several.
     pub unmerges: Counter,
+    /// Events that are not counted by their type: see `limits.event_types`.
+    pub untyped_events: Counter,
     /// Links refused by a rule.
     pub link_refusals: Counter,
     /// Snapshots taken.
@@ -115,6 +119,8 @@ impl Metrics {
         let r = &mut registry;
         let events = family(r, "events", "Events by status");
         let quarantined = family(r, "quarantined", "Quarantined events by reason");
+        let passed_over =
+            family(r, "identifiers_passed_over", "Identifiers that identify nobody, by reason");
         let refusals = family(r, "refusals", "Refused requests by code");
         let ended = family(r, "deliveries_ended", "Deliveries that are over, by how");
         let attempts = family(r, "delivery_attempts", "Calls by what came back");
@@ -128,6 +134,7 @@ impl Metrics {
         Self {
             events: Each::new(&events, "status", STATUSES),
             quarantined: Each::new(&quarantined, "reason", Reason::ALL.map(Reason::name)),
+            passed_over: Each::new(&passed_over, "reason", PassedOver::ALL.map(PassedOver::name)),
             refusals: Each::new(&refusals, "code", Code::ALL.map(Code::name)),
             accepted: counter(r, "collect_accepted", "Collect requests answered with success"),
             collect_seconds: seconds(r, "collect", "Time to answer a collect request", latency()),
@@ -139,6 +146,7 @@ impl Metrics {
             active_profiles: gauge(r, "active_profiles", "Profiles in memory"),
             merges: counter(r, "merges", "Clusters that became one"),
             unmerges: counter(r, "unmerges", "Clusters that became several"),
+            untyped_events: counter(r, "untyped_events", "Events beyond limits.event_types"),
             link_refusals: counter(r, "link_refusals", "Links refused by a rule"),
             snapshots: counter(r, "snapshots", "Snapshots taken"),
             snapshot_seconds: seconds(r, "snapshot", "Time of one snapshot", latency()),
@@ -176,7 +184,13 @@ impl Metrics {
         self.events.count(place);
     }
 
-    /// Counts a refusal.
+    /// Counts something that looked like an identifier.
+    pub fn count_passed_over(&self, why: PassedOver) {
+        let place = PassedOver::ALL.iter().position(|one| *one == why);
+        self.passed_over.count(place.unwrap_or(usize::MAX));
+    }
+
+    /// Counts a refused request.
     pub fn count_refusal(&self, code: Code) {
         self.refusals.count(code as usize); // `ALL` is in the order of declaration
     }

@@ -260,3 +260,31 @@ fn a_page_with_gaps_is_not_taken_for_the_last_one() {
         engine.stop(Duration::from_secs(5)).await;
     });
 }
+
+#[test]
+fn changes_are_kept_once_however_often_their_row_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let engine = open(options(folder.path())).await;
+        for user in 1..4 {
+            send(&engine, "web", None, json!({"u": user})).await;
+            send(&engine, "shop", None, json!({"c": user})).await;
+            let body = json!({"c": user, "m": format!("m{user}@site.org")});
+            send(&engine, "shop", None, body).await;
+            send(&engine, "web", None, json!({"u": user, "m": format!("m{user}@site.org")})).await;
+            engine.snapshot().await.unwrap();
+        }
+        // An erasure writes all of them anew.
+        let mail = ProfileRef::Identifier(Identifier::parse("email:m2@site.org").unwrap());
+        let erasure = engine.erase(mail, false, "r".into()).await.unwrap();
+        cleaned(&engine, &erasure.id).await;
+        let before = engine.changes(0, 100).await.unwrap().items;
+        assert_eq!(before.len(), 4);
+        engine.stop(Duration::from_secs(5)).await;
+        drop(engine);
+        let engine = open(options(folder.path())).await;
+        let after = engine.changes(0, 100).await.unwrap().items;
+        assert_eq!(serde_json::json!(after), serde_json::json!(before));
+        engine.stop(Duration::from_secs(5)).await;
+    });
+}

@@ -98,6 +98,7 @@ impl Sample {
                 query: &pairs,
                 received_at: http.clock.now(),
                 batch_index: is_batch.then_some(place),
+                passed_over: &|_| {},
             };
             let (compiled, key) = (&effective.compiled, &effective.hash_key);
             match piece.fault {
