@@ -336,6 +336,15 @@ impl IdentityActor {
         }
     }
 
+    /// Everything was resolved anew: whoever waits for another one is judged again.
+    pub(super) fn rejudge_all(&mut self) {
+        for number in self.sending.schedule.waiting() {
+            if let Some(one) = self.core.campaigns.outbox.get(number) {
+                self.sending.schedule.put(one.endpoint, number, one.next_attempt_at);
+            }
+        }
+    }
+
     fn wake_in_time(&mut self, now: Timestamp, context: &mut Context<Self>) {
         let mut timers = self.core.campaigns.timers_after(self.sending.fired_to.as_ref());
         let has_room = self.sending.fired.len() < TIMERS;

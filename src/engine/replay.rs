@@ -113,7 +113,9 @@ pub(super) fn replay(
         if replay.records.is_multiple_of(1_024) {
             progress(replay.records, total);
         }
-        let is_much_kept = replay.core.campaigns.outbox.kept().wants_snapshot();
+        // The person's own values are in an erasure that is not over, so nothing is written then.
+        let is_much_kept =
+            replay.core.pending.is_empty() && replay.core.campaigns.outbox.kept().wants_snapshot();
         if replay.fragments.len() > FRAGMENTS_MAX || is_much_kept {
             replay.flush()?;
         }

@@ -163,6 +163,7 @@ impl IdentityActor {
             }
         }
         self.core.applied = at;
+        self.rejudge_all();
         self.configured(context);
     }
 }

@@ -159,6 +159,11 @@ impl Schedule {
         self.behind.remove(&number).unwrap_or_default()
     }
 
+    /// All that wait for another one, to be judged again.
+    pub(super) fn waiting(&mut self) -> Vec<u64> {
+        self.behind.drain().flat_map(|(_, all)| all).collect()
+    }
+
     /// An endpoint is not looked at any more.
     pub(super) fn hold(&mut self, endpoint: EndpointNumber) {
         self.look(endpoint, None);
@@ -248,6 +253,9 @@ mod tests {
         assert_eq!(schedule.in_flight(), 0);
         assert_eq!(schedule.left(9), [2]);
         assert!(schedule.left(9).is_empty());
+        schedule.put(0, 2, NOW);
+        assert_eq!(schedule.pick(0, None, NOW, ask), None);
+        assert_eq!(schedule.waiting(), [2]);
     }
 
     #[test]
