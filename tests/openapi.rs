@@ -136,7 +136,7 @@ fn senders(world: &mut World) -> Made {
 /// Everything that only reads, and its refusals.
 fn readers(world: &mut World, made: &Made) {
     let Made { event, loose, aside, profile } = made;
-    for path in ["/livez", "/readyz", "/metrics", "/openapi.json"] {
+    for path in ["/livez", "/readyz", "/metrics", "/openapi.json", "/tracker.js"] {
         assert_eq!(world.send("GET", path, &[], "").status, 200);
     }
     assert_eq!(world.send("GET", "/api/v1/state/digest", &[], "").status, 401);
