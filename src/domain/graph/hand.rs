@@ -4,9 +4,8 @@
 
 use super::evidence::Showing;
 use super::observe::{Before, Disturbed, Effects};
-use super::{
-    FragmentIndex, Graph, IN_SESSION, LINK, MUST, NONE, NodeIndex, SEEN, SESSION, SUPPRESSED,
-};
+use super::row::{CHOSEN, IN_SESSION, LINK, MUST, SEEN, SUPPRESSED};
+use super::{FragmentIndex, Graph, NONE, NodeIndex, SESSION};
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::time::Timestamp;
 use std::collections::BTreeSet;
@@ -62,11 +61,10 @@ impl Graph {
             return self.settle(disturbed, None, &mut Before::default(), false);
         }
         if link.joins {
-            let by = Showing { at, sequence, point: 0, source: 0 };
-            let shown = self.show(a, b, MUST, by);
+            let by = Showing { at, sequence, point: None, source: None };
             // The pair may have been linked by events before; as a must-link it goes first.
-            disturbed.seeds.extend([a, b]);
-            disturbed.fresh.push(shown.edge);
+            let shown = self.show(a, b, MUST, by);
+            self.note(shown, &mut disturbed);
         } else {
             self.keep_apart(a, b, link.number);
             disturbed.seeds.extend([a, b]);
@@ -112,7 +110,7 @@ impl Graph {
             self.edges_of(node).filter(|(_, other)| self.cluster_of(*other) == cluster).collect();
         for (edge, other) in own {
             let was_in_session = self.edges[edge as usize].flags & IN_SESSION != 0;
-            self.withdraw(edge, LINK | SEEN | IN_SESSION | super::CHOSEN);
+            self.withdraw(edge, LINK | SEEN | IN_SESSION | CHOSEN);
             if was_in_session {
                 let session = if self.nodes[node as usize].kind == SESSION { node } else { other };
                 self.choose(session, &mut disturbed);
@@ -162,8 +160,8 @@ impl Graph {
         part: &BTreeSet<NodeIndex>,
     ) -> (Timestamp, String) {
         let edges = self.edges_of(node).filter(|(_, other)| part.contains(other));
-        let shown =
-            edges.map(|(edge, other)| (self.edges[edge as usize].first_at, self.name_of(other)));
+        let shown = edges
+            .map(|(edge, other)| (self.edges[edge as usize].first_at.get(), self.name_of(other)));
         shown.min().unwrap_or((crate::domain::time::MAX, String::new()))
     }
 
@@ -191,17 +189,32 @@ impl Graph {
         let mut before = Before::default();
         let mut effects = self.settle_around(&seeds, &mut before);
         // The identifier stays with the part that showed it first. Where the order of edges would
-        // have it elsewhere, it is kept apart from there too.
-        for _ in 1..eldest.len() {
-            let home = self.cluster_of(node);
-            let wrong = eldest[1..].iter().find(|one| self.cluster_of(**one) == home).copied();
-            let Some(wrong) = wrong.filter(|_| self.cluster_of(eldest[0]) != home) else { break };
-            laid.push(self.lay_apart(node, wrong, numbers()));
+        // have it, or what it links, elsewhere, it is kept apart from there too.
+        loop {
+            let strays = self.strays(node, &parts[1..]);
+            if strays.is_empty() {
+                break;
+            }
+            for stray in strays {
+                laid.push(self.lay_apart(node, stray, numbers()));
+            }
             effects = self.settle_around(&seeds, &mut before);
         }
         let leads: BTreeSet<FragmentIndex> =
             eldest.iter().filter_map(|one| self.lead_of_node(*one)).collect();
         Some(Unmerged { links: laid, profiles: self.by_age(leads), effects })
+    }
+
+    /// Members of parts that are with a node which links them, by name.
+    fn strays(&self, node: NodeIndex, parts: &[BTreeSet<NodeIndex>]) -> Vec<NodeIndex> {
+        let home = self.cluster_of(node);
+        let linked: BTreeSet<NodeIndex> = self.edges_of(node).map(|(_, other)| other).collect();
+        let within = parts.iter().flatten().copied();
+        let mut strays: Vec<NodeIndex> = within
+            .filter(|member| linked.contains(member) && self.cluster_of(*member) == home)
+            .collect();
+        strays.sort_by_cached_key(|stray| self.name_of(*stray));
+        strays
     }
 
     /// Takes one fragment out of its profile. `None` where it is alone.
