@@ -145,6 +145,7 @@ impl Submissions<'_> {
                 query: &[],
                 received_at: Clock::system().now(),
                 batch_index: None,
+                passed_over: &|_| {},
             };
             let payload = Payload::Json(bytes::Bytes::copy_from_slice(&body));
             let event = effective.compiled.extract(source, &facts, payload, &effective.hash_key);

@@ -32,6 +32,8 @@ pub enum Code {
     Provisioned,
     /// Nothing holds the profile together by what was named.
     NotMerged,
+    /// It needs events that the journal no longer holds.
+    JournalCut,
     /// The body is longer than `limits.body`.
     BodyTooLarge,
     /// The path and query are longer than `limits.url`.
@@ -65,7 +67,7 @@ pub enum Retry {
 
 impl Code {
     /// All of them, by status.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::MalformedBody,
         Self::MalformedPath,
         Self::InvalidRequest,
@@ -80,6 +82,7 @@ impl Code {
         Self::TooSlow,
         Self::Provisioned,
         Self::NotMerged,
+        Self::JournalCut,
         Self::BodyTooLarge,
         Self::UrlTooLong,
         Self::UnsupportedEncoding,
@@ -114,6 +117,7 @@ impl Code {
                 ("provisioned", 409, "It comes from a file: change it there", Never)
             }
             Self::NotMerged => ("not_merged", 409, "Nothing holds together by it", Never),
+            Self::JournalCut => ("journal_cut", 409, "The journal lost its beginning", Never),
             Self::BodyTooLarge => ("body_too_large", 413, "The body is too large", Never),
             Self::UrlTooLong => ("url_too_long", 414, "The URL is too long", Never),
             Self::UnsupportedEncoding => {

@@ -5,18 +5,20 @@
 #![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
 use bytes::Bytes;
+use selfsame::domain::campaign::Rendered;
 use selfsame::domain::compiled::Compiled;
 use selfsame::domain::event::{Event, Found, Payload, Reason, Standing, Timing, TraitValue};
 use selfsame::domain::fold::{Cell, Sorted};
 use selfsame::domain::fragment::Fragment;
 use selfsame::domain::graph::{Graph, Page};
-use selfsame::domain::id::IdKey;
+use selfsame::domain::id::{IdKey, Identifier};
 use selfsame::domain::settings::Settings;
 use selfsame::domain::time::Timestamp;
 use selfsame::domain::timeline::Timeline;
 use selfsame::records::{
-    ActRecord, ChangeRow, Counters, DedupeRow, Genesis, ObjectKind, decode, decode_event,
-    decode_fragment, decode_page, encode, encode_event, encode_fragment, encode_page,
+    ActRecord, Attempt, ChangeRow, Counters, DedupeRow, DeliveryRow, DeliveryState, Genesis,
+    ObjectKind, decode, decode_event, decode_fragment, decode_page, encode, encode_event,
+    encode_fragment, encode_page,
 };
 use std::path::Path;
 
@@ -95,7 +97,19 @@ fn acts_and_genesis_of_version_one_are_read() {
     let delete =
         ActRecord::DeleteObject { at, kind: ObjectKind::IdentificationPoint, id: "mail".into() };
     let aside = ActRecord::SetAside { at, sequence: 4711 };
-    for (name, act) in [("act-put", put), ("act-delete", delete), ("act-set-aside", aside)] {
+    let one = |value: &str| Identifier { kind: "shop".into(), value: value.into() };
+    let unmerge =
+        ActRecord::Unmerge { at, apart: vec![(one("1"), one("2"))], reason: "asked".into() };
+    let withdraw = ActRecord::Withdraw { at, identifier: one("1"), shown_with: vec![one("2")] };
+    let hashed = ActRecord::WithdrawHashed { at, hash: [3; 16], shown_with: vec![[4; 16]] };
+    for (name, act) in [
+        ("act-put", put),
+        ("act-delete", delete),
+        ("act-set-aside", aside),
+        ("act-unmerge", unmerge),
+        ("act-withdraw", withdraw),
+        ("act-withdraw-hashed", hashed),
+    ] {
         let bytes = golden(name, &act.encode().unwrap());
         assert_eq!(ActRecord::decode(1, &bytes).unwrap(), act, "{name}");
         assert_eq!(act.encode().unwrap(), bytes, "{name}");
@@ -104,6 +118,78 @@ fn acts_and_genesis_of_version_one_are_read() {
     let bytes = golden("genesis", &genesis.encode().unwrap());
     assert_eq!(Genesis::decode(1, &bytes).unwrap(), genesis);
     assert_eq!(genesis.encode().unwrap(), bytes);
+}
+
+fn attempt() -> Attempt {
+    Attempt {
+        at: Timestamp(1_764_000_000_500),
+        status: Some(503),
+        took_ms: 17,
+        error: None,
+        is_final: false,
+        retry_after_ms: Some(120_000),
+        response: b"busy \xff".to_vec(),
+    }
+}
+
+#[test]
+fn acts_of_campaigns_of_version_one_are_read() {
+    let at = Timestamp(1_764_000_000_000);
+    let (delivery, campaign, fragment) = (4711 << 16, "cart".to_owned(), (17, 2));
+    let refused = Attempt {
+        status: None,
+        error: Some("no connection".to_owned()),
+        is_final: true,
+        retry_after_ms: None,
+        response: Vec::new(),
+        ..attempt()
+    };
+    let acts = [
+        ("act-attempted", ActRecord::Attempted { at, delivery, outcome: attempt() }),
+        ("act-attempt-refused", ActRecord::Attempted { at, delivery, outcome: refused }),
+        (
+            "act-timer-fired",
+            ActRecord::TimerFired { at, campaign: campaign.clone(), fragment, run: 4711 },
+        ),
+        (
+            "act-cancelled",
+            ActRecord::Cancelled { at, delivery, reason: "the exit was reached".to_owned() },
+        ),
+        ("act-redeliver", ActRecord::Redeliver { at, deliveries: vec![delivery, u64::MAX] }),
+        ("act-enable-campaign", ActRecord::EnableCampaign { at, campaign }),
+    ];
+    for (name, act) in acts {
+        let bytes = golden(name, &act.encode().unwrap());
+        assert_eq!(ActRecord::decode(1, &bytes).unwrap(), act, "{name}");
+        assert_eq!(act.encode().unwrap(), bytes, "{name}");
+    }
+}
+
+#[test]
+fn rows_of_deliveries_of_version_one_are_read() {
+    let row = DeliveryRow {
+        number: 4711 << 16,
+        campaign: "cart".into(),
+        step: 3,
+        fragment: (17, 2),
+        run: 4711,
+        began_at: Timestamp(1_764_000_000_000),
+        enqueued_at: Timestamp(1_764_000_001_000),
+        next_attempt_at: Timestamp(1_764_000_301_000),
+        state: DeliveryState::Dead,
+        attempts: 12,
+        before: 10,
+    };
+    let bytes = golden("delivery", &encode("a delivery", &row).unwrap());
+    assert_eq!(decode::<DeliveryRow>("a delivery", &bytes).unwrap(), row);
+    assert_eq!(encode("a delivery", &row).unwrap(), bytes);
+    let sent = Rendered { url: "https://x.example/".to_owned(), body: Some("{}".to_owned()) };
+    let bytes = golden("delivery-sent", &encode("what is sent", &sent).unwrap());
+    assert_eq!(decode::<Rendered>("what is sent", &bytes).unwrap(), sent);
+    assert_eq!(encode("what is sent", &sent).unwrap(), bytes);
+    let bytes = golden("delivery-attempt", &encode("an attempt", &attempt()).unwrap());
+    assert_eq!(decode::<Attempt>("an attempt", &bytes).unwrap(), attempt());
+    assert_eq!(encode("an attempt", &attempt()).unwrap(), bytes);
 }
 
 #[test]
@@ -190,6 +276,7 @@ fn counters_changes_and_event_ids_of_version_one_are_read() {
         loose_content: u128::MAX,
         configured: 9,
         resolved_to: 300,
+        adopted: 200,
         must_resolve: true,
     };
     let change = ChangeRow {

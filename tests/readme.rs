@@ -9,14 +9,21 @@ mod program;
 
 use program::{Program, request};
 use serde_json::Value;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 const README: &str = include_str!("../README.md");
 /// Where the README says that the program listens.
 const SHOWN_ADDRESS: &str = "localhost:7676";
 
-/// The fenced blocks of the section, in order: language and text.
-fn blocks() -> Vec<(String, String)> {
-    let section = README.split("\n## ").find(|part| part.starts_with("Five minutes\n")).unwrap();
+/// Where the README says that the receiver of webhooks listens.
+const SHOWN_RECEIVER: &str = "127.0.0.1:7700";
+
+/// The fenced blocks of a section, in order: language and text.
+fn blocks(title: &str) -> Vec<(String, String)> {
+    let is_it = |part: &&str| part.lines().next() == Some(title);
+    let section = README.split("\n## ").find(is_it).unwrap();
     let mut blocks = Vec::new();
     for (number, part) in section.split("```").enumerate() {
         if number % 2 == 1 {
@@ -96,7 +103,7 @@ fn the_five_minutes_of_the_readme_are_true() {
     let program = Program::start(&["--ephemeral", "--config", "config/examples"]);
     let mut played = 0;
     let mut answer = Value::Null;
-    for (language, text) in blocks() {
+    for (language, text) in blocks("Five minutes") {
         match language.as_str() {
             "sh" if text.starts_with("curl") => {
                 let (status, body) = curl(&program, &text);
@@ -114,6 +121,70 @@ fn the_five_minutes_of_the_readme_are_true() {
     }
     assert_eq!(played, 5);
     program.stop();
+}
+
+/// `selfsame receiver` on a free port: it, its address, and the lines that it prints.
+fn receiver() -> (Child, String, impl Iterator<Item = String>) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_selfsame"))
+        .args(["receiver", "--address", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut greeting = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut greeting).unwrap();
+    let (_, address) = greeting.split_once("http://").unwrap();
+    let address = address.split(';').next().unwrap().to_owned();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    (child, address, lines)
+}
+
+#[test]
+fn the_campaign_of_the_readme_runs_against_the_receiver() {
+    let (mut child, address, mut lines) = receiver();
+    let config = tempfile::Builder::new().prefix("readme-").tempdir().unwrap();
+    let blocks = blocks("A campaign in five minutes");
+    let toml = blocks.iter().find(|(language, _)| language == "toml").unwrap();
+    let toml = toml.1.replace(SHOWN_RECEIVER, &address);
+    std::fs::write(config.path().join("hello.toml"), toml).unwrap();
+    let folder = config.path().to_str().unwrap();
+    let program = Program::start(&["--ephemeral", "--config", folder]);
+    let (mut played, mut shown_by) = (0, String::new());
+    for (language, text) in blocks {
+        match language.as_str() {
+            "sh" if text.starts_with("curl") => {
+                played += 1;
+                shown_by = text;
+                if shown_by.contains("/collect/") {
+                    assert_eq!(curl(&program, &shown_by).0, 200);
+                }
+            }
+            "json" if shown_by.contains("/collect/") => {
+                let line: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
+                let missing = missing("", &serde_json::from_str(&text).unwrap(), &line);
+                assert!(missing.is_empty(), "{}\n{line}", missing.join("\n"));
+            }
+            "json" => {
+                // The attempt is in the journal a moment after the receiver has answered.
+                let shown: Value = serde_json::from_str(&text).unwrap();
+                let deadline = Instant::now() + Duration::from_secs(60);
+                loop {
+                    let (_, answer) = curl(&program, &shown_by);
+                    let missing = missing("", &shown, &answer);
+                    if missing.is_empty() {
+                        break;
+                    }
+                    assert!(Instant::now() < deadline, "{}\n{answer}", missing.join("\n"));
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(played, 3);
+    program.stop();
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

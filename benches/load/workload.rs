@@ -11,6 +11,19 @@ pub const BODY_BYTES: usize = 420;
 /// The rules that all benches use, as a configuration file of one source.
 #[allow(dead_code, reason = "each bench takes what it needs of this module")]
 pub fn configuration(durability: &str) -> String {
+    format!("{}{POINT}", source(durability))
+}
+
+/// The identification point of all benches.
+const POINT: &str = r#"
+[[identification_point]]
+id = "mail"
+identifiers = [ { type = "email", path = "user.email", trait = "email" } ]
+"#;
+
+/// The source alone: its events show nothing but their user.
+#[allow(dead_code, reason = "each bench takes what it needs of this module")]
+pub fn source(durability: &str) -> String {
     format!(
         r#"
 [[source]]
@@ -20,10 +33,6 @@ event_id = "id"
 occurred_at = "at"
 durability = "{durability}"
 traits = {{ name = "user.name", plan = "user.plan" }}
-
-[[identification_point]]
-id = "mail"
-identifiers = [ {{ type = "email", path = "user.email", trait = "email" }} ]
 "#
     )
 }

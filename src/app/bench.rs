@@ -168,6 +168,7 @@ impl Sender {
             query: &[],
             received_at: self.clock.now(),
             batch_index: None,
+            passed_over: &|_| {},
         };
         let payload = Payload::Json(body.into());
         let event = effective.compiled.extract(source, &facts, payload, &effective.hash_key);

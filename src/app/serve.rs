@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{self, Engine, Readiness};
 use crate::http::{self, Faces, Http, Parts};
+use crate::outbound::secrets::Secrets;
 use crate::telemetry;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
@@ -48,7 +49,8 @@ pub fn serve(flags: &cli::Serve) -> Result<(), Failure> {
     actix_rt::System::new().block_on(async move {
         let metrics = Arc::new(Metrics::new());
         let mut options = engine_options(&config, &clock, &metrics);
-        options.secrets = inputs.folder.clone().unwrap_or_default();
+        options.secrets =
+            Secrets::new(inputs.env.clone(), inputs.folder.clone().unwrap_or_default());
         let engine = Engine::start(options);
         let (stop, stopping) = watch::channel(false);
         let parts =
@@ -81,7 +83,7 @@ pub(super) fn engine_options(
         arbiters: engine::arbiters_for(http::cores()),
         metrics: Arc::clone(metrics),
         panic_on: None,
-        secrets: std::path::PathBuf::new(),
+        secrets: Secrets::default(),
         guard: crate::outbound::guard::Guard::new(&config.server.allow_networks),
     }
 }

@@ -160,6 +160,7 @@ impl Config {
             ("keys", self.limits.keys as u64),
             ("batch", self.limits.batch as u64),
             ("queue", self.limits.queue as u64),
+            ("event_identifiers", u64::from(self.limits.event_identifiers)),
             ("identifiers", u64::from(self.limits.identifiers)),
             ("component", u64::from(self.limits.component)),
             ("connections", self.limits.connections as u64),

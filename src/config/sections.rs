@@ -114,6 +114,9 @@ impl Default for Memory {
 pub struct Limits {
     /// A request's body, before and after decompression; more answers 413 `body_too_large`.
     pub body: ByteSize,
+    /// The large bodies (over 16 KiB) of all requests under way; more wait until there is room, and
+    /// answer 503 `overloaded` when there is none within `slow_request`.
+    pub bodies: ByteSize,
     /// Nesting of JSON; deeper is quarantined as `too_deep`.
     pub depth: usize,
     /// Keys in one event; more is quarantined as `too_many_keys`.
@@ -122,14 +125,21 @@ pub struct Limits {
     pub batch: usize,
     /// Events waiting for the journal; more answers 503 `overloaded`.
     pub queue: usize,
+    /// Different identifiers of one event; more is quarantined as `too_many_identifiers`.
+    pub event_identifiers: u32,
     /// Identifiers of one profile, without sessions and mail hashes; more are not linked.
     pub identifiers: u32,
     /// Edges of one raw component of evidence; above, nothing more is linked to it.
     pub component: u32,
+    /// Event types of one fragment that are counted one by one; the first by name.
+    pub event_types: u32,
     /// Values that a trait folded as a `set` keeps.
     pub set_values: u32,
     /// One trait value in JSON.
     pub trait_bytes: u32,
+    /// Deliveries that are over and still listed; the oldest are forgotten. About 100 bytes of
+    /// memory each; what was sent and how it went is on disk.
+    pub deliveries: u32,
     /// A request's path and query; more answers 414 `url_too_long`.
     pub url: ByteSize,
     /// All headers of a request; more answers 431 `headers_too_large`.
@@ -142,6 +152,11 @@ pub struct Limits {
     pub keep_alive: Span,
     /// Clients of the event stream at a time; more answers 503 `overloaded`.
     pub streams: usize,
+    /// Records of the journal that a backtest reads; of more, the latest.
+    pub backtest: u64,
+    /// Events of a profile that a campaign is explained by, or previewed with one of the past; of
+    /// more, the latest.
+    pub explain: usize,
 }
 
 impl Default for Limits {
@@ -149,20 +164,26 @@ impl Default for Limits {
         let deciding = DecidingLimits::default();
         Self {
             body: ByteSize::mib(1),
+            bodies: ByteSize::mib(8),
             depth: 64,
             keys: 10_000,
             batch: 5_000,
             queue: 8_192,
+            event_identifiers: deciding.event_identifiers,
             identifiers: deciding.identifiers,
             component: deciding.component,
+            event_types: deciding.event_types,
             set_values: deciding.set_values,
             trait_bytes: deciding.trait_bytes,
+            deliveries: deciding.deliveries,
             url: ByteSize::kib(16),
             headers: ByteSize::kib(32),
             connections: 10_000,
             slow_request: Span::seconds(10),
             keep_alive: Span::seconds(75),
             streams: 64,
+            backtest: 2_000_000,
+            explain: 10_000,
         }
     }
 }
@@ -171,10 +192,13 @@ impl Limits {
     /// Those that decide about people, and so belong to the journal.
     pub fn deciding(&self) -> DecidingLimits {
         DecidingLimits {
+            event_identifiers: self.event_identifiers,
             identifiers: self.identifiers,
             component: self.component,
+            event_types: self.event_types,
             set_values: self.set_values,
             trait_bytes: self.trait_bytes,
+            deliveries: self.deliveries,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::blocked::{Blocklist, is_builtin};
 use super::campaign::Campaigns;
-use super::extract::event_type;
+use super::extract::{PassedOver, event_type};
 use super::id::Identifier;
 use super::normalise::canonical;
 use super::path::Path;
@@ -102,15 +102,28 @@ impl Compiled {
     /// The canonical form of a value that identifies somebody; `None` when it cannot be read or is
     /// blocked.
     pub fn canonical(&self, kind: &str, region: Option<&str>, raw: &str) -> Option<Box<str>> {
+        self.judged(kind, region, raw).ok()
+    }
+
+    /// The same, with why it identifies nobody.
+    ///
+    /// # Errors
+    /// When the value cannot be read, or is blocked.
+    pub(super) fn judged(
+        &self,
+        kind: &str,
+        region: Option<&str>,
+        raw: &str,
+    ) -> Result<Box<str>, PassedOver> {
         let rule = self.rules.of(kind);
         let builtin = |text: &str| self.rules.builtin_blocked && is_builtin(rule.normaliser, text);
         if builtin(raw) {
-            return None;
+            return Err(PassedOver::Blocked);
         }
-        let value = canonical(kind, rule, region, raw)?;
+        let value = canonical(kind, rule, region, raw).ok_or(PassedOver::Unreadable)?;
         let blocked = builtin(&value)
             || self.blocklists.get(kind).is_some_and(|blocklist| blocklist.blocks(&value));
-        (!blocked).then_some(value)
+        if blocked { Err(PassedOver::Blocked) } else { Ok(value) }
     }
 
     /// The identifier that a person means by `type:value`, brought to its canonical form like any
@@ -135,6 +148,11 @@ pub fn is_id(text: &str) -> bool {
     bytes.len() <= 64
         && bytes.first().is_some_and(plain)
         && bytes.iter().all(|byte| plain(byte) || matches!(byte, b'_' | b'-'))
+}
+
+/// Whether `text` can be the name of a trait: 1 to 200 bytes, not blank, no control characters.
+pub fn is_trait_name(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= 200 && !text.contains(char::is_control)
 }
 
 /// Collects problems.
@@ -267,9 +285,7 @@ impl Checker {
     }
 
     fn trait_name(&mut self, at: &str, name: &str) {
-        let is_name =
-            !name.trim().is_empty() && name.len() <= 200 && !name.contains(char::is_control);
-        if !is_name {
+        if !is_trait_name(name) {
             let sentence = format!("expected a trait's name of 1 to 200 bytes, found {name:?}");
             self.problem(at, sentence);
         }

@@ -19,8 +19,30 @@ use view::{Spelling, View};
 /// The longest event type, session id and source id that is taken, in characters.
 pub const NAME_CHARS: usize = 200;
 
-/// The most different identifiers of one event; with more it is set aside.
-pub const EVENT_IDENTIFIERS: usize = 100;
+/// Why something that looks like an identifier identifies nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassedOver {
+    /// Its normaliser cannot read it.
+    Unreadable,
+    /// It is blocked, by the built-in list or a configured one.
+    Blocked,
+    /// Its event has more of them than `limits.event_identifiers`, and is set aside.
+    TooMany,
+}
+
+impl PassedOver {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Unreadable, Self::Blocked, Self::TooMany];
+
+    /// The stable name, as metrics show it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Blocked => "blocked",
+            Self::TooMany => "too_many",
+        }
+    }
+}
 
 /// What a request says beside its payload.
 pub struct RequestFacts<'a> {
@@ -36,6 +58,8 @@ pub struct RequestFacts<'a> {
     pub received_at: Timestamp,
     /// In a batch, the place of the element, from 0.
     pub batch_index: Option<usize>,
+    /// Hears of each identifier that identifies nobody.
+    pub passed_over: &'a dyn Fn(PassedOver),
 }
 
 /// A name out of a URL or a payload: trimmed; `None` when it is empty, longer than
@@ -80,6 +104,11 @@ impl Compiled {
         let mut event = blank(source, facts, payload);
         event.dedupe = dedupe::hash(source, facts, Some(&view), hash_key);
         self.read_everything(source, &view, &mut event);
+        let found = event.identifiers.len();
+        self.settle(&mut event);
+        if event.standing == Standing::Quarantined(Reason::TooManyIdentifiers) {
+            (0..found).for_each(|_| (facts.passed_over)(PassedOver::TooMany));
+        }
         event
     }
 
@@ -128,6 +157,20 @@ impl Compiled {
     /// could not be decoded stay set aside: the caller decodes them first and puts them in as
     /// [`Payload::Json`].
     pub fn reprocess(&self, source_id: &str, stored: &Event) -> Event {
+        let mut event = self.reread(source_id, stored);
+        if matches!(event.payload, Payload::Json(_)) {
+            self.settle(&mut event);
+        }
+        event
+    }
+
+    /// Whom a stored event names under the present settings, also where it is set aside because it
+    /// names too many.
+    pub fn named_in(&self, stored: &Event) -> Event {
+        self.reread(&stored.source, stored)
+    }
+
+    fn reread(&self, source_id: &str, stored: &Event) -> Event {
         let mut event = stored.clone();
         let Payload::Json(bytes) = &stored.payload else { return event };
         let Ok(text) = std::str::from_utf8(bytes) else { return event };
@@ -173,7 +216,6 @@ impl Compiled {
             self.keep_trait(trait_name, spelling.as_ref(), false, event);
         }
         self.read_points(source, view, None, event);
-        self.settle(event);
     }
 
     /// The external ID. Without the tenant that the source names there is none: `42` alone could
@@ -182,7 +224,7 @@ impl Compiled {
         let kind = &source.namespace;
         let region = source.country.as_deref();
         let user = view.first_text(source.profile_id.as_ref()?)?;
-        let user_value = self.canonical(kind, region, &user)?;
+        let user_value = view.identifying(self.judged(kind, region, &user))?;
         let (value, raw) = match &source.tenant {
             None => (user_value, user.into_owned()),
             Some(choice) => {
@@ -206,7 +248,8 @@ impl Compiled {
             for wanted in &point.wanted {
                 for spelling in view.all_texts(&wanted.paths) {
                     let Some(text) = spelling.text() else { continue };
-                    let Some(value) = self.canonical(&wanted.kind, region, &text) else { continue };
+                    let value = view.identifying(self.judged(&wanted.kind, region, &text));
+                    let Some(value) = value else { continue };
                     let raw = (*text != *value).then(|| text.as_ref().into());
                     let (kind, point) = (wanted.kind.clone(), point.id.clone());
                     event.identifiers.push(Found { kind, value, raw, point });
@@ -258,7 +301,7 @@ impl Compiled {
         event.identifiers.dedup_by(|b, a| a.kind == b.kind && a.value == b.value);
         event.traits.sort_by(|a, b| (&a.name, &a.json, a.point).cmp(&(&b.name, &b.json, b.point)));
         event.traits.dedup_by(|b, a| a.name == b.name && a.json == b.json);
-        if event.identifiers.len() > EVENT_IDENTIFIERS {
+        if event.identifiers.len() > self.rules.limits.event_identifiers as usize {
             quarantine(event, Reason::TooManyIdentifiers);
         } else if self.contradicts_itself(event) {
             quarantine(event, Reason::TwoValuesOfUniqueType);
@@ -312,6 +355,7 @@ fn stored_facts(stored: &Event) -> RequestFacts<'_> {
         query: &[],
         received_at: stored.received_at,
         batch_index: None,
+        passed_over: &|_| {},
     }
 }
 

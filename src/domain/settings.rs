@@ -398,10 +398,31 @@ pub struct DecidingLimits {
     pub set_values: u32,
     /// Bytes of one trait value.
     pub trait_bytes: u32,
+    /// Deliveries that are over and still kept.
+    pub deliveries: u32,
+    /// Different identifiers of one event.
+    pub event_identifiers: u32,
+    /// Event types that a fragment counts one by one.
+    pub event_types: u32,
 }
 
 impl Default for DecidingLimits {
     fn default() -> Self {
-        Self { identifiers: 1_000, component: 10_000, set_values: 1_000, trait_bytes: 8_192 }
+        Self {
+            identifiers: 1_000,
+            component: 10_000,
+            set_values: 1_000,
+            trait_bytes: 8_192,
+            deliveries: 100_000,
+            event_identifiers: 100,
+            event_types: 1_000,
+        }
+    }
+}
+
+impl DecidingLimits {
+    /// Those on which it depends who is one person and what is known of them.
+    pub fn of_identity(self) -> Self {
+        Self { deliveries: 0, ..self }
     }
 }

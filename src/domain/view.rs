@@ -1,5 +1,6 @@
 //! What the reading API shows, independent of HTTP.
 
+use super::campaign::RuleReport;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -344,11 +345,13 @@ impl ResponseView {
 pub struct BacktestView {
     /// Over how many days.
     pub days: u32,
-    /// Whether all events of that time were judged.
+    /// Whether the journal was read from its beginning, so that profiles were as they were.
     pub is_whole: bool,
     /// Events of the triggering types and sources.
     pub events: usize,
-    /// Profiles that would have had a run.
+    /// Runs that would have begun.
+    pub runs: usize,
+    /// Profiles that would have been called about.
     pub profiles: usize,
     /// Calls in all.
     pub calls: usize,
@@ -356,4 +359,55 @@ pub struct BacktestView {
     pub peak_a_minute: usize,
     /// How many triggers each rule would have turned away.
     pub turned_away: BTreeMap<String, usize>,
+    /// How many runs would have ended before their last call, by reason.
+    pub ended: BTreeMap<String, usize>,
+}
+
+/// Why a campaign did or did not fire for a profile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExplainedView {
+    /// The campaign.
+    pub campaign: String,
+    /// The profile's present id.
+    pub profile_id: String,
+    /// `draft`, `live` or `paused`.
+    pub state: String,
+    /// The last decision in a sentence.
+    pub why: String,
+    /// Whether a run may begin now, beside what trigger and audience say.
+    pub may_begin: Option<RuleReport>,
+    /// The last events that could have triggered it, the latest first.
+    pub decisions: Vec<DecisionView>,
+    /// Whether all of the profile's events were looked at.
+    pub is_whole: bool,
+}
+
+/// How a campaign judges an event, with the profile as it was behind it, as if the campaign had
+/// always been live as it is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DecisionView {
+    /// The event.
+    pub event_id: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its source.
+    pub source: String,
+    /// When it was received.
+    pub at: String,
+    /// What came of it then; none where no rule let it pass, or it is kept no more.
+    pub outcome: Option<OutcomeView>,
+    /// Whether every rule holds.
+    pub fires: bool,
+    /// The rules.
+    pub rules: Vec<RuleReport>,
+}
+
+/// What came of a trigger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OutcomeView {
+    /// `running`, `waiting`, `done`, `ended` or `declined`.
+    pub state: String,
+    /// Why it is so.
+    pub reason: Option<String>,
 }

@@ -1,17 +1,18 @@
 //! What acts and configurations do to the core: the same live and in replay.
 
-use super::campaigns::Question;
 use super::core::{Core, Placement};
 use super::effective::{Effective, Objects};
 use super::erasing::identifier_hash;
+use super::question::Question;
 use crate::domain::compiled::SettingsProblem;
 use crate::domain::event::{Event, Reason};
-use crate::domain::graph::{Change, Effects, FragmentIndex, Link, Move};
+use crate::domain::graph::{Change, Effects, FragmentIndex, Link, Move, NodeIndex, Pair};
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::rules::Rules;
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
-use crate::records::{ActRecord, FragmentKey, LinkRow, Revised, UnmergeBy, decode_event};
+use crate::records::{ActRecord, FragmentKey, LinkRow, Revised, decode_event};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -53,8 +54,6 @@ pub enum Answer {
     Erasing(Sequence),
     /// So many events found their profile.
     Reprocessed(usize),
-    /// Nothing holds together by it.
-    NotMerged,
     /// There is no such thing.
     Unknown,
     /// It does not hold together.
@@ -84,18 +83,14 @@ impl Core {
                 self.lay(sequence, at, joins, (a, b), &reason)
             }
             ActRecord::Lift { at, number } => self.lift(at, number),
-            ActRecord::Unmerge { at, profile, by, reason } => {
-                self.unmerge(sequence, at, profile, &by, &reason)
+            ActRecord::Unmerge { at, apart, reason } => self.unmerge(sequence, at, apart, &reason),
+            ActRecord::Withdraw { at, identifier, shown_with } => {
+                let ends = shown_with.iter().filter_map(|one| self.graph.named(one)).collect();
+                self.withdraw(at, self.graph.named(&identifier), &ends)
             }
-            ActRecord::Withdraw { at, profile, identifier } => {
-                let wanted = |one: &Identifier| *one == identifier;
-                self.withdraw(at, profile, &wanted)
-            }
-            ActRecord::WithdrawHashed { at, profile, hash } => {
-                let key = self.genesis.hash_key;
-                let wanted =
-                    |one: &Identifier| identifier_hash(&key, &one.kind, &one.value) == hash;
-                self.withdraw(at, profile, &wanted)
+            ActRecord::WithdrawHashed { at, hash, shown_with } => {
+                let (node, ends) = self.unhash(hash, &shown_with);
+                self.withdraw(at, node, &ends)
             }
             ActRecord::Laid { links, .. } => self.relay(sequence, links),
             ActRecord::Reprocess { events, .. } => self.reprocess(sequence, &events),
@@ -112,6 +107,7 @@ impl Core {
                     && self.awaits_resolution();
                 Acted { switches: switches.then_some(at), ..Acted::default() }
             }
+            ActRecord::Adopt { at, configured } => self.adopt(sequence, at, configured),
             act => self.campaign_act(act),
         }
     }
@@ -142,6 +138,9 @@ impl Core {
         (self.files, self.objects) = (files, objects);
         self.effective = Arc::new(effective);
         self.counters.configured = self.applied;
+        self.campaigns
+            .outbox
+            .keep_over(self.effective.compiled.settings.limits.deliveries as usize);
         if !self.awaits_resolution() {
             self.resolved = self.effective.compiled.settings.clone();
             self.graph.set_rules(Arc::clone(&self.effective.compiled.rules));
@@ -160,7 +159,10 @@ impl Core {
         if self.counters.must_resolve {
             return true;
         }
-        if now.points != then.points || now.traits != then.traits || now.limits != then.limits {
+        if now.points != then.points
+            || now.traits != then.traits
+            || now.limits.of_identity() != then.limits.of_identity()
+        {
             return true;
         }
         let (new, old) = (&self.effective.compiled.rules, Rules::new(then));
@@ -170,6 +172,32 @@ impl Core {
             || known.into_iter().any(|kind| new.of(&kind) != old.of(&kind))
     }
 
+    /// Whether the configuration in force should be adopted, given that no event before the
+    /// journal's beginning can be read again.
+    pub(super) fn awaits_adoption(&self) -> bool {
+        let is_adopted = self.counters.adopted == self.counters.configured;
+        self.awaits_resolution() && (self.counters.must_resolve || !is_adopted)
+    }
+
+    /// Lets the configuration in force count for the evidence that is there. How trait values are
+    /// folded stays: cells of two folds in one profile would show their order of arrival.
+    fn adopt(&mut self, sequence: Sequence, at: Timestamp, configured: Sequence) -> Acted {
+        if configured != self.counters.configured || !self.awaits_adoption() {
+            return Acted::default();
+        }
+        let mut settings = self.effective.compiled.settings.clone();
+        settings.traits.clone_from(&self.resolved.traits);
+        settings.limits.set_values = self.resolved.limits.set_values;
+        settings.limits.event_types = self.resolved.limits.event_types;
+        let effects = self.graph.adopt(Arc::new(Rules::new(&settings)));
+        self.resolved = settings;
+        self.counters.adopted = configured;
+        self.counters.resolved_to = sequence;
+        self.counters.must_resolve = false;
+        self.fresh.configuration = true;
+        self.told(effects, at, Some("re-resolved"))
+    }
+
     fn set_aside(&mut self, event: Sequence, reason: Reason) {
         self.quarantined.insert(event, reason);
         self.touch_loose(event);
@@ -177,11 +205,10 @@ impl Core {
 
     /// Tells the changes of an act, with the operator's reason where the rule gives none.
     pub(super) fn told(&mut self, effects: Effects, at: Timestamp, reason: Option<&str>) -> Acted {
-        let changes = effects.changes.len();
         for change in effects.changes {
             self.tell_act(change, at, reason);
         }
-        Acted { moves: effects.moves, changes, ..Acted::default() }
+        Acted { moves: effects.moves, ..Acted::default() }
     }
 
     fn lay(
@@ -220,7 +247,6 @@ impl Core {
             let effects = self.graph.lay(&link, sequence, row.at);
             let told = self.told(effects, row.at, Some(&row.reason));
             acted.moves.extend(told.moves);
-            acted.changes += told.changes;
             self.add_link(row);
         }
         acted
@@ -252,60 +278,57 @@ impl Core {
         &mut self,
         sequence: Sequence,
         at: Timestamp,
-        profile: FragmentKey,
-        by: &UnmergeBy,
+        apart: Vec<Pair>,
         reason: &str,
     ) -> Acted {
-        let unknown = || Acted { answer: Answer::Unknown, ..Acted::default() };
-        let Some(lead) = self.fragment(profile).map(|one| self.graph.lead(one)) else {
-            return unknown();
-        };
-        let mut laid = 0;
-        let mut numbers = || {
-            laid += 1;
-            link_number(sequence, laid)
-        };
-        let unmerged = match by {
-            UnmergeBy::Identifier(identifier) => {
-                let node = self.graph.identifier(&identifier.kind, &identifier.value);
-                let own = node.filter(|node| self.graph.lead_of_node(*node) == Some(lead));
-                let Some(node) = own else { return unknown() };
-                self.graph.unmerge_identifier(node, &mut numbers)
-            }
-            UnmergeBy::Fragment(key) => {
-                let own = self.fragment(*key).filter(|one| self.graph.lead(*one) == lead);
-                let Some(fragment) = own else { return unknown() };
-                self.graph.unmerge_fragment(fragment, &mut numbers)
-            }
-        };
-        let Some(unmerged) = unmerged else {
-            return Acted { answer: Answer::NotMerged, ..Acted::default() };
-        };
-        let mut links = Vec::new();
-        for Link { number, joins, a, b } in unmerged.links {
+        let number = |place: usize| link_number(sequence, place as u64 + 1);
+        let link = |(place, (a, b))| Link { number: number(place), joins: false, a, b };
+        let links: Vec<Link> = apart.into_iter().enumerate().map(link).collect();
+        let unmerged = self.graph.part(&links);
+        let mut numbers = Vec::new();
+        for Link { number, joins, a, b } in links {
             let reason = reason.to_owned();
-            links.push(self.add_link(LinkRow { number, joins, a, b, reason, at }));
+            numbers.push(self.add_link(LinkRow { number, joins, a, b, reason, at }));
         }
         let profiles = unmerged.profiles.iter().map(|lead| self.fragment_id(*lead)).collect();
-        let answer = Answer::Unmerged { profiles, links };
+        let answer = Answer::Unmerged { profiles, links: numbers };
         Acted { answer, ..self.told(unmerged.effects, at, Some(reason)) }
     }
 
     fn withdraw(
         &mut self,
         at: Timestamp,
-        profile: FragmentKey,
-        is_wanted: &dyn Fn(&Identifier) -> bool,
+        node: Option<NodeIndex>,
+        ends: &BTreeSet<NodeIndex>,
     ) -> Acted {
-        let lead = self.fragment(profile).map(|fragment| self.graph.lead(fragment));
-        let node = lead.and_then(|lead| self.graph.member(lead, is_wanted));
         match node {
             Some(node) => {
-                let effects = self.graph.withdraw_identifier(node);
+                let effects = self.graph.withdraw_identifier(node, ends);
                 self.told(effects, at, Some("identifier withdrawn"))
             }
             None => Acted { answer: Answer::Unknown, ..Acted::default() },
         }
+    }
+
+    /// The nodes behind keyed hashes. Looks at all there are: only replays come here, and only for
+    /// withdrawals that an erasure went over.
+    fn unhash(
+        &self,
+        hash: [u8; 16],
+        others: &[[u8; 16]],
+    ) -> (Option<NodeIndex>, BTreeSet<NodeIndex>) {
+        let key = self.genesis.hash_key;
+        let (mut found, mut ends) = (None, BTreeSet::new());
+        for (node, name) in self.graph.names() {
+            let one = identifier_hash(&key, &name.kind, &name.value);
+            if one == hash {
+                found = Some(node);
+            }
+            if others.contains(&one) {
+                ends.insert(node);
+            }
+        }
+        (found, ends)
     }
 
     fn reprocess(&mut self, act: Sequence, events: &[Revised]) -> Acted {
@@ -321,10 +344,9 @@ impl Core {
             self.touch_loose(*sequence);
             self.counters.loose_content = self.counters.loose_content.wrapping_sub(*content);
             self.revised.insert(*sequence, act);
-            self.fresh.revised = true;
+            self.touch_revised(*sequence);
             let placement = self.place(*sequence, &event);
             self.recount(placement.fragment);
-            acted.changes += placement.changes;
             acted.placed.push((*sequence, Box::new(event), placement));
         }
         self.graph.make_later(None);

@@ -1,12 +1,13 @@
 //! Re-resolution: everything that the journal holds, read again under the configuration in force.
 //!
 //! A draft of the state grows beside the one that serves, on a thread of its own, until it is close
-//! behind it. Then a switch record is written, and at its place in the order the draft catches up
+//! behind it. It never reads an event before it knows the fragments that the event made, so that ids
+//! do not hang on how fast it read. Then a switch record is written, and at its place in the order the draft catches up
 //! and becomes the state. A replay switches at the same record. Ids stay: a fragment of the same
 //! origin keeps its own, and one whose origin comes up no more follows its first event.
 
 use super::acts::next_generation;
-use super::core::{Core, Fresh};
+use super::core::{Core, Fresh, Placement};
 use super::effective::Effective;
 use super::replay::{ReplayError, reading, set_aside};
 use crate::domain::event::Event;
@@ -26,6 +27,8 @@ pub(super) struct Basis {
     pub(super) ancestry: Ancestry,
     pub(super) links: BTreeMap<u64, LinkRow>,
     pub(super) generation: u16,
+    /// The last record that the ancestry knows of.
+    pub(super) applied: Sequence,
     /// Records of erased persons.
     pub(super) hidden: BTreeSet<Sequence>,
 }
@@ -39,10 +42,15 @@ impl Basis {
             ancestry: core.graph.ancestry(0),
             links: core.links.clone(),
             generation: next_generation(core.counters.generation),
+            applied: core.applied,
             hidden: core.hidden.clone(),
         }
     }
 }
+
+/// Shown each event that a draft has taken in, with its place.
+pub(super) type Seeing<'a> =
+    dyn FnMut(&mut Draft, Sequence, &Event, &Placement) -> Result<(), ReplayError> + 'a;
 
 /// A state under construction.
 pub(super) struct Draft {
@@ -51,12 +59,16 @@ pub(super) struct Draft {
     aside: BTreeSet<Sequence>,
     taken: usize,
     generation: u16,
+    /// Whether values are wanted too, not only who is who.
+    folds: bool,
+    /// Up to where its fragments are known.
+    known_to: Sequence,
 }
 
 impl Draft {
     /// An empty draft, with the operators' links laid.
     pub(super) fn new(basis: Basis) -> Self {
-        let Basis { genesis, effective, ancestry, links, generation, hidden } = basis;
+        let Basis { genesis, effective, ancestry, links, generation, applied, hidden } = basis;
         let mut core = Core::resolving(genesis, effective);
         let taken = ancestry.len();
         core.graph.inherit(ancestry, generation);
@@ -65,17 +77,52 @@ impl Draft {
         }
         core.links = links;
         core.hidden = hidden;
-        Self { core, fragments: HashMap::new(), aside: BTreeSet::new(), taken, generation }
+        Self {
+            core,
+            fragments: HashMap::new(),
+            aside: BTreeSet::new(),
+            taken,
+            generation,
+            folds: true,
+            known_to: applied,
+        }
     }
 
-    /// The configuration under which it is resolved.
-    pub(super) fn effective(&self) -> &Arc<Effective> {
-        &self.core.effective
+    /// The same for whoever only asks who is who: it holds no values.
+    pub(super) fn of_people(basis: Basis) -> Self {
+        Self { folds: false, ..Self::new(basis) }
     }
 
-    /// Whether it was read without the same records as `core` hides.
-    pub(super) fn hides_the_same(&self, core: &Core) -> bool {
-        self.core.hidden == core.hidden
+    /// Whether it comes to the same as a draft that begins now. It does not where the configuration
+    /// or the hidden records are others; where a link that it laid was lifted (a must-link leaves its
+    /// time on the edge); and where events that were read again made fragments since.
+    pub(super) fn is_good_for(&self, core: &Core) -> bool {
+        let late = core.graph.ancestry(self.taken);
+        Arc::ptr_eq(&self.core.effective, &core.effective)
+            && self.core.hidden == core.hidden
+            && self.core.links.keys().all(|number| core.links.contains_key(number))
+            && self.generation == next_generation(core.counters.generation)
+            && !self.core.graph.is_too_late_for(&late, self.core.applied)
+    }
+
+    /// How many records it is behind.
+    pub(super) fn behind(&self, core: &Core) -> Sequence {
+        core.applied.saturating_sub(self.core.applied)
+    }
+
+    /// Takes over the fragments that were made since, and may then read up to the present.
+    pub(super) fn extend(&mut self, core: &Core) {
+        let more = core.graph.ancestry(self.taken);
+        let (from, count) = (self.taken as FragmentIndex, more.len() as FragmentIndex);
+        self.renumber(from, count);
+        self.taken += more.len();
+        self.core.graph.inherit(more, self.generation);
+        self.known_to = core.applied;
+    }
+
+    /// Reads all that it may.
+    pub(super) fn read(&mut self, reader: &JournalReader) -> Result<(), ReplayError> {
+        self.catch_up(reader, self.known_to)
     }
 
     /// The graph as far as it is.
@@ -89,6 +136,16 @@ impl Draft {
         reader: &JournalReader,
         upto: Sequence,
     ) -> Result<(), ReplayError> {
+        self.catch_up_seeing(reader, upto, &mut |_, _, _, _| Ok(()))
+    }
+
+    /// The same, and shows each event once it is taken in.
+    pub(super) fn catch_up_seeing(
+        &mut self,
+        reader: &JournalReader,
+        upto: Sequence,
+        see: &mut Seeing<'_>,
+    ) -> Result<(), ReplayError> {
         let from = (self.core.applied + 1).max(reader.first_sequence());
         self.aside.append(&mut set_aside(reader, from)?);
         for record in reader.scan(from) {
@@ -100,7 +157,8 @@ impl Draft {
             match record.kind {
                 kind::EVENT => {
                     let event = decode_event(record.version, &record.bytes).map_err(at)?;
-                    self.event(sequence, &event);
+                    let (event, placement) = self.event(sequence, &event);
+                    see(self, sequence, &event, &placement)?;
                 }
                 kind::ACT => {
                     let act = ActRecord::decode(record.version, &record.bytes).map_err(at)?;
@@ -113,16 +171,31 @@ impl Draft {
         Ok(())
     }
 
-    fn event(&mut self, sequence: Sequence, event: &Event) {
+    /// Takes one event in, as it reads under the draft's configuration.
+    pub(super) fn event(&mut self, sequence: Sequence, event: &Event) -> (Event, Placement) {
         let event = self.core.effective.compiled.reread_points(&event.source, event);
         let placement = self.core.event(sequence, &event);
         if let Some(fragment) = placement.fragment {
             self.apply(sequence, &event, fragment);
         }
         self.forget_changes();
+        (event, placement)
+    }
+
+    /// The state so far, and its fragments.
+    pub(super) fn parts(&mut self) -> (&mut Core, &HashMap<FragmentIndex, Fragment>) {
+        (&mut self.core, &self.fragments)
+    }
+
+    /// Passes over all records before this one.
+    pub(super) fn begin_at(&mut self, sequence: Sequence) {
+        self.core.applied = self.core.applied.max(sequence.saturating_sub(1));
     }
 
     fn apply(&mut self, sequence: Sequence, event: &Event, fragment: FragmentIndex) {
+        if !self.folds {
+            return;
+        }
         let fragment = self.fragments.entry(fragment).or_default();
         if !self.aside.contains(&sequence) {
             fragment.apply(sequence, event, content_hash(event), self.core.graph.rules());
@@ -178,10 +251,7 @@ impl Draft {
         at: Sequence,
         now: crate::domain::time::Timestamp,
     ) -> Result<HashMap<FragmentIndex, Fragment>, ReplayError> {
-        let more = old.graph.ancestry(self.taken);
-        let (from, count) = (self.taken as FragmentIndex, more.len() as FragmentIndex);
-        self.renumber(from, count);
-        self.core.graph.inherit(more, self.generation);
+        self.extend(old);
         self.core.hidden.clone_from(&old.hidden);
         self.catch_up(reader, at - 1)?;
         self.relink(old);
@@ -196,6 +266,7 @@ impl Draft {
         old.resolved = old.effective.compiled.settings.clone();
         old.counters.resolved_to = at;
         old.counters.must_resolve = false;
+        old.counters.adopted = 0;
         old.relocate_runs();
         for change in told.changes {
             old.tell_act(change, now, Some("re-resolved"));
@@ -215,15 +286,8 @@ impl Draft {
         }
     }
 
-    /// Lays and lifts what operators did since the draft began.
+    /// Lays what operators laid since the draft began.
     fn relink(&mut self, old: &Core) {
-        for (number, link) in &self.core.links {
-            if !old.links.contains_key(number) {
-                let same =
-                    |other: &LinkRow| other.joins && (&other.a, &other.b) == (&link.a, &link.b);
-                self.core.graph.lift(&link_of(link), old.links.values().any(same));
-            }
-        }
         for (number, link) in &old.links {
             if !self.core.links.contains_key(number) {
                 self.core.graph.lay(&link_of(link), 0, link.at);

@@ -1,16 +1,17 @@
 //! What campaigns left behind, as plain state with its snapshot rows: runs by fragment, the timers
 //! that follow from them, runs as told to people, disabled endpoints, and the outbox.
 
-use super::deliveries::{Delivery, Outbox};
+use super::deliveries::Outbox;
 use super::rows::{LoadError, Row};
 use crate::domain::campaign::FragmentRuns;
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
-use crate::records::{self, FragmentKey, RecordError};
+use crate::records::{self, DeliveryRow, FragmentKey, RecordError};
 use crate::snapshot::SnapshotStore;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// Runs told per campaign; the oldest go first.
 const RUNS_TOLD: usize = 1_000;
@@ -42,6 +43,8 @@ pub struct CampaignState {
     pub outbox: Outbox,
     pub(super) runs: BTreeMap<FragmentIndex, FragmentRuns>,
     pub(super) timers: BTreeSet<Timer>,
+    /// The first of those that were added since the last look.
+    added_timer: Option<Timer>,
     pub(super) told: BTreeMap<(Box<str>, Sequence), RunRow>,
     pub(super) disabled: BTreeMap<(Box<str>, u16), Disabled>,
     pub(super) fresh_runs: BTreeSet<FragmentIndex>,
@@ -63,7 +66,12 @@ impl CampaignState {
         if let Some(before) = runs.state(campaign).run {
             self.timers.remove(&timer(before));
         }
-        self.timers.extend(state.run.map(timer));
+        if let Some(timer) = state.run.map(timer) {
+            if self.added_timer.as_ref().is_none_or(|first| timer < *first) {
+                self.added_timer = Some(timer.clone());
+            }
+            self.timers.insert(timer);
+        }
         runs.set(campaign, state);
         self.fresh_runs.insert(fragment);
     }
@@ -75,16 +83,27 @@ impl CampaignState {
                 .map(|(campaign, run)| (run.due, *fragment, campaign.into(), run.sequence));
             self.timers.extend(timers);
         }
+        self.added_timer = self.timers.first().cloned();
     }
 
-    /// The waits that are over by now.
-    pub(super) fn due_timers(&self, now: Timestamp) -> impl Iterator<Item = &Timer> {
-        self.timers.iter().take_while(move |(due, ..)| *due <= now)
+    /// The first of the timers that were added since the last call.
+    pub(super) fn take_added_timer(&mut self) -> Option<Timer> {
+        self.added_timer.take()
     }
 
-    /// Whether a wait is still there.
-    pub(super) fn has_timer(&self, timer: &Timer) -> bool {
-        self.timers.contains(timer)
+    /// The waits that are over by now, behind a timer.
+    pub(super) fn due_timers(
+        &self,
+        after: Option<&Timer>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &Timer> {
+        self.timers_after(after).take_while(move |(due, ..)| *due <= now)
+    }
+
+    /// All waits behind a timer, the first to be over first.
+    pub(super) fn timers_after(&self, after: Option<&Timer>) -> impl Iterator<Item = &Timer> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.timers.range((from, Bound::Unbounded))
     }
 
     pub(super) fn tell(&mut self, campaign: &str, run: Sequence, row: RunRow) {
@@ -125,6 +144,11 @@ impl CampaignState {
         self.told.range(range).rev().map(|((_, run), row)| (*run, row))
     }
 
+    /// What became of one of a campaign's triggers, as far as it is still kept.
+    pub(super) fn told_of(&self, campaign: &str, run: Sequence) -> Option<&RunRow> {
+        self.told.get(&(Box::from(campaign), run))
+    }
+
     /// The rows that changed since the last call.
     pub(super) fn take_rows(&mut self) -> Result<Vec<Row>, RecordError> {
         let mut rows: Vec<Row> = Vec::new();
@@ -145,15 +169,7 @@ impl CampaignState {
                 told.map(|row| records::encode("a run", &(&campaign, run, row))).transpose()?;
             rows.push((key, row));
         }
-        for number in self.outbox.take_fresh() {
-            let mut key = vec![b'q'];
-            key.extend_from_slice(&number.to_be_bytes());
-            let delivery = self.outbox.get(number);
-            let row = delivery
-                .map(|delivery| records::encode("a delivery", &(number, delivery)))
-                .transpose()?;
-            rows.push((key, row));
-        }
+        rows.append(&mut self.outbox.take_rows()?);
         if std::mem::take(&mut self.is_disabled_fresh) {
             let all: Vec<_> = self.disabled.iter().collect();
             rows.push((vec![b'p'], Some(records::encode("disabled endpoints", &all)?)));
@@ -176,8 +192,7 @@ impl CampaignState {
             state.told.insert((campaign, run), row);
         }
         for row in store.scan_prefix(b"q") {
-            let (number, delivery): (u64, Delivery) = records::decode("a delivery", &row?.1)?;
-            state.outbox.put(number, delivery);
+            state.outbox.load(records::decode::<DeliveryRow>("a delivery", &row?.1)?);
         }
         if let Some(row) = store.get(b"p")? {
             let all: Vec<((Box<str>, u16), Disabled)> =
@@ -185,7 +200,6 @@ impl CampaignState {
             state.disabled = all.into_iter().collect();
         }
         state.set_timers();
-        state.outbox.take_fresh();
         Ok(state)
     }
 }

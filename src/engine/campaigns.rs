@@ -6,149 +6,31 @@
 
 use super::acts::{Acted, Answer};
 use super::campaign_state::{Disabled, RunRow};
-use super::core::{Core, Placement};
-use super::deliveries::{Delivery, DeliveryState};
-use super::rest::{Rest, RowError};
+use super::core::Core;
+use super::deliveries::{Delivery, EndpointKey, NewDelivery};
+use super::question::{Because, Question, Recent, Told};
 use crate::domain::campaign::{
-    Campaigns, Decision, Due, Enqueued, EventFacts, FragmentRuns, Held, Order, Pending, Person,
-    Recheck,
+    self, Campaigns, Decision, Due, Enqueued, FragmentRuns, Held, Order, Pending, Preview, Recheck,
+    webhook_id,
 };
-use crate::domain::event::{Event, Payload, Standing};
-use crate::domain::fragment::Fragment;
-use crate::domain::graph::{FragmentIndex, Shown};
-use crate::domain::id::Sequence;
+use crate::domain::graph::FragmentIndex;
+use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::profile::Folded;
-use crate::domain::time::Timestamp;
-use crate::journal::JournalReader;
 use crate::outbound::retry::Verdict;
-use crate::records::{ActRecord, Attempt, FragmentKey, decode_event, kind};
+use crate::records::{ActRecord, Attempt, FragmentKey, RecordError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use uuid::Uuid;
-
-/// What is asked of a profile on behalf of its campaigns.
-#[derive(Debug)]
-pub struct Question {
-    /// The record that asks; 0 before an attempt.
-    pub(super) sequence: Sequence,
-    pub(super) now: Timestamp,
-    pub(super) lead: FragmentIndex,
-    id: String,
-    known: bool,
-    identifiers: Vec<Shown>,
-    pub(super) fragments: Vec<FragmentIndex>,
-    /// Fragments whose recent events have to be told: what is counted has changed.
-    pub(super) stale: Vec<FragmentIndex>,
-    /// The event that triggers, or triggered; none when it is no longer kept.
-    pub(super) event: Option<Box<Event>>,
-    /// That event's sequence, id and fragment.
-    run: Sequence,
-    event_id: Uuid,
-    fragment: FragmentIndex,
-    because: Because,
-}
-
-#[derive(Debug)]
-enum Because {
-    Event,
-    Timer { campaign: String },
-    Attempt { delivery: u64 },
-    Trial,
-}
-
-/// The events of a fragment by type and time.
-pub(super) type Recent = (FragmentIndex, Vec<(Box<str>, Timestamp)>);
-
-/// What a profile answers: its fold, and the events of the stale fragments by type and time.
-#[derive(Debug)]
-pub(super) struct Told {
-    pub(super) folded: Folded,
-    pub(super) recent: Vec<Recent>,
-}
-
-impl Question {
-    /// The delivery that is about to be sent.
-    pub(super) fn delivery(&self) -> Option<u64> {
-        match self.because {
-            Because::Attempt { delivery } => Some(delivery),
-            _ => None,
-        }
-    }
-
-    /// The profile's id.
-    pub(super) fn profile(&self) -> &str {
-        &self.id
-    }
-
-    /// Fetches the event that triggered the run, as far as it is still kept.
-    pub(super) fn read_event(&mut self, reader: &JournalReader) {
-        self.event = event_of(reader, self.run);
-    }
-
-    pub(super) fn person<'a>(&'a self, folded: &'a Folded) -> Person<'a> {
-        let Self { id, known, identifiers, .. } = self;
-        Person { id, known: *known, folded, identifiers }
-    }
-
-    fn facts<'a>(&'a self, event_id: &'a str) -> Option<EventFacts<'a>> {
-        let event = self.event.as_deref()?;
-        Some(facts(event, (self.run, event_id, self.fragment)))
-    }
-}
-
-/// What conditions and fields may know of an event.
-pub(super) fn facts<'a>(
-    event: &'a Event,
-    (sequence, id, fragment): (Sequence, &'a str, FragmentIndex),
-) -> EventFacts<'a> {
-    let properties = match &event.payload {
-        Payload::Json(bytes) => std::str::from_utf8(bytes).unwrap_or(""),
-        Payload::Opaque(_) => "",
-    };
-    EventFacts {
-        sequence,
-        id,
-        kind: &event.kind,
-        source: &event.source,
-        session: event.session.as_deref(),
-        occurred_at: event.occurred_at,
-        properties,
-        fragment,
-    }
-}
-
-/// An event of the journal, where it is still kept and can be read.
-pub(super) fn event_of(reader: &JournalReader, sequence: Sequence) -> Option<Box<Event>> {
-    let record = reader.read(sequence).ok()?.filter(|record| record.kind == kind::EVENT)?;
-    decode_event(record.version, &record.bytes).ok().map(Box::new)
-}
-
-/// A profile's answer to a question, from its fragments.
-pub(super) fn told(
-    question: &Question,
-    fragments: &[(FragmentIndex, &Fragment)],
-    set_values: u32,
-    (rest, reader): (&Rest, &JournalReader),
-) -> Result<Told, RowError> {
-    let folded = Folded::new(fragments.iter().map(|(_, one)| *one), set_values);
-    let mut recent = Vec::new();
-    for (index, fragment) in fragments.iter().filter(|(one, _)| question.stale.contains(one)) {
-        let timeline = &fragment.timeline;
-        let mut sequences: Vec<Sequence> = timeline.newest_first().collect();
-        for number in 0..timeline.saved {
-            sequences.extend(rest.chunk(*index, number)?.iter());
-        }
-        sequences.extend(timeline.late.iter().copied());
-        let events = sequences.into_iter().filter_map(|sequence| event_of(reader, sequence));
-        recent.push((*index, events.map(|event| (event.kind, event.occurred_at)).collect()));
-    }
-    Ok(Told { folded, recent })
-}
 
 impl Core {
     /// The campaigns in force.
     pub(super) fn compiled_campaigns(&self) -> &Arc<Campaigns> {
         &self.effective.compiled.campaigns
+    }
+
+    /// Whether a campaign rests for now.
+    pub(super) fn is_paused(&self, id: &str) -> bool {
+        let found = self.compiled_campaigns().get(id);
+        found.is_some_and(|one| one.standing == campaign::Standing::Paused)
     }
 
     /// The key of a fragment in records.
@@ -162,85 +44,36 @@ impl Core {
         self.graph.living_lead(self.graph.born_of(sequence, generation)?)
     }
 
-    fn question(&self, lead: FragmentIndex, now: Timestamp, because: Because) -> Question {
-        let view = self.graph.view(lead, false);
-        let fragments: Vec<FragmentIndex> = view.fragments.iter().map(|(one, _)| *one).collect();
-        let counted = self.compiled_campaigns().counted();
-        let is_stale = |fragment: &FragmentIndex| match self.campaigns.runs.get(fragment) {
-            Some(runs) => !runs.counts.is_current(counted),
-            None => !FragmentRuns::default().counts.is_current(counted),
-        };
-        let stale = fragments.iter().copied().filter(is_stale).collect();
-        Question {
-            sequence: self.applied,
-            now,
-            lead,
-            id: self.fragment_id(lead).to_string(),
-            known: view.known,
-            identifiers: view.identifiers,
-            fragments,
-            stale,
-            event: None,
-            run: 0,
-            event_id: Uuid::nil(),
-            fragment: lead,
-            because,
-        }
-    }
-
-    /// What an event that was just placed asks of its profile; nothing, where no campaign cares.
-    pub(super) fn question_of_event(
-        &self,
-        sequence: Sequence,
-        event: &Event,
-        placement: &Placement,
-    ) -> Option<Question> {
-        let campaigns = self.compiled_campaigns();
-        let concerns = campaigns.concern(&event.kind) || campaigns.counted().counts(&event.kind);
-        let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) else {
-            return None;
-        };
-        if !concerns || matches!(event.standing, Standing::Quarantined(_)) {
-            return None;
-        }
-        Some(Question {
-            sequence,
-            event: Some(Box::new(event.clone())),
-            run: sequence,
-            event_id: self.event_id(sequence, event.received_at),
-            fragment,
-            ..self.question(lead, event.received_at, Because::Event)
-        })
-    }
-
-    /// What a profile is asked before a delivery is tried; nothing, where nobody has it any more.
-    pub(super) fn question_of_attempt(&self, number: u64, now: Timestamp) -> Option<Question> {
-        let delivery = self.campaigns.outbox.get(number)?;
-        let lead = self.lead_of_key(delivery.fragment)?;
-        Some(Question {
-            run: delivery.run,
-            event_id: Uuid::from_u128(delivery.event_id),
-            ..self.question(lead, now, Because::Attempt { delivery: number })
-        })
-    }
-
     /// Draws the consequences of an event or a timer, now that the profile has told how it is.
-    pub(super) fn decide(&mut self, question: &Question, told: Told) {
-        let campaigns = Arc::clone(self.compiled_campaigns());
-        self.count(&campaigns, question, told.recent);
+    ///
+    /// # Errors
+    /// When what is to be sent is larger than a row may be.
+    pub(super) fn decide(
+        &mut self,
+        question: &Question,
+        told: &mut Told,
+    ) -> Result<(), RecordError> {
+        self.count(question, std::mem::take(&mut told.recent));
+        let decisions = self.decisions(question, &told.folded);
+        self.carry_out(question, decisions)
+    }
+
+    /// What campaigns decide because of an event or a timer that is counted already.
+    pub(super) fn decisions(&self, question: &Question, folded: &Folded) -> Vec<Decision> {
+        let campaigns = self.compiled_campaigns();
         let none = FragmentRuns::default();
         let runs = &self.campaigns.runs;
         let fragments: Vec<(FragmentIndex, &FragmentRuns)> =
             question.fragments.iter().map(|one| (*one, runs.get(one).unwrap_or(&none))).collect();
-        let person = question.person(&told.folded);
+        let person = question.person(folded);
         let event_id = question.event_id.to_string();
         let event = question.facts(&event_id);
-        let decisions = match &question.because {
+        match &question.because {
             Because::Event => match &event {
                 Some(event) => campaigns.on_event(&person, event, &fragments, question.now),
                 None => Vec::new(),
             },
-            Because::Timer { campaign } => {
+            Because::Timer { campaign, .. } => {
                 let due = Due {
                     campaign,
                     fragment: question.fragment,
@@ -250,26 +83,53 @@ impl Core {
                 campaigns.on_timer(due, &person, event.as_ref(), &fragments, question.now)
             }
             Because::Attempt { .. } | Because::Trial => Vec::new(),
-        };
-        let mut place = 0;
-        for decision in decisions {
-            self.take_decision(question, &campaigns, decision, &mut place);
         }
     }
 
-    /// Whether a delivery may be sent now.
-    pub(super) fn recheck(&self, question: &Question, told: &Told) -> Option<Recheck> {
-        let delivery = self.campaigns.outbox.get(question.delivery()?)?;
+    /// What a campaign's rules see in an event that is counted already.
+    pub(super) fn judged(
+        &self,
+        question: &Question,
+        folded: &Folded,
+        campaign: &str,
+    ) -> Option<Preview> {
+        let none = FragmentRuns::default();
+        let runs = &self.campaigns.runs;
+        let fragments: Vec<(FragmentIndex, &FragmentRuns)> =
+            question.fragments.iter().map(|one| (*one, runs.get(one).unwrap_or(&none))).collect();
+        let event_id = question.event_id.to_string();
+        let (event, person) = (question.facts(&event_id)?, question.person(folded));
+        self.compiled_campaigns().preview(campaign, &person, &event, &fragments, question.now)
+    }
+
+    /// Makes decisions part of the state.
+    ///
+    /// # Errors
+    /// When what is to be sent is larger than a row may be.
+    pub(super) fn carry_out(
+        &mut self,
+        question: &Question,
+        decisions: Vec<Decision>,
+    ) -> Result<(), RecordError> {
+        let campaigns = Arc::clone(self.compiled_campaigns());
+        let mut place = 0;
+        for decision in decisions {
+            self.take_decision(question, &campaigns, decision, &mut place)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a delivery may be sent now, by what its profile tells.
+    pub(super) fn recheck(&self, number: u64, question: &Question, told: &Told) -> Option<Recheck> {
+        let outbox = &self.campaigns.outbox;
+        let delivery = outbox.get(number)?;
+        let (campaign, step) = outbox.endpoint(delivery.endpoint);
         let campaigns = self.compiled_campaigns();
         let runs = self.runs_as_told(question, told);
         let fragments: Vec<(FragmentIndex, &FragmentRuns)> =
             runs.iter().map(|(one, runs)| (*one, runs)).collect();
-        let pending = Pending {
-            campaign: &delivery.campaign,
-            step: delivery.step,
-            run: delivery.run,
-            enqueued_at: delivery.enqueued_at,
-        };
+        let pending =
+            Pending { campaign, step, run: delivery.run, enqueued_at: delivery.enqueued_at };
         let event_id = question.event_id.to_string();
         let event = question.facts(&event_id);
         let person = question.person(&told.folded);
@@ -278,25 +138,27 @@ impl Core {
 
     /// Whether the audience of a delivery's campaign depends on the event.
     pub(super) fn audience_reads_event(&self, number: u64) -> bool {
-        let delivery = self.campaigns.outbox.get(number);
-        let campaign = delivery.and_then(|one| self.compiled_campaigns().get(&one.campaign));
-        campaign.is_some_and(crate::domain::campaign::Campaign::audience_reads_event)
-    }
-
-    /// Whether the same profile has to be sent something else over the same endpoint before.
-    pub(super) fn has_earlier(&self, number: u64, delivery: &Delivery) -> bool {
-        let Some(lead) = self.lead_of_key(delivery.fragment) else { return false };
         let outbox = &self.campaigns.outbox;
-        self.graph.fragments_of(lead).into_iter().any(|fragment| {
-            let key = self.fragment_key(fragment);
-            let mut queue = outbox.queue(&delivery.campaign, delivery.step, key);
-            queue.next().is_some_and(|first| first < number)
-        })
+        let campaign = outbox.get(number).map(|one| outbox.endpoint(one.endpoint).0);
+        let campaign = campaign.and_then(|id| self.compiled_campaigns().get(id));
+        campaign.is_some_and(campaign::Campaign::audience_reads_event)
     }
 
-    /// What is asked of a profile to try a campaign with it.
-    pub(super) fn question_of_trial(&self, lead: FragmentIndex, now: Timestamp) -> Question {
-        self.question(lead, now, Because::Trial)
+    /// What the same profile has to be sent over the same endpoint before this, where there is such.
+    pub(super) fn earlier(&self, number: u64, delivery: &Delivery) -> Option<u64> {
+        let lead = self.lead_of_key(delivery.fragment())?;
+        let outbox = &self.campaigns.outbox;
+        let fragments = self.graph.fragments_of(lead).into_iter();
+        let heads =
+            fragments.filter_map(|one| outbox.head(delivery.endpoint, self.fragment_key(one)));
+        heads.min().filter(|first| *first < number)
+    }
+
+    /// The id under which a delivery is sent.
+    pub(super) fn webhook_id(&self, delivery: &Delivery) -> String {
+        let (campaign, step) = self.campaigns.outbox.endpoint(delivery.endpoint);
+        let event_id = self.event_id(delivery.run, delivery.began_at);
+        webhook_id(&event_id.to_string(), campaign, step)
     }
 
     /// What campaigns left on a profile's fragments, its counts brought up to date.
@@ -316,7 +178,9 @@ impl Core {
         question.fragments.iter().map(runs).collect()
     }
 
-    fn count(&mut self, campaigns: &Campaigns, question: &Question, recent: Vec<Recent>) {
+    /// Brings what is counted up to date, with the event that asks.
+    pub(super) fn count(&mut self, question: &Question, recent: Vec<Recent>) {
+        let campaigns = Arc::clone(self.compiled_campaigns());
         let counted = campaigns.counted();
         let mut is_told = false;
         for (fragment, events) in recent {
@@ -341,7 +205,7 @@ impl Core {
         campaigns: &Campaigns,
         decision: Decision,
         place: &mut u64,
-    ) {
+    ) -> Result<(), RecordError> {
         let row = |core: &Self, state: &str, reason: Option<String>| RunRow {
             fragment: core.fragment_key(question.fragment),
             event_id: question.event_id.as_u128(),
@@ -363,11 +227,10 @@ impl Core {
             Decision::Enqueue(enqueued) => {
                 let number = (question.sequence << 16) | *place;
                 *place += 1;
-                self.enqueue(question, campaigns, number, *enqueued);
+                self.enqueue(question, campaigns, number, *enqueued)?;
             }
             Decision::Ended { campaign, run, how, .. } => {
-                let state =
-                    if how == crate::domain::campaign::Ended::Done { "done" } else { "ended" };
+                let state = if how == campaign::Ended::Done { "done" } else { "ended" };
                 self.campaigns.retell(&campaign, run, state, Some(how.to_string()));
             }
             Decision::Cancel { campaign } => {
@@ -391,6 +254,7 @@ impl Core {
                 self.campaigns.tell(&campaign, question.run, row);
             }
         }
+        Ok(())
     }
 
     fn enqueue(
@@ -399,8 +263,9 @@ impl Core {
         campaigns: &Campaigns,
         number: u64,
         enqueued: Enqueued,
-    ) {
-        let Enqueued { campaign, step, fragment, run, webhook_id, rendered } = enqueued;
+    ) -> Result<(), RecordError> {
+        // Its id follows from event, campaign and step, and is not kept.
+        let Enqueued { campaign, step, fragment, run, webhook_id: _, rendered } = enqueued;
         let webhook = campaigns.get(&campaign).and_then(|one| one.webhook(step));
         if webhook.is_some_and(|webhook| webhook.order == Order::LatestWins) {
             let keys: Vec<FragmentKey> =
@@ -412,22 +277,16 @@ impl Core {
                 outbox.cancel(older, "a newer one took its place");
             }
         }
-        let delivery = Delivery {
-            webhook_id,
+        let new = NewDelivery {
             campaign: (&*campaign).into(),
             step,
             fragment: self.fragment_key(fragment),
             run,
-            event_id: question.event_id.as_u128(),
-            enqueued_at: question.now,
+            began_at: question.began_at,
+            at: question.now,
             rendered,
-            state: DeliveryState::Pending,
-            reason: None,
-            next_attempt_at: question.now,
-            attempts: Vec::new(),
-            before: 0,
         };
-        self.campaigns.outbox.put(number, delivery);
+        self.campaigns.outbox.enqueue(number, new)
     }
 
     /// Takes an act in that is about campaigns.
@@ -436,15 +295,7 @@ impl Core {
         match act {
             ActRecord::Attempted { delivery, at, outcome } => {
                 let attempt = Attempt { at, ..outcome };
-                let answered = attempt.status;
-                let verdict = outbox.attempted(delivery, attempt);
-                if let (Some(Verdict::Disable), Some(one)) = (verdict, outbox.get(delivery)) {
-                    let status = answered.unwrap_or(410);
-                    let reason = format!("the receiver answered {status}: it wants no more");
-                    let key = (one.campaign.clone(), one.step);
-                    self.campaigns.disabled.insert(key, Disabled { at, reason });
-                    self.campaigns.is_disabled_fresh = true;
-                }
+                self.attempted(delivery, &attempt);
                 Acted::default()
             }
             ActRecord::Cancelled { delivery, reason, .. } => {
@@ -470,33 +321,31 @@ impl Core {
         }
     }
 
-    fn question_of_timer(
-        &self,
-        at: Timestamp,
-        campaign: String,
-        key: FragmentKey,
-        run: Sequence,
-    ) -> Option<Question> {
-        let lead = self.lead_of_key(key)?;
-        let waits = |fragment: &FragmentIndex| {
-            let runs = self.campaigns.runs.get(fragment)?;
-            let waiting = runs.state(&campaign).run.filter(|one| one.sequence == run)?;
-            Some((*fragment, waiting))
+    fn attempted(&mut self, number: u64, attempt: &Attempt) {
+        let key = self.genesis.id_key;
+        let id = |one: &Delivery, (campaign, step): &EndpointKey| {
+            let (sequence, received_at) = (one.run, one.began_at);
+            let parts = IdParts { received_at, sequence, generation: 0 };
+            webhook_id(&key.mint(IdKind::Event, parts).to_string(), campaign, *step)
         };
-        let (fragment, waiting) = self.graph.fragments_of(lead).iter().find_map(waits)?;
-        Some(Question {
-            run,
-            event_id: self.event_id(run, waiting.began_at),
-            fragment,
-            ..self.question(lead, at, Because::Timer { campaign })
-        })
+        let outbox = &mut self.campaigns.outbox;
+        // It came out of a record of the same limit, in which it was not alone.
+        let verdict = outbox.attempted(number, attempt, id).unwrap_or_default();
+        if let (Some(Verdict::Disable), Some(one)) = (verdict, outbox.get(number)) {
+            let status = attempt.status.unwrap_or(410);
+            let reason = format!("the receiver answered {status}: it wants no more");
+            let (campaign, step) = outbox.endpoint(one.endpoint);
+            let key = (Box::from(campaign), step);
+            self.campaigns.disabled.insert(key, Disabled { at: attempt.at, reason });
+            self.campaigns.is_disabled_fresh = true;
+        }
     }
 
     /// An event found its fragment after the fact: what is counted there is told anew.
     pub(super) fn recount(&mut self, fragment: Option<FragmentIndex>) {
         let Some(fragment) = fragment else { return };
         if let Some(runs) = self.campaigns.runs.get_mut(&fragment) {
-            runs.counts = crate::domain::campaign::RecentCounts::default();
+            runs.counts = campaign::RecentCounts::default();
             self.campaigns.fresh_runs.insert(fragment);
         }
     }
@@ -508,7 +357,7 @@ impl Core {
         let all = std::mem::take(&mut self.campaigns.runs);
         self.campaigns.timers.clear();
         for (fragment, mut runs) in all {
-            runs.counts = crate::domain::campaign::RecentCounts::default();
+            runs.counts = campaign::RecentCounts::default();
             self.campaigns.fresh_runs.insert(fragment);
             let target = match holders.contains(&fragment) {
                 true => Some(fragment),

@@ -2,6 +2,7 @@
 //! journal emptied of them, and has the snapshot written anew.
 
 use super::acts::laid_by;
+use super::background;
 use super::committer::Then;
 use super::erasing::identifier_hash;
 use super::identity::IdentityActor;
@@ -13,9 +14,9 @@ use crate::domain::fragment::content_hash;
 use crate::domain::id::{Identifier, Sequence};
 use crate::journal::{Record, ReplacementRecord};
 use crate::records::{
-    ActRecord, FragmentKey, LinkRow, PendingErasure, UnmergeBy, VERSION, decode_event, kind,
+    ActRecord, FragmentKey, LinkRow, PendingErasure, VERSION, decode_event, kind,
 };
-use actix::{Addr, AsyncContext, Context, Handler, Message};
+use actix::{AsyncContext, Context, Handler, Message};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -79,8 +80,7 @@ impl IdentityActor {
             let found = found.map(|(loose, acts)| Findings { erasure, events, loose, acts });
             identity.do_send(Found(found));
         };
-        let thread = std::thread::Builder::new().name("erasure".to_owned());
-        if let Err(error) = thread.spawn(look) {
+        if let Err(error) = background::spawn("erasure", look) {
             self.shared.fail(format!("starting the search for an erasure: {error}"));
         }
     }
@@ -98,26 +98,33 @@ impl IdentityActor {
         }
         let open = self.core.erasures.iter().filter(|(_, row)| !row.is_done);
         for erasure in open.map(|(erasure, _)| *erasure).collect::<Vec<_>>() {
-            self.clean(erasure, &context.address());
+            self.clean(erasure);
         }
     }
 
-    /// Has the journal emptied of what an erasure found.
-    pub(super) fn clean(&mut self, erasure: Sequence, identity: &Addr<Self>) {
-        let Some(row) = self.core.erasures.get(&erasure) else { return };
+    /// Has the files cleaned of what an erasure found: first the snapshot and the checkpoint, then
+    /// the journal. So no start replays emptied records from a state that still holds the person,
+    /// unless it replays the whole journal.
+    pub(super) fn clean(&mut self, erasure: Sequence) {
         if let Some(waiter) = self.erasures.remove(&erasure) {
             let _ = waiter.send(());
         }
-        let records = row.records.clone();
-        // What slipped in behind a suppression goes with it.
-        let hidden: BTreeSet<Sequence> = self.core.hidden.iter().copied().chain(records).collect();
+        self.to_renew.push(erasure);
+        self.renew = true;
+        self.snapshot(None);
+    }
+
+    /// Has the journal emptied of what an erasure found.
+    fn empty(&self, erasure: Sequence) {
+        let Some(identity) = self.address.clone() else { return };
+        let hidden = self.core.records_to_empty(erasure);
         let mut relaid: BTreeMap<Sequence, Vec<LinkRow>> = BTreeMap::new();
         for link in self.core.links.values() {
             relaid.entry(laid_by(link.number)).or_default().push(link.clone());
         }
         relaid.retain(|act, _| hidden.contains(act));
         let job = Emptying { records: hidden, relaid, hash_key: self.core.genesis.hash_key };
-        let then = Then::Empty { job, erasure, identity: identity.clone() };
+        let then = Then::Empty { job, erasure, identity };
         if let Some(router) = &self.router {
             router.do_send(Pass(then));
         }
@@ -128,11 +135,23 @@ impl IdentityActor {
         router.do_send(Append { kind: kind::ACT, bytes, then: Then::Act { act, reply: None } });
     }
 
-    /// Once a snapshot was written anew: nothing holds the person any more.
-    pub(super) fn cleaned(&mut self) {
-        for erasure in std::mem::take(&mut self.renewing) {
-            self.append_act(ActRecord::Compacted { at: self.shared.clock.now(), erasure });
+    /// Once a snapshot was written anew: the journal is next.
+    ///
+    /// Emptying a record must not change what a replay from that snapshot makes of an erasure that
+    /// the snapshot does not know yet. An event is of one person; an act may name several, so it
+    /// waits until the snapshot knows of all.
+    pub(super) fn renewed(&mut self) {
+        let are_others = !self.core.pending.is_empty() || !self.to_renew.is_empty();
+        let has_acts =
+            |erasure: &Sequence| self.core.erasures.get(erasure).is_some_and(|row| row.has_acts);
+        let renewed = std::mem::take(&mut self.renewing);
+        let (waiting, clean): (Vec<Sequence>, Vec<Sequence>) =
+            renewed.into_iter().partition(|erasure| are_others && has_acts(erasure));
+        if !waiting.is_empty() {
+            self.to_renew.extend(waiting);
+            (self.renew, self.asked) = (true, true);
         }
+        clean.into_iter().for_each(|erasure| self.empty(erasure));
     }
 }
 
@@ -176,9 +195,7 @@ impl Handler<Emptied> for IdentityActor {
     type Result = ();
 
     fn handle(&mut self, Emptied { erasure }: Emptied, _: &mut Self::Context) {
-        self.emptied.push(erasure);
-        self.renew = true;
-        self.snapshot(None);
+        self.append_act(ActRecord::Compacted { at: self.shared.clock.now(), erasure });
     }
 }
 
@@ -200,7 +217,7 @@ fn find(
         let Some(record) = record.filter(|record| record.kind == kind::EVENT) else { continue };
         let event =
             decode_event(record.version, &record.bytes).map_err(|error| error.to_string())?;
-        let now = compiled.reprocess(&event.source, &event);
+        let now = compiled.named_in(&event);
         let names = now.external.iter().chain(&now.identifiers);
         let in_session =
             now.session.as_deref().is_some_and(|id| pending.sessions.iter().any(|one| one == id));
@@ -221,11 +238,13 @@ fn find(
 
 /// Whether an act names an identifier of the person, or holds an event of theirs.
 fn names_one(record: &Record, pending: &PendingErasure, events: &BTreeSet<Sequence>) -> bool {
-    let own = |one: &Identifier| pending.identifiers.contains(one);
+    let own = |one: &Identifier| pending.owns(one);
     match ActRecord::decode(record.version, &record.bytes) {
         Ok(ActRecord::Lay { a, b, .. }) => own(&a) || own(&b),
-        Ok(ActRecord::Unmerge { by: UnmergeBy::Identifier(identifier), .. }) => own(&identifier),
-        Ok(ActRecord::Withdraw { identifier, .. }) => own(&identifier),
+        Ok(ActRecord::Unmerge { apart, .. }) => apart.iter().any(|(a, b)| own(a) || own(b)),
+        Ok(ActRecord::Withdraw { identifier, shown_with, .. }) => {
+            own(&identifier) || shown_with.iter().any(own)
+        }
         Ok(ActRecord::Laid { links, .. }) => links.iter().any(|one| own(&one.a) || own(&one.b)),
         Ok(ActRecord::Attempted { delivery, .. } | ActRecord::Cancelled { delivery, .. }) => {
             pending.deliveries.contains(&delivery)
@@ -265,9 +284,11 @@ impl Emptying {
                 events.retain(|one| !self.records.contains(&one.sequence));
                 Some(ActRecord::Reprocess { at, events })
             }
-            ActRecord::Withdraw { at, profile, identifier } => {
-                let hash = identifier_hash(&self.hash_key, &identifier.kind, &identifier.value);
-                Some(ActRecord::WithdrawHashed { at, profile, hash })
+            ActRecord::Withdraw { at, identifier, shown_with } => {
+                let hash =
+                    |one: &Identifier| identifier_hash(&self.hash_key, &one.kind, &one.value);
+                let shown_with = shown_with.iter().map(hash).collect();
+                Some(ActRecord::WithdrawHashed { at, hash: hash(&identifier), shown_with })
             }
             ActRecord::Unmerge { at, .. } | ActRecord::Laid { at, .. } => {
                 let links = self.relaid.get(&sequence).cloned()?;

@@ -2,6 +2,7 @@
 //! answers what follows. Live operation and replay go through the same functions.
 
 use super::campaign_state::CampaignState;
+use super::change_log::ChangeLog;
 use super::effective::{Effective, Objects};
 use crate::domain::event::{Event, Reason, Standing};
 use crate::domain::fragment::content_hash;
@@ -54,13 +55,15 @@ pub struct Core {
     /// Rows of event ids in the snapshot, by their last sequence, and when the newest was received.
     pub(super) dedupe_rows: VecDeque<(Sequence, Timestamp)>,
     /// Changes of identity, in order.
-    pub changes: Vec<ChangeRow>,
+    pub changes: ChangeLog,
     /// What campaigns left behind.
     pub campaigns: CampaignState,
     /// The last record that was applied.
     pub applied: Sequence,
     /// What changed since the last snapshot.
     pub(super) fresh: Fresh,
+    /// The keys of the snapshot's rows about erasures.
+    pub(super) erasure_keys: BTreeSet<Vec<u8>>,
 }
 
 /// What changed since the last snapshot.
@@ -73,20 +76,16 @@ pub(super) struct Fresh {
     pub(super) dedupe: Vec<Vec<DedupeRow>>,
     /// Buckets of loose events that changed.
     pub(super) loose: BTreeSet<u64>,
-    /// How many changes of identity the snapshot holds.
-    pub(super) changes_saved: usize,
     /// Whether configuration changed.
     pub(super) configuration: bool,
     /// Links that changed.
     pub(super) links: BTreeSet<u64>,
-    /// Whether revised events changed.
-    pub(super) revised: bool,
+    /// Buckets of revised events that changed.
+    pub(super) revised: BTreeSet<u64>,
     /// Whether suppressions or erasures changed.
     pub(super) erasures: bool,
     /// Fragments whose rows are to go.
     pub(super) gone: BTreeSet<FragmentIndex>,
-    /// Changes that were kept already and read otherwise now.
-    pub(super) rewritten: bool,
     /// All rows of tables that are not among the fresh ones are to go.
     pub(super) purge: bool,
     /// Events since the last snapshot.
@@ -104,15 +103,13 @@ pub struct Placement {
     pub profile: Option<FragmentIndex>,
     /// Fragments that change hands because of it.
     pub moves: Vec<Move>,
-    /// How many changes of identity it made.
-    pub changes: usize,
 }
 
 /// Event ids of one row.
 const DEDUPE_RUN: usize = 4_096;
 
 impl Fresh {
-    fn remember(&mut self, row: DedupeRow) {
+    pub(super) fn remember(&mut self, row: DedupeRow) {
         match self.dedupe.last_mut().filter(|run| run.len() < DEDUPE_RUN) {
             Some(run) => run.push(row),
             None => self.dedupe.push(vec![row]),
@@ -120,8 +117,9 @@ impl Fresh {
     }
 }
 
-/// Loose events (on no profile) are kept in rows of this many sequences.
-const LOOSE_BUCKET: u64 = 1 << 16;
+/// What is kept by sequence and not an event's own (events on no profile, events read again, records
+/// of erased persons) lies in rows of this many sequences each.
+pub(super) const BUCKET: u64 = 1 << 16;
 
 impl Core {
     /// The state before the first event.
@@ -141,9 +139,10 @@ impl Core {
             profile_less: BTreeSet::new(),
             quarantined: BTreeMap::new(),
             counters: Counters::default(),
-            changes: Vec::new(),
+            changes: ChangeLog::default(),
             links: BTreeMap::new(),
             revised: BTreeMap::new(),
+            erasure_keys: BTreeSet::new(),
             suppressed: BTreeSet::new(),
             dedupe_rows: VecDeque::new(),
             erasures: BTreeMap::new(),
@@ -174,7 +173,7 @@ impl Core {
 
     /// The buckets that hold loose events.
     pub(super) fn loose_buckets(&self) -> impl Iterator<Item = u64> + '_ {
-        self.profile_less.iter().chain(self.quarantined.keys()).map(|at| at / LOOSE_BUCKET)
+        self.profile_less.iter().chain(self.quarantined.keys()).map(|at| at / BUCKET)
     }
 
     /// Takes an event in.
@@ -204,7 +203,6 @@ impl Core {
             return Placement::nowhere();
         };
         self.fresh.fragments.insert(fragment);
-        let told = observed.effects.changes.len();
         let event_id = self.event_id(sequence, event.received_at);
         for change in observed.effects.changes {
             self.tell(change, Some(event_id), event.received_at);
@@ -214,13 +212,17 @@ impl Core {
             is_new: observed.is_new,
             profile: observed.profile,
             moves: observed.effects.moves,
-            changes: told,
         }
+    }
+
+    /// Notes that an event is read again, or no more.
+    pub(super) fn touch_revised(&mut self, sequence: Sequence) {
+        self.fresh.revised.insert(sequence / BUCKET);
     }
 
     /// Notes that what is known of a loose event changed.
     pub(super) fn touch_loose(&mut self, sequence: Sequence) {
-        self.fresh.loose.insert(sequence / LOOSE_BUCKET);
+        self.fresh.loose.insert(sequence / BUCKET);
     }
 
     pub(super) fn tell(&mut self, change: Change, event: Option<Uuid>, at: Timestamp) {
@@ -249,7 +251,7 @@ impl Core {
             }
         }
         self.counters.loose_content = self.counters.loose_content.wrapping_add(content_hash(event));
-        self.fresh.loose.insert(sequence / LOOSE_BUCKET);
+        self.fresh.loose.insert(sequence / BUCKET);
     }
 
     /// The id of an event.
@@ -289,7 +291,7 @@ impl Core {
 
     /// The loose events of a bucket: profile-less ones, and quarantined ones with their reasons.
     pub(super) fn loose_bucket(&self, bucket: u64) -> (Vec<Sequence>, Vec<(Sequence, u8)>) {
-        let range = bucket * LOOSE_BUCKET..(bucket + 1) * LOOSE_BUCKET;
+        let range = bucket * BUCKET..(bucket + 1) * BUCKET;
         let number =
             |reason: Reason| Reason::ALL.iter().position(|one| *one == reason).unwrap_or(0) as u8;
         let less = self.profile_less.range(range.clone()).copied().collect();
@@ -305,6 +307,6 @@ impl Core {
 
 impl Placement {
     fn nowhere() -> Self {
-        Self { fragment: None, is_new: false, profile: None, moves: Vec::new(), changes: 0 }
+        Self { fragment: None, is_new: false, profile: None, moves: Vec::new() }
     }
 }

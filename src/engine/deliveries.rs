@@ -1,48 +1,27 @@
 //! The outbox: what campaigns have enqueued, and what became of it. Plain state that follows from
 //! the journal: live operation and replay go through the same functions.
 //!
+//! A delivery is a few numbers here; what is sent and how attempts went lies in rows of its own
+//! ([`Kept`]), which this state writes and never reads.
+//!
 //! A report on an event may reach the outbox after the record of an attempt that lies behind that
 //! event in the journal. So outcomes do not depend on their order: a delivery that was delivered, or
 //! that died, is so whether it was cancelled before or after.
 
+use super::kept::Kept;
+use super::rows::Row;
+use super::table::Table;
 use crate::domain::campaign::Rendered;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::outbound::retry::{Verdict, wait_ms};
-use crate::records::{Attempt, FragmentKey};
-use serde::{Deserialize, Serialize};
+use crate::records::{self, Attempt, DeliveryRow, DeliveryState, FragmentKey, RecordError};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Deliveries that are over are kept up to this many; the oldest go first.
-const KEPT: usize = 100_000;
 
 /// One webhook step of one campaign.
 pub(super) type EndpointKey = (Box<str>, u16);
-
-/// How a delivery stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum DeliveryState {
-    /// Waiting, or to be tried again.
-    Pending,
-    /// Answered with 2xx.
-    Delivered,
-    /// Given up.
-    Dead,
-    /// Not wanted any more.
-    Cancelled,
-}
-
-impl DeliveryState {
-    /// As the API shows it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Delivered => "delivered",
-            Self::Dead => "dead",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
+/// The number of an endpoint in this process; it is in no file.
+pub(super) type EndpointNumber = u32;
 
 /// What an attempt means for its delivery.
 pub(super) fn verdict(attempt: &Attempt) -> Verdict {
@@ -53,35 +32,48 @@ pub(super) fn verdict(attempt: &Attempt) -> Verdict {
     }
 }
 
-/// A delivery.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A delivery, as small as a million of them ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// The id that receivers tell repetitions by.
-    pub webhook_id: String,
-    /// The campaign.
-    pub campaign: Box<str>,
-    /// The step, from 0.
-    pub step: u16,
-    /// The fragment that its run belongs to.
-    pub fragment: FragmentKey,
-    /// The sequence of the event that triggered its run.
-    pub run: Sequence,
-    /// That event's id.
-    pub event_id: u128,
-    /// By journal time.
-    pub enqueued_at: Timestamp,
-    /// What is sent.
-    pub rendered: Rendered,
+    /// Where it goes.
+    pub(super) endpoint: EndpointNumber,
     /// How it stands.
     pub state: DeliveryState,
-    /// Why it is cancelled or dead.
-    pub reason: Option<String>,
+    /// The fragment that its run belongs to.
+    pub(super) fragment: Origin,
+    /// The sequence of the event that triggered its run.
+    pub run: Sequence,
+    /// When that event was received.
+    pub began_at: Timestamp,
+    /// By journal time.
+    pub enqueued_at: Timestamp,
     /// When it is tried next, by journal time; meaningless unless pending.
     pub next_attempt_at: Timestamp,
-    /// The attempts so far.
-    pub attempts: Vec<Attempt>,
+    /// How many attempts were made.
+    pub attempts: u32,
     /// How many of them were made before it was last replayed.
     pub before: u32,
+}
+
+/// A [`FragmentKey`] without its padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Origin {
+    sequence: [u32; 2],
+    generation: u16,
+}
+
+impl From<FragmentKey> for Origin {
+    fn from((sequence, generation): FragmentKey) -> Self {
+        // Cut into halves on purpose.
+        Self { sequence: [(sequence >> 32) as u32, sequence as u32], generation }
+    }
+}
+
+impl From<Origin> for FragmentKey {
+    fn from(origin: Origin) -> Self {
+        let [high, low] = origin.sequence;
+        ((u64::from(high) << 32) | u64::from(low), origin.generation)
+    }
 }
 
 impl Delivery {
@@ -90,284 +82,415 @@ impl Delivery {
         self.state == DeliveryState::Pending
     }
 
-    fn endpoint(&self) -> EndpointKey {
-        (self.campaign.clone(), self.step)
+    /// The fragment that its run belongs to.
+    pub fn fragment(&self) -> FragmentKey {
+        self.fragment.into()
     }
+}
+
+/// A delivery that a campaign enqueues.
+#[derive(Debug)]
+pub(super) struct NewDelivery {
+    pub(super) campaign: Box<str>,
+    pub(super) step: u16,
+    pub(super) fragment: FragmentKey,
+    pub(super) run: Sequence,
+    pub(super) began_at: Timestamp,
+    pub(super) at: Timestamp,
+    pub(super) rendered: Rendered,
+}
+
+/// What happened since it was last asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) enqueued: u64,
+    pub(super) delivered: u64,
+    pub(super) dead: u64,
+    pub(super) cancelled: u64,
 }
 
 /// All deliveries, by the sequence of the record that caused them and their place among its others.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outbox {
-    all: BTreeMap<u64, Delivery>,
-    /// Pending ones by endpoint and time.
-    due: BTreeMap<EndpointKey, BTreeSet<(Timestamp, u64)>>,
+    all: Table<Delivery>,
+    endpoints: Vec<EndpointKey>,
+    numbers: BTreeMap<EndpointKey, EndpointNumber>,
     /// Pending ones by endpoint and fragment.
-    queues: BTreeMap<(EndpointKey, FragmentKey), BTreeSet<u64>>,
+    lanes: BTreeSet<Place>,
     /// Those that are over.
     over: BTreeSet<u64>,
+    /// How many of them are kept; the oldest go first.
+    over_max: usize,
+    /// Whose rows a snapshot has to write.
     fresh: BTreeSet<u64>,
+    kept: Kept,
+    /// What the live side has to look at again; none while nobody listens.
+    touched: Option<Vec<u64>>,
+    tally: Tally,
+}
+
+/// A place in a lane, ordered by endpoint, fragment and number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    endpoint: EndpointNumber,
+    origin: Origin,
+    number: [u32; 2],
+}
+
+impl Place {
+    fn new(endpoint: EndpointNumber, origin: Origin, number: u64) -> Self {
+        Self { endpoint, origin, number: [(number >> 32) as u32, number as u32] }
+    }
+
+    fn number(self) -> u64 {
+        (u64::from(self.number[0]) << 32) | u64::from(self.number[1])
+    }
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            all: Table::default(),
+            endpoints: Vec::new(),
+            numbers: BTreeMap::new(),
+            lanes: BTreeSet::new(),
+            over: BTreeSet::new(),
+            over_max: usize::MAX,
+            fresh: BTreeSet::new(),
+            kept: Kept::default(),
+            touched: None,
+            tally: Tally::default(),
+        }
+    }
 }
 
 impl Outbox {
-    /// Takes a delivery in, from a decision or a snapshot row.
-    pub(super) fn put(&mut self, number: u64, delivery: Delivery) {
-        self.unlist(number);
-        if delivery.is_pending() {
-            let endpoint = delivery.endpoint();
-            let due = (delivery.next_attempt_at, number);
-            self.due.entry(endpoint.clone()).or_default().insert(due);
-            self.queues.entry((endpoint, delivery.fragment)).or_default().insert(number);
-            self.over.remove(&number);
-        } else {
+    /// The rows beside this state.
+    pub(super) fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// Sets how many deliveries are kept that are over.
+    pub(super) fn keep_over(&mut self, count: usize) {
+        self.over_max = count;
+        self.trim();
+    }
+
+    fn number_of(&mut self, endpoint: EndpointKey) -> EndpointNumber {
+        if let Some(number) = self.numbers.get(&endpoint) {
+            return *number;
+        }
+        // Campaigns and their steps are far fewer than numbers.
+        let number = self.endpoints.len() as EndpointNumber;
+        self.endpoints.push(endpoint.clone());
+        self.numbers.insert(endpoint, number);
+        number
+    }
+
+    /// Takes a new delivery in.
+    ///
+    /// # Errors
+    /// When what is sent is larger than a row may be.
+    pub(super) fn enqueue(&mut self, number: u64, new: NewDelivery) -> Result<(), RecordError> {
+        self.kept.put_rendered(number, &new.rendered)?;
+        let delivery = Delivery {
+            endpoint: self.number_of((new.campaign, new.step)),
+            state: DeliveryState::Pending,
+            fragment: new.fragment.into(),
+            run: new.run,
+            began_at: new.began_at,
+            enqueued_at: new.at,
+            next_attempt_at: new.at,
+            attempts: 0,
+            before: 0,
+        };
+        self.tally.enqueued += 1;
+        self.put(number, delivery);
+        Ok(())
+    }
+
+    fn put(&mut self, number: u64, delivery: Delivery) {
+        let was = self.all.insert(number, delivery);
+        let place = Place::new(delivery.endpoint, delivery.fragment, number);
+        match (was.is_some_and(|one| one.is_pending()), delivery.is_pending()) {
+            (false, true) => {
+                self.over.remove(&number);
+                self.lanes.insert(place);
+            }
+            (true, false) => self.leave(place),
+            _ => {}
+        }
+        if !delivery.is_pending() {
             self.over.insert(number);
         }
-        self.all.insert(number, delivery);
         self.fresh.insert(number);
-        while self.over.len() > KEPT {
-            let Some(oldest) = self.over.pop_first() else { break };
-            self.all.remove(&oldest);
-            self.fresh.insert(oldest);
+        self.touch(number);
+        self.trim();
+    }
+
+    /// Takes a delivery out of its lane; the next one there may have its turn now.
+    fn leave(&mut self, place: Place) {
+        self.lanes.remove(&place);
+        if self.touched.is_some()
+            && let Some(next) = self.first(place.endpoint, place.origin)
+        {
+            self.touch(next);
         }
     }
 
-    fn unlist(&mut self, number: u64) {
-        let Some(known) = self.all.get(&number).filter(|known| known.is_pending()) else { return };
-        let (endpoint, due) = (known.endpoint(), (known.next_attempt_at, number));
-        let queue = (endpoint, known.fragment);
-        if let Some(all) = self.queues.get_mut(&queue) {
-            all.remove(&number);
-            if all.is_empty() {
-                self.queues.remove(&queue);
-            }
-        }
-        let (endpoint, _) = queue;
-        if let Some(all) = self.due.get_mut(&endpoint) {
-            all.remove(&due);
-            if all.is_empty() {
-                self.due.remove(&endpoint);
-            }
+    fn touch(&mut self, number: u64) {
+        if let Some(touched) = &mut self.touched {
+            touched.push(number);
         }
     }
 
-    fn change(&mut self, number: u64, change: impl FnOnce(&mut Delivery)) {
-        if let Some(mut delivery) = self.all.get(&number).cloned() {
-            change(&mut delivery);
-            self.put(number, delivery);
+    fn trim(&mut self) {
+        while self.over.len() > self.over_max {
+            let Some(oldest) = self.over.first().copied() else { break };
+            self.remove(oldest);
         }
+    }
+
+    /// Removes a delivery as if it had never been; answers it.
+    fn remove(&mut self, number: u64) -> Option<Delivery> {
+        let one = self.all.remove(number)?;
+        self.leave(Place::new(one.endpoint, one.fragment, number));
+        self.over.remove(&number);
+        self.kept.remove(number, one.attempts);
+        self.fresh.insert(number);
+        self.touch(number);
+        Some(one)
     }
 
     /// Notes how an attempt went. Answers what it means, where there is such a delivery.
-    pub(super) fn attempted(&mut self, number: u64, attempt: Attempt) -> Option<Verdict> {
-        let (verdict, at) = (verdict(&attempt), attempt.at);
-        self.all.get(&number)?;
-        self.change(number, |delivery| {
-            let retry_after = attempt.retry_after_ms;
-            let died = attempt
-                .error
-                .clone()
-                .unwrap_or_else(|| format!("answered {}", attempt.status.map_or(0, u32::from)));
-            delivery.attempts.push(attempt);
-            let made = u32::try_from(delivery.attempts.len()).unwrap_or(u32::MAX);
-            let made = made.saturating_sub(delivery.before);
-            match verdict {
-                Verdict::Delivered => {
-                    (delivery.state, delivery.reason) = (DeliveryState::Delivered, None);
-                }
-                Verdict::Disable | Verdict::Final => {
-                    (delivery.state, delivery.reason) = (DeliveryState::Dead, Some(died));
-                }
-                Verdict::Again => match wait_ms(&delivery.webhook_id, made, retry_after) {
-                    Some(ms) => delivery.next_attempt_at = at.plus_ms(ms),
-                    None => {
-                        let reason = format!("{died}, after {made} attempts");
-                        (delivery.state, delivery.reason) = (DeliveryState::Dead, Some(reason));
-                    }
-                },
+    /// `webhook_id` is asked where the next attempt hangs on it.
+    ///
+    /// # Errors
+    /// When the attempt is larger than a row may be.
+    pub(super) fn attempted(
+        &mut self,
+        number: u64,
+        attempt: &Attempt,
+        webhook_id: impl FnOnce(&Delivery, &EndpointKey) -> String,
+    ) -> Result<Option<Verdict>, RecordError> {
+        let Some(before) = self.all.get(number).copied() else { return Ok(None) };
+        self.kept.put_attempt(number, before.attempts, attempt)?;
+        let mut one = Delivery { attempts: before.attempts.saturating_add(1), ..before };
+        let made = one.attempts.saturating_sub(one.before);
+        let died = || match (&attempt.error, attempt.status) {
+            (Some(error), _) => error.clone(),
+            (None, status) => format!("answered {}", status.unwrap_or(0)),
+        };
+        let verdict = verdict(attempt);
+        match verdict {
+            Verdict::Delivered => self.end(number, &mut one, DeliveryState::Delivered, None),
+            Verdict::Disable | Verdict::Final => {
+                self.end(number, &mut one, DeliveryState::Dead, Some(&died()));
             }
-        });
-        Some(verdict)
+            Verdict::Again => {
+                let id = webhook_id(&one, &self.endpoints[one.endpoint as usize]);
+                match wait_ms(&id, made, attempt.retry_after_ms) {
+                    Some(ms) => one.next_attempt_at = attempt.at.plus_ms(ms),
+                    None => {
+                        let reason = format!("{}, after {made} attempts", died());
+                        self.end(number, &mut one, DeliveryState::Dead, Some(&reason));
+                    }
+                }
+            }
+        }
+        self.put(number, one);
+        Ok(Some(verdict))
+    }
+
+    fn end(&mut self, number: u64, one: &mut Delivery, state: DeliveryState, reason: Option<&str>) {
+        if reason.is_some() || matches!(one.state, DeliveryState::Dead | DeliveryState::Cancelled) {
+            self.kept.put_reason(number, reason);
+        }
+        one.state = state;
+        match state {
+            DeliveryState::Delivered => self.tally.delivered += 1,
+            DeliveryState::Dead => self.tally.dead += 1,
+            DeliveryState::Cancelled => self.tally.cancelled += 1,
+            DeliveryState::Pending => {}
+        }
     }
 
     /// Cancels a delivery that is pending.
     pub(super) fn cancel(&mut self, number: u64, reason: &str) {
-        if self.all.get(&number).is_some_and(Delivery::is_pending) {
-            self.change(number, |delivery| {
-                delivery.state = DeliveryState::Cancelled;
-                delivery.reason = Some(reason.to_owned());
-            });
+        let pending = self.all.get(number).copied().filter(Delivery::is_pending);
+        if let Some(mut one) = pending {
+            self.end(number, &mut one, DeliveryState::Cancelled, Some(reason));
+            self.put(number, one);
         }
     }
 
     /// Sends a delivery that is over once more, with its attempts begun anew.
     pub(super) fn replay(&mut self, number: u64, at: Timestamp) -> bool {
-        let is_over = self.all.get(&number).is_some_and(|delivery| !delivery.is_pending());
-        if is_over {
-            self.change(number, |delivery| {
-                (delivery.state, delivery.reason) = (DeliveryState::Pending, None);
-                (delivery.next_attempt_at, delivery.enqueued_at) = (at, at);
-                delivery.before = u32::try_from(delivery.attempts.len()).unwrap_or(u32::MAX);
-            });
-        }
-        is_over
+        let over = self.all.get(number).copied().filter(|one| !one.is_pending());
+        let Some(mut one) = over else { return false };
+        self.end(number, &mut one, DeliveryState::Pending, None);
+        (one.next_attempt_at, one.enqueued_at, one.before) = (at, at, one.attempts);
+        self.put(number, one);
+        true
+    }
+
+    /// The numbers of all deliveries of these fragments.
+    pub(super) fn of(&self, fragments: &BTreeSet<FragmentKey>) -> Vec<u64> {
+        let all = self.all.iter().filter(|(_, one)| fragments.contains(&one.fragment()));
+        all.map(|(number, _)| number).collect()
     }
 
     /// Removes everything of these fragments, as if it had never been; answers how many were still
     /// to be sent.
     pub fn erase(&mut self, fragments: &BTreeSet<FragmentKey>) -> usize {
-        let gone: Vec<u64> = self
-            .all
-            .iter()
-            .filter(|(_, delivery)| fragments.contains(&delivery.fragment))
-            .map(|(number, _)| *number)
-            .collect();
-        let mut pending = 0;
-        for number in gone {
-            pending += usize::from(self.all.get(&number).is_some_and(Delivery::is_pending));
-            self.unlist(number);
-            self.all.remove(&number);
-            self.over.remove(&number);
-            self.fresh.insert(number);
-        }
-        pending
+        let gone = self.of(fragments).into_iter().filter_map(|number| self.remove(number));
+        gone.filter(Delivery::is_pending).count()
     }
 
     /// A delivery.
     pub fn get(&self, number: u64) -> Option<&Delivery> {
-        self.all.get(&number)
+        self.all.get(number)
+    }
+
+    /// How many deliveries there are, and how many of them are pending.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.all.len(), self.lanes.len())
     }
 
     /// All deliveries before a number, the newest first.
     pub fn newest_first(&self, before: u64) -> impl Iterator<Item = (u64, &Delivery)> {
-        self.all.range(..before).rev().map(|(number, delivery)| (*number, delivery))
+        self.all.before(before)
+    }
+
+    /// The campaign and step of an endpoint.
+    pub(super) fn endpoint(&self, number: EndpointNumber) -> (&str, u16) {
+        let (campaign, step) = &self.endpoints[number as usize];
+        (campaign, *step)
+    }
+
+    /// Whether an endpoint belongs to a campaign.
+    pub(super) fn is_of(&self, endpoint: EndpointNumber, campaign: &str) -> bool {
+        self.endpoint(endpoint).0 == campaign
+    }
+
+    /// The number of an endpoint that was ever enqueued for.
+    pub(super) fn endpoint_number(&self, campaign: &str, step: u16) -> Option<EndpointNumber> {
+        self.numbers.get(&(Box::from(campaign), step)).copied()
+    }
+
+    /// All endpoints that were ever enqueued for.
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = EndpointNumber> + use<> {
+        0..self.endpoints.len() as EndpointNumber
+    }
+
+    fn lane(&self, endpoint: EndpointNumber, origin: Origin) -> impl Iterator<Item = u64> {
+        let ends = Place::new(endpoint, origin, 0)..=Place::new(endpoint, origin, u64::MAX);
+        self.lanes.range(ends).map(|place| place.number())
+    }
+
+    fn first(&self, endpoint: EndpointNumber, origin: Origin) -> Option<u64> {
+        self.lane(endpoint, origin).next()
+    }
+
+    /// The oldest pending delivery of an endpoint and a fragment.
+    pub(super) fn head(&self, endpoint: EndpointNumber, fragment: FragmentKey) -> Option<u64> {
+        self.first(endpoint, fragment.into())
+    }
+
+    /// Whether a delivery leads the lane of its endpoint and fragment.
+    pub(super) fn leads(&self, number: u64, one: &Delivery) -> bool {
+        self.first(one.endpoint, one.fragment) == Some(number)
     }
 
     /// The pending deliveries of an endpoint and a fragment, the oldest first.
-    pub(super) fn queue(
-        &self,
-        campaign: &str,
-        step: u16,
-        fragment: FragmentKey,
-    ) -> impl Iterator<Item = u64> {
-        let queue = self.queues.get(&((campaign.into(), step), fragment));
-        queue.into_iter().flatten().copied()
+    pub(super) fn queue(&self, campaign: &str, step: u16, fragment: FragmentKey) -> Vec<u64> {
+        let endpoint = self.endpoint_number(campaign, step);
+        endpoint.map_or(Vec::new(), |one| self.lane(one, fragment.into()).collect())
     }
 
     /// The pending deliveries of a campaign and a fragment.
     pub(super) fn pending_of(&self, campaign: &str, fragment: FragmentKey) -> Vec<u64> {
-        let steps = self.due.keys().filter(|(of, _)| **of == *campaign);
-        steps.flat_map(|(_, step)| self.queue(campaign, *step, fragment)).collect()
+        let steps = (Box::from(campaign), 0)..=(Box::from(campaign), u16::MAX);
+        let endpoints = self.numbers.range::<EndpointKey, _>(steps);
+        endpoints.flat_map(|(_, endpoint)| self.lane(*endpoint, fragment.into())).collect()
     }
 
-    /// The endpoints that have something to send.
-    pub(super) fn endpoints(&self) -> Vec<EndpointKey> {
-        self.due.keys().cloned().collect()
+    /// All pending deliveries of an endpoint.
+    pub(super) fn pending_on(&self, endpoint: EndpointNumber) -> impl Iterator<Item = u64> {
+        let least = Origin { sequence: [0; 2], generation: 0 };
+        let from = Place::new(endpoint, least, 0);
+        self.lanes
+            .range(from..)
+            .take_while(move |one| one.endpoint == endpoint)
+            .map(|one| one.number())
     }
 
-    /// What an endpoint may be sent now, the longest due first.
-    pub(super) fn due(
-        &self,
-        endpoint: &EndpointKey,
-        now: Timestamp,
-    ) -> impl Iterator<Item = (u64, &Delivery)> {
-        let all = self.due.get(endpoint).into_iter().flatten();
-        all.take_while(move |(at, _)| *at <= now)
-            .filter_map(|(_, number)| Some((*number, self.all.get(number)?)))
+    /// Begins to note what changes, for whoever sends; what happened before is not counted.
+    pub(super) fn listen(&mut self) {
+        self.touched = Some(Vec::new());
+        self.tally = Tally::default();
     }
 
-    /// The numbers whose rows changed since the last call.
-    pub(super) fn take_fresh(&mut self) -> BTreeSet<u64> {
-        std::mem::take(&mut self.fresh)
+    /// What changed since the last call.
+    pub(super) fn take_touched(&mut self) -> Vec<u64> {
+        self.touched.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// What happened since the last call.
+    pub(super) fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    /// The rows that changed since the last call.
+    ///
+    /// # Errors
+    /// When a row is larger than a row may be.
+    pub(super) fn take_rows(&mut self) -> Result<Vec<Row>, RecordError> {
+        let mut rows = self.kept.take_rows();
+        for number in std::mem::take(&mut self.fresh) {
+            let mut key = vec![b'q'];
+            key.extend_from_slice(&number.to_be_bytes());
+            let row = self.all.get(number).map(|one| self.row(number, one));
+            let row = row.map(|row| records::encode("a delivery", &row)).transpose()?;
+            rows.push((key, row));
+        }
+        Ok(rows)
+    }
+
+    fn row(&self, number: u64, one: &Delivery) -> DeliveryRow {
+        let (campaign, step) = self.endpoint(one.endpoint);
+        DeliveryRow {
+            number,
+            campaign: campaign.into(),
+            step,
+            fragment: one.fragment(),
+            run: one.run,
+            began_at: one.began_at,
+            enqueued_at: one.enqueued_at,
+            next_attempt_at: one.next_attempt_at,
+            state: one.state,
+            attempts: one.attempts,
+            before: one.before,
+        }
+    }
+
+    /// Takes a snapshot's row in.
+    pub(super) fn load(&mut self, row: DeliveryRow) {
+        let delivery = Delivery {
+            endpoint: self.number_of((row.campaign, row.step)),
+            state: row.state,
+            fragment: row.fragment.into(),
+            run: row.run,
+            began_at: row.began_at,
+            enqueued_at: row.enqueued_at,
+            next_attempt_at: row.next_attempt_at,
+            attempts: row.attempts,
+            before: row.before,
+        };
+        self.put(row.number, delivery);
+        self.fresh.remove(&row.number);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn delivery(fragment: u64) -> Delivery {
-        Delivery {
-            webhook_id: "msg_a".to_owned(),
-            campaign: "c".into(),
-            step: 0,
-            fragment: (fragment, 0),
-            run: 1,
-            event_id: 1,
-            enqueued_at: Timestamp(0),
-            rendered: Rendered { url: "https://x.example/".to_owned(), body: None },
-            state: DeliveryState::Pending,
-            reason: None,
-            next_attempt_at: Timestamp(0),
-            attempts: Vec::new(),
-            before: 0,
-        }
-    }
-
-    fn answered(status: u16) -> Attempt {
-        Attempt {
-            at: Timestamp(1_000),
-            status: Some(status),
-            took_ms: 1,
-            error: None,
-            is_final: false,
-            retry_after_ms: None,
-            response: Vec::new(),
-        }
-    }
-
-    fn with_one() -> Outbox {
-        let mut outbox = Outbox::default();
-        outbox.put(7, delivery(1));
-        outbox
-    }
-
-    #[test]
-    fn ten_attempts_are_made_and_a_replay_begins_anew() {
-        let mut outbox = with_one();
-        for attempt in 1..=10 {
-            assert!(outbox.get(7).unwrap().is_pending(), "before attempt {attempt}");
-            outbox.attempted(7, answered(500));
-        }
-        let dead = outbox.get(7).unwrap();
-        assert_eq!(dead.state, DeliveryState::Dead);
-        assert_eq!(dead.reason.as_deref(), Some("answered 500, after 10 attempts"));
-        assert_eq!(outbox.endpoints().len(), 0);
-        assert!(outbox.replay(7, Timestamp(5)));
-        assert!(!outbox.replay(7, Timestamp(5)));
-        outbox.attempted(7, answered(500));
-        assert!(outbox.get(7).unwrap().is_pending());
-        outbox.attempted(7, answered(204));
-        assert_eq!(outbox.get(7).unwrap().state, DeliveryState::Delivered);
-    }
-
-    #[test]
-    fn erasing_takes_everything_of_a_fragment_and_counts_what_was_to_be_sent() {
-        let mut outbox = with_one();
-        outbox.put(8, delivery(1));
-        outbox.put(9, delivery(2));
-        outbox.attempted(8, answered(200));
-        assert_eq!(outbox.erase(&BTreeSet::from([(1, 0)])), 1);
-        assert_eq!(
-            outbox.newest_first(u64::MAX).map(|(number, _)| number).collect::<Vec<_>>(),
-            [9]
-        );
-        assert_eq!(outbox.queue("c", 0, (1, 0)).count(), 0);
-    }
-
-    proptest! {
-        /// A report may overtake the record of an attempt, or the other way round.
-        #[test]
-        fn an_exit_and_an_attempt_come_to_the_same_in_either_order(status in 200u16..600) {
-            let (mut one, mut other) = (with_one(), with_one());
-            one.cancel(7, "the exit was reached");
-            one.attempted(7, answered(status));
-            other.attempted(7, answered(status));
-            other.cancel(7, "the exit was reached");
-            let told = |outbox: &Outbox| {
-                let delivery = outbox.get(7).unwrap();
-                (delivery.state, delivery.reason.clone(), delivery.attempts.clone())
-            };
-            prop_assert_eq!(told(&one), told(&other));
-        }
-    }
-}
+mod tests;

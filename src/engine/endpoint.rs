@@ -1,69 +1,76 @@
-//! The live side of campaigns: asks profiles, fires timers, sends what is due and journals how it
-//! went.
+//! The live side of campaigns: asks profiles, fires timers, decides what is sent when.
 //!
 //! Part of the identity actor. What it decides by is the [`Core`](super::core::Core); what it keeps
-//! beside it (breakers, calls under way) may be lost in a crash. A snapshot, and an act that may
-//! change what profiles are, wait until no profile owes an answer: so a snapshot at a sequence holds
-//! every consequence of the records up to it.
+//! beside it (breakers, calls under way) may be lost in a crash. The calls themselves are made by
+//! [`sending`](super::sending), on a thread of its own. A snapshot, and an act that may change what
+//! profiles are, wait until no profile owes an answer: so a snapshot at a sequence holds every
+//! consequence of the records up to it.
 
 use super::campaign_state::Timer;
-use super::campaigns::{Question, Told, told};
 use super::committer::Then;
-use super::deliveries::{EndpointKey, verdict};
+use super::deliveries::{Delivery, EndpointNumber, Tally};
 use super::identity::IdentityActor;
 use super::profile::Op;
+use super::question::{Question, Told, told};
 use super::router::Append;
-use crate::domain::campaign::{Order, Recheck};
+use super::schedule::{Candidate, Schedule};
+use super::sending::{Desk, Job};
+use crate::domain::campaign::{Campaigns, Order, Recheck, Webhook};
 use crate::domain::fragment::Fragment;
-use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::{FragmentIndex, Move};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
-use crate::outbound::attempt::Attempt as Prepared;
-use crate::outbound::client::{Answer, CallError, Client};
-use crate::outbound::endpoint::Endpoint;
-use crate::outbound::retry::{Verdict, retry_after_ms};
-use crate::records::{ActRecord, Attempt, kind};
-use actix::{ArbiterHandle, AsyncContext, Context, Handler, Message};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::path::{Path, PathBuf};
+use crate::outbound::client::Client;
+use crate::records::{ActRecord, FragmentKey, kind};
+use actix::{ArbiterHandle, AsyncContext, Context, Handler, Message, SpawnHandle};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How often it is looked whether something is due.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long a delivery of a paused campaign rests before it is looked at again, in milliseconds.
-const HOLD_MS: i64 = 1_000;
-/// Timers fired in one look.
+/// Timers whose records are on their way at most.
 const TIMERS: usize = 1_000;
+/// The longest sleep; the clock may be set meanwhile.
+const SLEEP_MS: i64 = 60_000;
 
 /// What a profile was asked, and what it says.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Answered(pub(super) Box<Question>, pub(super) Told);
 
-/// A call is over.
+/// The call of an attempt is over, and its record on the way.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Finished {
-    number: u64,
-    endpoint: EndpointKey,
-    result: Result<Answer, CallError>,
+pub(super) struct Finished {
+    pub(super) number: u64,
+    pub(super) endpoint: EndpointNumber,
+    /// Whether the endpoint failed; none where nothing was there to send.
+    pub(super) failed: Option<bool>,
 }
+
+/// The clock was moved.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct ClockMoved;
+
+/// A timer by what its record says.
+pub(super) type TimerKey = (FragmentKey, Box<str>, Sequence);
 
 /// What sending needs beside the core.
 pub(super) struct Sending {
     pub(super) client: Arc<Client>,
-    /// Where `file:` secrets are looked up.
-    pub(super) secrets: PathBuf,
     arbiter: ArbiterHandle,
-    endpoints: HashMap<EndpointKey, Endpoint>,
-    /// Deliveries that are asked about, called or journalled, with the attempts that they had.
-    under_way: BTreeMap<u64, usize>,
-    /// Deliveries of paused campaigns, and when to look again.
-    resting: BTreeMap<u64, Timestamp>,
+    /// Who makes the calls, once there is a router to append to.
+    desk: Option<Arc<Desk>>,
+    pub(super) schedule: Schedule,
+    /// The campaigns, and how many endpoints were disabled, at the last look.
+    seen: Option<(Arc<Campaigns>, usize)>,
     /// Timers whose record is on its way.
-    fired: BTreeSet<Timer>,
+    pub(super) fired: HashSet<TimerKey>,
+    /// Behind which timer the next look for due ones begins.
+    fired_to: Option<Timer>,
+    /// When the next look is made.
+    wakes: Option<(Timestamp, SpawnHandle)>,
     /// Profiles that owe an answer.
     asked: usize,
     /// A snapshot waits for their answers.
@@ -73,15 +80,16 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    pub(super) fn new(client: Arc<Client>, arbiter: ArbiterHandle, secrets: PathBuf) -> Self {
+    pub(super) fn new(client: Arc<Client>, arbiter: ArbiterHandle) -> Self {
         Self {
             client,
-            secrets,
             arbiter,
-            endpoints: HashMap::new(),
-            under_way: BTreeMap::new(),
-            resting: BTreeMap::new(),
-            fired: BTreeSet::new(),
+            desk: None,
+            schedule: Schedule::default(),
+            seen: None,
+            fired: HashSet::new(),
+            fired_to: None,
+            wakes: None,
             asked: 0,
             wants_snapshot: false,
             held: VecDeque::new(),
@@ -105,14 +113,34 @@ impl Sending {
     }
 }
 
-/// What `env:NAME` or `file:path` stands for; paths begin in `folder`.
-pub(super) fn secret(folder: &Path, reference: &str) -> Option<String> {
-    if let Some(name) = reference.strip_prefix("env:") {
-        return std::env::var(name.trim()).ok();
+fn is_in_order(webhook: Option<&Webhook>) -> bool {
+    webhook.is_some_and(|one| one.order == Order::PerProfile)
+}
+
+impl super::Core {
+    fn webhook_of(&self, endpoint: EndpointNumber) -> Option<&Webhook> {
+        let (campaign, step) = self.campaigns.outbox.endpoint(endpoint);
+        self.compiled_campaigns().get(campaign)?.webhook(step)
     }
-    let text =
-        std::fs::read_to_string(folder.join(reference.strip_prefix("file:")?.trim())).ok()?;
-    Some(text.trim().to_owned())
+
+    /// Whether an endpoint is not to be called at all for now.
+    fn is_held(&self, endpoint: EndpointNumber) -> bool {
+        let (campaign, step) = self.campaigns.outbox.endpoint(endpoint);
+        self.is_paused(campaign)
+            || self.campaigns.disabled.contains_key(&(Box::from(campaign), step))
+    }
+
+    /// What becomes of a delivery that was to be tried at that time.
+    fn candidate(&self, number: u64, at: Timestamp, is_in_order: bool) -> Candidate {
+        let one = self.campaigns.outbox.get(number);
+        let Some(one) = one.filter(|one| one.is_pending() && one.next_attempt_at == at) else {
+            return Candidate::Stale;
+        };
+        match is_in_order.then(|| self.earlier(number, one)).flatten() {
+            Some(other) => Candidate::Behind(other),
+            None => Candidate::Ready(one.attempts),
+        }
+    }
 }
 
 impl IdentityActor {
@@ -143,92 +171,224 @@ impl IdentityActor {
         self.put_question(question, context);
     }
 
-    /// Fires timers and sends what is due.
+    /// Fires timers, has sent what is due, and sees to it that it is called again in time.
     pub(super) fn dispatch(&mut self, context: &mut Context<Self>) {
+        self.dispatch_with(None, context);
+    }
+
+    /// As [`Self::dispatch`]; what a question has just enqueued is judged by the answer to it.
+    fn dispatch_with(&mut self, just: Option<(&Question, &Told)>, context: &mut Context<Self>) {
         // What waits for silence shall get it, however much there is to send.
         let is_awaited = self.sending.wants_snapshot || !self.sending.held.is_empty();
-        if self.router.is_none() || is_awaited {
+        if self.sending.desk.is_none() || is_awaited {
             return;
         }
+        if self.shared.kept.wants_snapshot() {
+            self.snapshot(None);
+            if self.shared.kept.is_full() || self.sending.wants_snapshot {
+                return;
+            }
+        }
         let now = self.shared.clock.now();
+        self.heed_configuration(now);
         self.fire(now);
-        let outbox = &self.core.campaigns.outbox;
-        self.sending.under_way.retain(|number, attempts| {
-            let delivery = outbox.get(*number).filter(|delivery| delivery.is_pending());
-            delivery.is_some_and(|delivery| delivery.attempts.len() == *attempts)
-        });
-        self.sending.resting.retain(|_, until| *until > now);
-        for number in self.picked(now) {
-            let attempts =
-                self.core.campaigns.outbox.get(number).map_or(0, |one| one.attempts.len());
-            self.sending.under_way.insert(number, attempts);
-            match self.core.question_of_attempt(number, now) {
-                Some(mut question) => {
-                    if self.core.audience_reads_event(number) {
-                        question.read_event(&self.shared.reader);
-                    }
-                    self.put_question(question, context);
+        self.heed_changes();
+        while let Some(endpoint) = self.sending.schedule.next_endpoint(now) {
+            if self.core.is_held(endpoint) {
+                self.sending.schedule.hold(endpoint);
+                continue;
+            }
+            let webhook = self.core.webhook_of(endpoint);
+            let (rate, in_order) = (webhook.and_then(|one| one.rate), is_in_order(webhook));
+            loop {
+                let core = &self.core;
+                let ask = |number, at| core.candidate(number, at, in_order);
+                let Some(number) = self.sending.schedule.pick(endpoint, rate, now, ask) else {
+                    break;
+                };
+                self.try_one(endpoint, number, just, now, context);
+            }
+        }
+        self.wake_in_time(now, context);
+    }
+
+    /// Has a delivery sent, asking its profile before.
+    fn try_one(
+        &mut self,
+        endpoint: EndpointNumber,
+        number: u64,
+        just: Option<(&Question, &Told)>,
+        now: Timestamp,
+        context: &mut Context<Self>,
+    ) {
+        if let Some((question, told)) = just.filter(|(one, _)| one.sequence == number >> 16) {
+            return self.recheck((endpoint, number), question, told, now);
+        }
+        match self.core.question_of_attempt(number, now) {
+            Some(mut question) => {
+                if self.core.audience_reads_event(number) {
+                    question.read_event(&self.shared.reader);
                 }
-                None => self.cancel(number, now, "the profile is not there any more".to_owned()),
+                self.put_question(question, context);
+            }
+            None => {
+                self.sending.schedule.ended(endpoint, None, now);
+                self.cancel(number, now, "the profile is not there any more".to_owned());
             }
         }
     }
 
     fn fire(&mut self, now: Timestamp) {
-        let state = &self.core.campaigns;
-        self.sending.fired.retain(|timer| state.has_timer(timer));
-        let fired = &self.sending.fired;
-        let due = state.due_timers(now).filter(|timer| !fired.contains(*timer));
-        let due: Vec<Timer> = due.take(TIMERS).cloned().collect();
-        for timer in due {
-            let (_, fragment, campaign, run) = &timer;
-            let fragment = self.core.fragment_key(*fragment);
-            let (campaign, run) = (campaign.to_string(), *run);
-            self.journal(ActRecord::TimerFired { at: now, campaign, fragment, run });
-            self.sending.fired.insert(timer);
+        let fired_to = &mut self.sending.fired_to;
+        if let Some(added) = self.core.campaigns.take_added_timer() {
+            fired_to.take_if(|to| added <= *to);
+        }
+        let room = TIMERS.saturating_sub(self.sending.fired.len());
+        let (mut due, mut last) = (Vec::new(), None);
+        for timer in self.core.campaigns.due_timers(self.sending.fired_to.as_ref(), now) {
+            if due.len() == room {
+                break;
+            }
+            last = Some(timer);
+            let (_, fragment, campaign, run) = timer;
+            let key = (self.core.fragment_key(*fragment), campaign.clone(), *run);
+            // A run of a paused campaign waits on, without a record for each look.
+            if !self.core.is_paused(campaign) && !self.sending.fired.contains(&key) {
+                due.push(key);
+            }
+        }
+        if let Some(last) = last {
+            self.sending.fired_to = Some(last.clone());
+        }
+        for (fragment, campaign, run) in due {
+            let name = campaign.to_string();
+            self.journal(ActRecord::TimerFired { at: now, campaign: name, fragment, run });
+            self.sending.fired.insert((fragment, campaign, run));
         }
     }
 
-    /// The deliveries that may be sent now, as far as their endpoints let them.
-    fn picked(&self, now: Timestamp) -> Vec<u64> {
-        let (state, sending) = (&self.core.campaigns, &self.sending);
-        let mut picked = Vec::new();
-        for endpoint in state.outbox.endpoints() {
-            if state.disabled.contains_key(&endpoint) {
+    /// Looks at every endpoint again, where the campaigns changed or one was enabled.
+    fn heed_configuration(&mut self, now: Timestamp) {
+        let campaigns = self.core.compiled_campaigns();
+        let disabled = self.core.campaigns.disabled.len();
+        let before = match &self.sending.seen {
+            Some((seen, count)) if Arc::ptr_eq(seen, campaigns) && *count == disabled => return,
+            seen => seen.as_ref().map(|(seen, _)| Arc::clone(seen)),
+        };
+        let outbox = &self.core.campaigns.outbox;
+        let was_in_order = |campaign: &str, step| {
+            let before = before.as_ref().and_then(|all| all.get(campaign));
+            is_in_order(before.and_then(|one| one.webhook(step)))
+        };
+        for endpoint in outbox.endpoints() {
+            let (campaign, step) = outbox.endpoint(endpoint);
+            if was_in_order(campaign, step) && !is_in_order(self.core.webhook_of(endpoint)) {
+                for number in outbox.pending_on(endpoint) {
+                    if let Some(one) = outbox.get(number) {
+                        self.sending.schedule.put(endpoint, number, one.next_attempt_at);
+                    }
+                }
+            }
+        }
+        for (campaign, step) in campaigns.without_secret(&|name| self.shared.secrets.find(name)) {
+            tracing::warn!(%campaign, step, "a secret of this webhook is not there; set it and reload");
+        }
+        self.sending.seen = Some((Arc::clone(campaigns), disabled));
+        self.sending.fired_to = None;
+        self.sending.schedule.release(now);
+    }
+
+    /// Puts on the schedule what changed in the outbox.
+    fn heed_changes(&mut self) {
+        let mut touched = self.core.campaigns.outbox.take_touched();
+        let outbox = &self.core.campaigns.outbox;
+        let schedule = &mut self.sending.schedule;
+        while let Some(number) = touched.pop() {
+            let Some(one) = outbox.get(number).filter(|one| one.is_pending()) else {
+                touched.extend(schedule.left(number));
+                continue;
+            };
+            if schedule.is_under_way(number, one.attempts) {
                 continue;
             }
-            let campaign = self.core.compiled_campaigns().get(&endpoint.0);
-            let webhook = campaign.and_then(|campaign| campaign.webhook(endpoint.1));
-            // Only looked at: a place is taken when the call is made.
-            let mut places = sending.endpoints.get(&endpoint).cloned().unwrap_or_default();
-            for (number, delivery) in state.outbox.due(&endpoint, now) {
-                if sending.under_way.contains_key(&number) || sending.resting.contains_key(&number)
-                {
-                    continue;
-                }
-                let in_order = webhook.is_some_and(|one| one.order == Order::PerProfile);
-                if in_order && self.core.has_earlier(number, delivery) {
-                    continue;
-                }
-                if places.admit(webhook.and_then(|webhook| webhook.rate), now).is_err() {
-                    break;
-                }
-                picked.push(number);
+            // Where order counts, it has its turn when it leads.
+            if is_in_order(self.core.webhook_of(one.endpoint)) && !outbox.leads(number, one) {
+                continue;
             }
+            schedule.put(one.endpoint, number, one.next_attempt_at);
         }
-        picked
     }
 
-    fn recheck(&mut self, question: &Question, told: &Told, number: u64) {
-        let now = self.shared.clock.now();
-        match self.core.recheck(question, told) {
-            Some(Recheck::Send) => self.send(number, now),
-            Some(Recheck::Hold) => {
-                self.sending.under_way.remove(&number);
-                self.sending.resting.insert(number, now.plus_ms(HOLD_MS));
+    /// Fragments changed hands: whose turn it is may be another's now.
+    pub(super) fn rejudge_turns(&mut self, moves: &[Move]) {
+        let outbox = &self.core.campaigns.outbox;
+        for endpoint in outbox.endpoints() {
+            for one in moves {
+                let key = self.core.fragment_key(one.fragment);
+                let Some(head) = outbox.head(endpoint, key) else { continue };
+                let waiting = self.sending.schedule.waiting_for(head);
+                for number in waiting.into_iter().chain([head]) {
+                    if let Some(one) = outbox.get(number) {
+                        self.sending.schedule.put(endpoint, number, one.next_attempt_at);
+                    }
+                }
             }
-            Some(Recheck::Cancel(why)) => self.cancel(number, now, why.to_string()),
-            None => {} // erased meanwhile
+        }
+    }
+
+    /// Everything was resolved anew: whoever waits for another one is judged again.
+    pub(super) fn rejudge_all(&mut self) {
+        for number in self.sending.schedule.waiting() {
+            if let Some(one) = self.core.campaigns.outbox.get(number) {
+                self.sending.schedule.put(one.endpoint, number, one.next_attempt_at);
+            }
+        }
+    }
+
+    fn wake_in_time(&mut self, now: Timestamp, context: &mut Context<Self>) {
+        let mut timers = self.core.campaigns.timers_after(self.sending.fired_to.as_ref());
+        let has_room = self.sending.fired.len() < TIMERS;
+        let timer = timers.next().filter(|_| has_room).map(|timer| timer.0);
+        let next = [self.sending.schedule.next_look(), timer].into_iter().flatten().min();
+        let Some(next) = next else { return };
+        if let Some((at, handle)) = self.sending.wakes {
+            if at <= next {
+                return;
+            }
+            context.cancel_future(handle);
+        }
+        let ms = (next.0.saturating_sub(now.0)).clamp(0, SLEEP_MS);
+        let handle =
+            context.run_later(Duration::from_millis(ms.unsigned_abs()), |identity, context| {
+                identity.sending.wakes = None;
+                identity.dispatch(context);
+            });
+        self.sending.wakes = Some((now.plus_ms(ms), handle));
+    }
+
+    fn recheck(
+        &mut self,
+        (endpoint, number): (EndpointNumber, u64),
+        question: &Question,
+        told: &Told,
+        now: Timestamp,
+    ) {
+        let pending = self.core.campaigns.outbox.get(number).copied().filter(Delivery::is_pending);
+        let answer = pending.and_then(|_| self.core.recheck(number, question, told));
+        if let (Some(Recheck::Send), Some(one)) = (&answer, &pending) {
+            return self.send(number, one, now);
+        }
+        let schedule = &mut self.sending.schedule;
+        schedule.ended(endpoint, None, now);
+        match (answer, pending) {
+            (Some(Recheck::Hold), Some(one)) => {
+                schedule.settled(number);
+                schedule.put(endpoint, number, one.next_attempt_at);
+                schedule.hold(endpoint);
+            }
+            (Some(Recheck::Cancel(why)), _) => self.cancel(number, now, why.to_string()),
+            // It was cancelled or erased meanwhile.
+            _ => schedule.settled(number),
         }
     }
 
@@ -236,76 +396,40 @@ impl IdentityActor {
         self.journal(ActRecord::Cancelled { at, delivery, reason });
     }
 
-    fn send(&mut self, number: u64, now: Timestamp) {
-        let Some(delivery) = self.core.campaigns.outbox.get(number).filter(|one| one.is_pending())
-        else {
-            return;
-        };
-        let campaigns = self.core.compiled_campaigns();
-        let campaign = campaigns.get(&delivery.campaign);
-        let Some(webhook) = campaign.and_then(|one| one.webhook(delivery.step)) else { return };
-        let key = (delivery.campaign.clone(), delivery.step);
-        let endpoint = self.sending.endpoints.entry(key.clone()).or_default();
-        if endpoint.admit(webhook.rate, now).is_err() {
-            self.sending.under_way.remove(&number);
-            return;
-        }
-        let made = u32::try_from(delivery.attempts.len()).unwrap_or(u32::MAX);
-        let attempt = Prepared {
-            rendered: &delivery.rendered,
-            webhook_id: &delivery.webhook_id,
-            number: made.saturating_add(1),
+    fn send(&mut self, number: u64, one: &Delivery, now: Timestamp) {
+        let Some(desk) = self.sending.desk.clone() else { return };
+        let (campaign, step) = self.core.campaigns.outbox.endpoint(one.endpoint);
+        let job = Job {
+            number,
+            endpoint: one.endpoint,
+            campaigns: Arc::clone(self.core.compiled_campaigns()),
+            campaign: campaign.into(),
+            step,
+            webhook_id: self.core.webhook_id(one),
+            attempt: one.attempts.saturating_add(1),
             at: now,
-            is_test: false,
         };
-        let identity = self.address.clone();
-        match attempt.prepare(webhook, &|name| secret(&self.sending.secrets, name)) {
-            Ok(call) => {
-                let client = Arc::clone(&self.sending.client);
-                let name = format!("{}/{}", key.0, key.1);
-                let call = async move {
-                    let result = client.call(&name, &call).await;
-                    if let Some(identity) = identity {
-                        identity.do_send(Finished { number, endpoint: key, result });
-                    }
-                };
-                if !self.sending.arbiter.spawn(call) {
-                    tracing::warn!("a delivery was not sent: the engine is stopping");
-                }
-            }
-            Err(error) => {
-                let result = Err(CallError::Invalid(error.to_string()));
-                self.finished(Finished { number, endpoint: key, result });
-            }
+        if !self.sending.arbiter.spawn(async move { desk.make(job).await }) {
+            tracing::warn!("a delivery was not sent: the engine is stopping");
         }
     }
 
-    fn finished(&mut self, Finished { number, endpoint, result }: Finished) {
-        let at = self.shared.clock.now();
-        let outcome = match result {
-            Ok(answer) => Attempt {
-                at,
-                status: Some(answer.status),
-                took_ms: u64::try_from(answer.took.as_millis()).unwrap_or(u64::MAX),
-                error: None,
-                is_final: false,
-                retry_after_ms: retry_after_ms(answer.status, answer.retry_after.as_deref(), at),
-                response: answer.body,
-            },
-            Err(error) => Attempt {
-                at,
-                status: None,
-                took_ms: 0,
-                error: Some(error.to_string()),
-                is_final: error.verdict() == Verdict::Final,
-                retry_after_ms: None,
-                response: Vec::new(),
-            },
-        };
-        if let Some(endpoint) = self.sending.endpoints.get_mut(&endpoint) {
-            endpoint.ended(verdict(&outcome).is_failure(), at);
+    /// Shows in the metrics how deliveries stand.
+    pub(super) fn count_deliveries(&mut self) {
+        let outbox = &mut self.core.campaigns.outbox;
+        let Tally { enqueued, delivered, dead, cancelled } = outbox.take_tally();
+        let metrics = &self.shared.metrics;
+        metrics.deliveries_enqueued.inc_by(enqueued);
+        metrics.count_ended(delivered, dead, cancelled);
+        let (all, pending) = outbox.counts();
+        metrics.deliveries_kept.set(all as i64);
+        metrics.deliveries_pending.set(pending as i64);
+        metrics.deliveries_in_flight.set(self.sending.schedule.in_flight() as i64);
+        metrics.deliveries_unsaved.set(self.shared.kept.bytes() as i64);
+        for (endpoint, is_open) in self.sending.schedule.breakers() {
+            let (campaign, step) = outbox.endpoint(endpoint);
+            metrics.set_breaker(campaign, step, is_open);
         }
-        self.journal(ActRecord::Attempted { at, delivery: number, outcome });
     }
 
     fn journal(&self, act: ActRecord) {
@@ -318,6 +442,38 @@ impl IdentityActor {
             Err(error) => self.shared.fail(format!("journalling a delivery: {error}")),
         }
     }
+
+    /// Begins to send, now that there is a router to append what comes of it.
+    pub(super) fn begin_sending(&mut self, context: &mut Context<Self>) {
+        let Some(router) = self.router.clone() else { return };
+        self.sending.desk = Some(Arc::new(Desk {
+            client: Arc::clone(&self.sending.client),
+            shared: Arc::clone(&self.shared),
+            router,
+            identity: context.address(),
+        }));
+        let outbox = &mut self.core.campaigns.outbox;
+        outbox.listen();
+        for endpoint in outbox.endpoints() {
+            let in_order = is_in_order(self.core.webhook_of(endpoint));
+            let outbox = &self.core.campaigns.outbox;
+            for number in outbox.pending_on(endpoint) {
+                let one = outbox.get(number).filter(|one| !in_order || outbox.leads(number, one));
+                if let Some(one) = one {
+                    self.sending.schedule.put(endpoint, number, one.next_attempt_at);
+                }
+            }
+        }
+        let (mut moved, identity) = (self.shared.clock.subscribe(), context.address());
+        actix_rt::spawn(async move {
+            while moved.changed().await.is_ok() {
+                if identity.try_send(ClockMoved).is_err() && !identity.connected() {
+                    return;
+                }
+            }
+        });
+        self.dispatch(context);
+    }
 }
 
 impl Handler<Answered> for IdentityActor {
@@ -325,10 +481,23 @@ impl Handler<Answered> for IdentityActor {
 
     fn handle(&mut self, Answered(question, told): Answered, context: &mut Self::Context) {
         self.sending.asked = self.sending.asked.saturating_sub(1);
+        let mut told = told;
+        let mut just = None;
         match question.delivery() {
-            Some(number) => self.recheck(&question, &told, number),
+            Some(delivery) => {
+                let now = self.shared.clock.now();
+                self.recheck(delivery, &question, &told, now);
+            }
             None if self.shared.is_aside(question.sequence) => {}
-            None => self.core.decide(&question, told),
+            None => {
+                if let Err(error) = self.core.decide(&question, &mut told) {
+                    return self.shared.fail(format!("enqueueing a delivery: {error}"));
+                }
+                just = Some((&*question, &told));
+            }
+        }
+        if let Some(timer) = question.timer() {
+            self.sending.fired.remove(&timer);
         }
         if self.sending.is_quiet() && std::mem::take(&mut self.sending.wants_snapshot) {
             self.snapshot(None);
@@ -341,15 +510,36 @@ impl Handler<Answered> for IdentityActor {
                 self.take(sequence, then, context);
             }
         }
-        self.dispatch(context);
+        self.dispatch_with(just, context);
     }
 }
 
 impl Handler<Finished> for IdentityActor {
     type Result = ();
 
-    fn handle(&mut self, finished: Finished, _: &mut Self::Context) {
-        self.finished(finished);
+    fn handle(&mut self, finished: Finished, context: &mut Self::Context) {
+        let Finished { number, endpoint, failed } = finished;
+        self.sending.schedule.ended(endpoint, failed, self.shared.clock.now());
+        if failed.is_none() {
+            self.sending.schedule.settled(number);
+            let one = self.core.campaigns.outbox.get(number);
+            if one.is_some_and(Delivery::is_pending) {
+                let what = "there is no row of what it sends; move the snapshot folder aside to rebuild it from the journal";
+                return self.shared.fail(format!("delivery {number}: {what}"));
+            }
+        }
+        self.dispatch(context);
+    }
+}
+
+impl Handler<ClockMoved> for IdentityActor {
+    type Result = ();
+
+    fn handle(&mut self, _: ClockMoved, context: &mut Self::Context) {
+        if let Some((_, handle)) = self.sending.wakes.take() {
+            context.cancel_future(handle);
+        }
+        self.dispatch(context);
     }
 }
 
@@ -364,7 +554,7 @@ impl super::profile::ProfileActor {
         let fragments: Vec<(FragmentIndex, &Fragment)> =
             self.fragments.iter().map(|(index, fragment)| (*index, fragment)).collect();
         let shared = &self.shared;
-        match told(&question, &fragments, set_values, (&shared.rest, &shared.reader)) {
+        match told(&question, &fragments, set_values, (Some(&shared.rest), &shared.reader)) {
             Ok(told) => match reply {
                 // Whoever asked may have gone away.
                 Some(reply) => drop(reply.send((question, told))),
@@ -373,9 +563,4 @@ impl super::profile::ProfileActor {
             Err(error) => shared.fail(format!("profile {}: {error}", question.profile())),
         }
     }
-}
-
-/// Begins to look regularly whether something is due.
-pub(super) fn begin(context: &mut Context<IdentityActor>) {
-    context.run_interval(LOOK_EVERY, IdentityActor::dispatch);
 }

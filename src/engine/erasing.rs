@@ -6,11 +6,12 @@
 
 use super::acts::{Acted, Answer};
 use super::core::Core;
+use super::erasure_log::Line;
 use crate::domain::event::Event;
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::time::Timestamp;
-use crate::records::{ActRecord, ErasureRow, FragmentKey, PendingErasure};
+use crate::records::{ActRecord, ChangeRow, ErasureRow, FragmentKey, PendingErasure};
 use std::collections::BTreeSet;
 
 /// The keyed hash of an identifier: what is kept of one that is suppressed.
@@ -74,7 +75,6 @@ impl Core {
             self.fresh.fragments.remove(fragment);
             self.fresh.gone.insert(*fragment);
         }
-        self.scrub(&own, &erased.identifiers);
         if suppress {
             let key = self.genesis.hash_key;
             let hash = |one: &Identifier| identifier_hash(&key, &one.kind, &one.value);
@@ -95,6 +95,7 @@ impl Core {
             unsent,
             events: None,
         };
+        self.scrub(&own, &pending);
         self.pending.insert(sequence, pending);
         self.fresh.erasures = true;
         let acted = self.told(erased.effects, at, Some("erasure"));
@@ -115,25 +116,22 @@ impl Core {
     fn deliveries_of(&self, fragments: &BTreeSet<FragmentIndex>) -> Vec<u64> {
         let keys: BTreeSet<FragmentKey> =
             fragments.iter().map(|one| self.fragment_key(*one)).collect();
-        let all = self.campaigns.outbox.newest_first(u64::MAX);
-        all.filter(|(_, one)| keys.contains(&one.fragment)).map(|(number, _)| number).collect()
+        self.campaigns.outbox.of(&keys)
     }
 
     /// Takes the person out of the change log and the operators' links.
-    fn scrub(&mut self, profiles: &BTreeSet<u128>, identifiers: &[Identifier]) {
-        let names: BTreeSet<String> = identifiers.iter().map(ToString::to_string).collect();
-        for change in &mut self.changes {
+    fn scrub(&mut self, profiles: &BTreeSet<u128>, person: &PendingErasure) {
+        let names: BTreeSet<String> = person.identifiers.iter().map(ToString::to_string).collect();
+        let nameless = |change: &mut ChangeRow| {
             let is_own = change.profile.is_some_and(|id| profiles.contains(&id));
             let named = change.identifier.as_ref().is_some_and(|name| names.contains(name));
-            if is_own || named {
-                change.identifier = None;
-                self.fresh.rewritten = true;
-            }
-        }
+            (is_own || named) && change.identifier.take().is_some()
+        };
+        self.changes.rewrite(nameless);
         let gone: Vec<u64> = self
             .links
             .values()
-            .filter(|link| identifiers.contains(&link.a) || identifiers.contains(&link.b))
+            .filter(|link| person.owns(&link.a) || person.owns(&link.b))
             .map(|link| link.number)
             .collect();
         for number in gone {
@@ -159,6 +157,7 @@ impl Core {
             return Acted::default();
         };
         self.pending.remove(&erasure);
+        let mark = Line::new(erasure, suppress, &hashes).mark();
         if suppress {
             self.suppressed.extend(hashes);
         }
@@ -168,7 +167,9 @@ impl Core {
             if !self.emptied.contains(sequence) {
                 self.counters.events = self.counters.events.saturating_sub(1);
             }
-            self.revised.remove(sequence);
+            if self.revised.remove(sequence).is_some() {
+                self.touch_revised(*sequence);
+            }
         }
         for (sequence, content) in &loose {
             let was_there =
@@ -181,15 +182,15 @@ impl Core {
             profile_events += 1;
         }
         self.counters.must_resolve |= touched_others;
+        let has_acts = !acts.is_empty();
         let mut records = events;
         records.extend(loose.into_iter().map(|(sequence, _)| sequence));
         records.extend(acts);
         self.hidden.extend(records.iter().copied());
         let counts = [profile_events as u64, fragments, identifiers, deliveries];
-        let row = ErasureRow { at, reason, counts, records, is_done: false };
+        let row = ErasureRow { at, reason, counts, records, has_acts, is_done: false, mark };
         self.erasures.insert(erasure, row);
         self.fresh.erasures = true;
-        self.fresh.revised = true;
         self.tell(
             crate::domain::graph::Change {
                 kind: "erasure",
@@ -201,7 +202,18 @@ impl Core {
             None,
             at,
         );
-        Acted { changes: 1, erased: Some(erasure), ..Acted::default() }
+        Acted { erased: Some(erasure), ..Acted::default() }
+    }
+
+    /// The records that go with an erasure: those that it found, and what slipped in behind a
+    /// suppression. What other erasures hide is not among them: a snapshot may still hold those
+    /// persons, and a replay from there has to find them whole.
+    pub(super) fn records_to_empty(&self, erasure: Sequence) -> BTreeSet<Sequence> {
+        let open = self.erasures.iter().filter(|(other, row)| **other != erasure && !row.is_done);
+        let others: BTreeSet<&Sequence> = open.flat_map(|(_, row)| &row.records).collect();
+        let slipped = self.hidden.iter().filter(|record| !others.contains(record));
+        let own = self.erasures.get(&erasure).into_iter().flat_map(|row| &row.records);
+        slipped.chain(own).copied().collect()
     }
 
     pub(super) fn compacted(&mut self, erasure: Sequence) -> Acted {

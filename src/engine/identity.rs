@@ -21,7 +21,7 @@ use crate::domain::event::{Event, Placed, Standing};
 use crate::domain::graph::{FragmentIndex, Move};
 use crate::domain::id::Sequence;
 use crate::domain::view::EventView;
-use crate::records::ActRecord;
+use crate::records::{ActRecord, ChangeRow};
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
 use crossbeam_channel::Sender;
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,20 +96,24 @@ pub(super) struct IdentityActor {
     is_writing: bool,
     waiting: Vec<oneshot::Sender<Taken>>,
     /// Snapshots asked for while one is being written.
-    asked: bool,
+    pub(super) asked: bool,
     step: u64,
     /// The state that will replace this one, while it is being made or waits for its switch.
     pub(super) draft: Drafting,
+    /// Segments are about to go: no re-resolution begins that would have to read them.
+    pub(super) is_cutting: bool,
     /// Who waits for an erasure to be in force.
     pub(super) erasures: BTreeMap<Sequence, oneshot::Sender<()>>,
-    /// Erasures of which the journal is clean.
-    pub(super) emptied: Vec<Sequence>,
+    /// Erasures that wait for a snapshot of its own store.
+    pub(super) to_renew: Vec<Sequence>,
     /// Whether the next snapshot is to be a store of its own.
     pub(super) renew: bool,
-    /// Erasures that the snapshot under way makes an end of.
+    /// Erasures whose persons the snapshot under way leaves out.
     pub(super) renewing: Vec<Sequence>,
     /// The live side of campaigns.
     pub(super) sending: Sending,
+    /// The changes of identity that are counted, by kind.
+    counted: [u64; ChangeRow::KINDS.len()],
     /// Its own address, once it runs.
     pub(super) address: Option<Addr<Self>>,
 }
@@ -125,6 +129,7 @@ impl IdentityActor {
         sending: Sending,
     ) -> Self {
         Self {
+            counted: core.changes.totals(),
             core,
             profiles,
             shared,
@@ -139,8 +144,9 @@ impl IdentityActor {
             asked: false,
             step: 0,
             draft: Drafting::default(),
+            is_cutting: false,
             erasures: BTreeMap::new(),
-            emptied: Vec::new(),
+            to_renew: Vec::new(),
             renew: false,
             renewing: Vec::new(),
             sending,
@@ -185,7 +191,7 @@ impl IdentityActor {
         context: &mut Context<Self>,
     ) {
         let placement = self.core.event(sequence, &event);
-        self.count(placement.changes);
+        self.count_changes();
         let event_id = Some(self.core.event_id(sequence, event.received_at));
         self.tell_stream(sequence, &event, placement.profile);
         if !placement.moves.is_empty() {
@@ -222,17 +228,15 @@ impl IdentityActor {
         }
     }
 
-    /// Counts the last changes of identity.
-    pub(super) fn count(&self, changes: usize) {
-        let all = &self.core.changes;
-        for change in &all[all.len() - changes..] {
-            match change.kind {
-                0 => self.shared.metrics.merges.inc(),
-                1 => self.shared.metrics.unmerges.inc(),
-                2 => self.shared.metrics.link_refusals.inc(),
-                _ => 0,
-            };
+    /// Counts what changed since it last counted.
+    pub(super) fn count_changes(&mut self) {
+        let now = self.core.changes.totals();
+        let metrics = &self.shared.metrics;
+        let counters = [&metrics.merges, &metrics.unmerges, &metrics.link_refusals];
+        for ((counter, now), before) in counters.into_iter().zip(now).zip(self.counted) {
+            counter.inc_by(now.saturating_sub(before));
         }
+        self.counted = now;
     }
 
     /// The fragments that a profile has to fetch when it wakes; not the one that is just being made.
@@ -277,6 +281,7 @@ impl IdentityActor {
         unborn: Option<FragmentIndex>,
         context: &mut Context<Self>,
     ) {
+        self.rejudge_turns(moves);
         self.step += 1;
         let step = self.step;
         let mut given: BTreeMap<(FragmentIndex, FragmentIndex), Vec<FragmentIndex>> =
@@ -367,7 +372,7 @@ impl IdentityActor {
         let purge = self.core.fresh.purge;
         let gone = std::mem::take(&mut self.core.fresh.gone);
         let renew = std::mem::take(&mut self.renew);
-        self.renewing = if renew { std::mem::take(&mut self.emptied) } else { Vec::new() };
+        self.renewing = if renew { std::mem::take(&mut self.to_renew) } else { Vec::new() };
         let rows = match self.core.take_rows() {
             Ok(rows) => rows,
             Err(error) => return self.shared.fail(format!("gathering a snapshot: {error}")),
@@ -396,6 +401,7 @@ impl IdentityActor {
         metrics.profiles.set(self.core.graph.profiles() as i64);
         metrics.active_profiles.set(self.profiles.count() as i64);
         metrics.queue_depth.set(self.shared.in_flight.load(Ordering::Relaxed) as i64);
+        self.count_deliveries();
         let is_due = self.last_snapshot.elapsed() >= self.cadence.every
             || self.core.fresh.events >= self.cadence.every_events;
         if is_due && (self.core.fresh.events > 0 || self.core.fresh.configuration) {
@@ -418,7 +424,7 @@ impl IdentityActor {
     /// re-resolution, erasures, deliveries.
     pub(super) fn begin(&mut self, router: Addr<RouterActor>, context: &mut Context<Self>) {
         self.router = Some(router);
-        super::endpoint::begin(context);
+        self.begin_sending(context);
         self.configured(context);
         self.resume_erasures(context);
     }
@@ -488,20 +494,25 @@ impl Handler<SetAside> for IdentityActor {
 impl Handler<SnapshotDone> for IdentityActor {
     type Result = ();
 
-    fn handle(&mut self, done: SnapshotDone, _: &mut Self::Context) {
+    fn handle(&mut self, done: SnapshotDone, context: &mut Self::Context) {
         let SnapshotDone { sequence, rows, took, retire } = done;
         self.is_writing = false;
-        if let (Some(before), Some(router)) = (retire, &self.router) {
+        if let (Some(before), Some(router)) =
+            (retire.filter(|_| self.may_cut(sequence)), &self.router)
+        {
             router.do_send(Pass(Then::Retire(before)));
+            self.is_cutting = true;
         }
         self.shared.metrics.observe_snapshot(took);
         self.shared.rest.keep_only(&self.core.fresh.fragments);
-        self.cleaned();
+        self.shared.kept.written();
+        self.renewed();
         if self.asked {
             return self.snapshot(None);
         }
         for reply in self.waiting.drain(..) {
             let _ = reply.send((sequence, rows, took));
         }
+        self.dispatch(context);
     }
 }

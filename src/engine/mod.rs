@@ -5,23 +5,30 @@
 
 mod acts;
 mod again;
+mod background;
 mod campaign_state;
 mod campaigns;
+mod change_log;
 mod cleaning;
 mod committer;
 mod core;
 mod deliveries;
+mod delivering;
 mod effective;
 mod endpoint;
 mod erasing;
 mod erasure_log;
+mod erasure_rows;
 mod identity;
+mod kept;
 mod objects;
 pub mod offline;
 mod open;
 mod outgoing;
+mod playing;
 mod profile;
 mod profiles;
+mod question;
 mod reading;
 mod rebuild;
 mod replay;
@@ -30,28 +37,35 @@ mod rest;
 mod retention;
 mod router;
 mod rows;
+mod schedule;
+mod sending;
 mod shared;
 mod snapshots;
 mod steering;
+mod table;
+mod trials;
 mod turns;
 mod views;
 mod window;
 
 pub use self::core::Core;
 pub use crate::records::Attempt;
+pub use crate::records::DeliveryState;
 pub use acts::Answer;
 pub use campaign_state::CampaignState;
-pub use campaigns::Question;
-pub use deliveries::{Delivery, DeliveryState, Outbox};
+pub use deliveries::{Delivery, Outbox};
+pub use delivering::DeliveryFilter;
 pub use effective::{Effective, section};
 pub use objects::ObjectRefusal;
 pub use open::{EngineError, Options, Recovered, arbiters_for};
-pub use outgoing::{DeliveryFilter, Trial, TrialEvent};
+pub use question::Question;
 pub use reading::{EventFilter, PageRequest, Paged, ProfileRef};
+pub use resolving::Resolution;
 pub use rest::RowError;
 pub use retention::Retain;
 pub use rows::LoadError;
 pub use steering::{Again, Explained, Part, Preview, Unmerged};
+pub use trials::{Trial, TrialEvent};
 
 use crate::domain::event::Event;
 pub use crate::domain::event::Status;
@@ -160,6 +174,8 @@ struct Inner {
     /// Why the engine failed, once it did.
     failure: watch::Sender<Option<String>>,
     is_stopping: AtomicBool,
+    /// Held by the preview under way: each holds a second graph, so there is one at a time.
+    preview: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What there is once recovery is over.
@@ -183,6 +199,7 @@ impl Engine {
             is_ready: watch::Sender::new(false),
             failure: watch::Sender::new(None),
             is_stopping: AtomicBool::new(false),
+            preview: Arc::default(),
         }));
         let starting = engine.clone();
         actix_rt::spawn(async move { starting.recover(options).await });

@@ -16,6 +16,9 @@ pub enum ObjectRefusal {
     /// It comes from a file.
     #[error("it comes from a configuration file and is read-only here; change the file and reload")]
     Provisioned,
+    /// It would need events to be read again that the journal no longer holds.
+    #[error("it needs every event to be read again, and journal.retain has let the oldest go: {0}")]
+    JournalCut(&'static str),
     /// There is no such object.
     #[error("there is no such object")]
     NotFound,
@@ -46,6 +49,7 @@ impl Engine {
         let is_new = before.object(object, &id).is_none();
         let json = body.to_string();
         self.try_on(&before, object, &id, &json).await?;
+        self.may_change(object).await?;
         let act = ActRecord::PutObject {
             at: self.running()?.shared.clock.now(),
             kind: object,
@@ -55,6 +59,22 @@ impl Engine {
         self.act(act).await?;
         let now = self.effective()?.object(object, &id).ok_or(ObjectRefusal::NotFound)?;
         Ok((is_new, now))
+    }
+
+    /// Refuses what could have no effect: values of a trait cannot be folded anew without events.
+    async fn may_change(&self, object: ObjectKind) -> Result<(), ObjectRefusal> {
+        if object == ObjectKind::Trait && self.ask(|identity, _| identity.is_cut()).await? {
+            return Err(ObjectRefusal::JournalCut("folds of traits stay as they are"));
+        }
+        Ok(())
+    }
+
+    /// Reads the secrets of webhooks again.
+    pub fn renew_secrets(&self) {
+        // One that is not running yet has read none.
+        if let Ok(running) = self.running() {
+            running.shared.secrets.renew();
+        }
     }
 
     /// Whether the whole would still hold together with this object in it.
@@ -89,6 +109,7 @@ impl Engine {
         if !self.ask(move |identity, _| identity.core.has_object(object, &wanted)).await? {
             return Err(ObjectRefusal::NotFound);
         }
+        self.may_change(object).await?;
         self.act(ActRecord::DeleteObject {
             at: self.running()?.shared.clock.now(),
             kind: object,
@@ -157,11 +178,12 @@ fn with_id(object: ObjectKind, id: &str, body: Value) -> Result<Value, ObjectRef
     );
     if has_id {
         match fields.insert("id".to_owned(), Value::String(id.to_owned())) {
-            Some(Value::String(other)) if other != id && !other.is_empty() => {
-                let why = format!("id: expected {id:?} as in the path, found {other:?}");
+            None => {}
+            Some(Value::String(same)) if same == id || same.is_empty() => {}
+            Some(other) => {
+                let why = format!("id: expected {id:?} as in the path, found {other}");
                 return Err(ObjectRefusal::Invalid(vec![why]));
             }
-            _ => {}
         }
     }
     Ok(Value::Object(fields))

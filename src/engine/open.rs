@@ -23,6 +23,7 @@ use crate::journal::folder::{DataFolder, FolderError};
 use crate::journal::{self, Journal, JournalError, JournalOptions, JournalReader, RawRecord};
 use crate::outbound::client::{Client, Limits, SystemResolver};
 use crate::outbound::guard::Guard;
+use crate::outbound::secrets::Secrets;
 use crate::records::{self, DedupeRow, Genesis, RecordError, kind};
 use crate::snapshot::{self, SnapshotError, SnapshotStore};
 use crate::telemetry::metrics::Metrics;
@@ -60,8 +61,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Free space below which collect answers 503.
     pub free_bytes_min: u64,
-    /// Where `file:` secrets of outgoing webhooks are looked up.
-    pub secrets: PathBuf,
+    /// The secrets of outgoing webhooks.
+    pub secrets: Secrets,
     /// Judges the addresses that outgoing webhooks may reach.
     pub guard: Guard,
     /// How much of the journal is kept.
@@ -232,7 +233,7 @@ impl Prepared {
             usable(&options.data, store, snapshot_refused, genesis, &reader)?;
         let (core, mut dedupe) = start;
         let (generation, snapshot_sequence) = (core.counters.snapshots, core.applied);
-        let log = erasure_log::read(&options.data).map_err(EngineError::ErasureLog)?;
+        let log = erasure_log::take_up(&options.data).map_err(EngineError::ErasureLog)?;
         let mut replayed = replay(core, &rest, &reader, &log, progress)?;
         for act in &replayed.acts {
             let bytes = act.encode()?;
@@ -242,6 +243,8 @@ impl Prepared {
         journal.sync()?;
         dedupe.append(&mut replayed.dedupe);
         let mut core = replayed.core;
+        erasure_log::complete(&options.data, &log, &core.erasures, &reader)
+            .map_err(EngineError::ErasureLog)?;
         configure(&mut core, &mut journal, &options.settings)?;
         let recovered = Recovered {
             generation,
@@ -273,6 +276,8 @@ impl Prepared {
             data: options.data.clone(),
             suppressed: std::sync::RwLock::new(Arc::new(core.suppressed.clone())),
             rest,
+            kept: core.campaigns.outbox.kept().clone(),
+            secrets: options.secrets,
             reader,
             genesis: core.genesis,
             clock: options.clock,
@@ -290,7 +295,7 @@ impl Prepared {
             (0..options.arbiters.max(1)).map(|_| Arbiter::new()).collect();
         let homes = Homes::of(&arbiters);
         let outgoing = Arbiter::new();
-        let sending = Sending::new(Arc::new(client), outgoing.handle(), options.secrets);
+        let sending = Sending::new(Arc::new(client), outgoing.handle());
         arbiters.push(outgoing);
         let profiles = Profiles::new(homes.profiles, options.active_profiles, Arc::clone(&shared));
         let (to_snapshots, snapshot_jobs) = crossbeam_channel::unbounded();

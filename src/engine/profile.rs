@@ -6,8 +6,8 @@
 //! event: the fragment is rebuilt from snapshot and journal, the event is tried once more, and set
 //! aside if it panics again.
 
-use super::campaigns::{Question, Told};
 use super::identity::{IdentityActor, Passivated, SetAside};
+use super::question::{Question, Told};
 use super::rest::{FragmentRows, RowError};
 use super::shared::{Reply, Shared};
 use super::snapshots::Collector;
@@ -220,9 +220,13 @@ impl ProfileActor {
         };
         let attempt = std::panic::AssertUnwindSafe(|| {
             shared.maybe_panic(&apply.event.kind);
-            fragment.apply(apply.sequence, &apply.event, apply.content, &apply.rules);
+            fragment.apply(apply.sequence, &apply.event, apply.content, &apply.rules)
         });
-        std::panic::catch_unwind(attempt).map_err(drop)
+        let is_counted = std::panic::catch_unwind(attempt).map_err(drop)?;
+        if !is_counted {
+            self.shared.metrics.untyped_events.inc();
+        }
+        Ok(())
     }
 
     /// Brings a fragment back to what it was before an event, from snapshot and journal.

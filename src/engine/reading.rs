@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::view::{
     ChangeView, ChangesPage, DigestView, EventView, ProfileView, SessionView, SnapshotView,
 };
-use crate::records::{decode_event, kind};
+use crate::records::{ChangeRow, decode_event, kind};
 use actix::Context;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -134,9 +134,9 @@ impl Engine {
         });
         let Some(lead) = lead.await? else { return Ok(None) };
         let sequences = answer.await?;
-        let events = self.read_all(sequences).await?;
-        let items = self.views(events, Some(lead)).await?;
-        Ok(Some(paged(items, page.limit, |view| view.sequence)))
+        let mut events = self.read_all(sequences).await?;
+        let next = cut(&mut events, page.limit);
+        Ok(Some(Paged { items: self.views(events, Some(lead)).await?, next }))
     }
 
     /// The changes of identity that a profile, or any part of it, went through; newest first.
@@ -157,17 +157,22 @@ impl Engine {
                 .into_iter()
                 .map(|fragment| core.fragment_id(fragment).as_u128())
                 .collect();
-            let before = page.before.unwrap_or(u64::MAX);
-            let is_own = |row: &&crate::records::ChangeRow| {
+            Some((ids, core.changes.now()))
+        });
+        let Some((ids, changes)) = found.await? else { return Ok(None) };
+        let (before, limit) = (page.before.unwrap_or(u64::MAX), page.limit);
+        let look = move || {
+            let is_own = |row: &ChangeRow| {
                 row.kind <= 1
-                    && row.number < before
                     && (row.profile.is_some_and(|id| ids.contains(&id))
                         || row.others.iter().any(|id| ids.contains(id)))
             };
-            let rows = core.changes.iter().rev().filter(is_own);
-            Some(rows.take(page.limit + 1).map(change_view).collect::<Vec<_>>())
-        });
-        Ok(found.await?.map(|items| paged(items, page.limit, |view| view.sequence)))
+            changes.newest(before, limit.saturating_add(1), is_own)
+        };
+        let rows = actix_rt::task::spawn_blocking(look).await;
+        let rows = rows.map_err(|_| Refusal::StorageFailed)?.map_err(|_| Refusal::StorageFailed)?;
+        let items = rows.iter().map(change_view).collect();
+        Ok(Some(paged(items, page.limit, |view| view.sequence)))
     }
 
     /// Everything held on a person.
@@ -245,14 +250,9 @@ impl Engine {
             }
             Ok((found, None))
         });
-        let (found, reached) = scan.await.map_err(|_| Refusal::StorageFailed)??;
-        let is_full = found.len() > limit;
-        let items = self.views(found, None).await?;
-        let mut page = paged(items, limit, |view| view.sequence);
-        if !is_full {
-            page.next = reached;
-        }
-        Ok(page)
+        let (mut found, reached) = scan.await.map_err(|_| Refusal::StorageFailed)??;
+        let next = cut(&mut found, limit).or(reached);
+        Ok(Paged { items: self.views(found, None).await?, next })
     }
 
     async fn loose_events(
@@ -284,9 +284,8 @@ impl Engine {
                 break;
             }
         }
-        found.truncate(page.limit + 1);
-        let items = self.views(found, None).await?;
-        Ok(paged(items, page.limit, |view| view.sequence))
+        let next = cut(&mut found, page.limit);
+        Ok(Paged { items: self.views(found, None).await?, next })
     }
 
     /// Reads events from the journal; what is no event is left out.
@@ -343,15 +342,11 @@ impl Engine {
     /// # Errors
     /// When the engine is stopping.
     pub async fn changes(&self, from: u64, limit: usize) -> Result<ChangesPage, Refusal> {
-        self.ask(move |identity, _| {
-            let changes = &identity.core.changes;
-            let start = changes.partition_point(|row| row.number < from);
-            let items: Vec<ChangeView> =
-                changes[start..].iter().take(limit).map(change_view).collect();
-            let next = items.last().map_or(from.max(1), |last| last.sequence + 1);
-            ChangesPage { items, next }
-        })
-        .await
+        let rows = self.ask(move |identity, _| identity.core.changes.page(from, limit)).await?;
+        let rows = rows.map_err(|_| Refusal::StorageFailed)?;
+        let items: Vec<ChangeView> = rows.iter().map(change_view).collect();
+        let next = items.last().map_or(from.max(1), |last| last.sequence + 1);
+        Ok(ChangesPage { items, next })
     }
 
     /// A hash over everything that the state means.
@@ -384,6 +379,14 @@ impl Engine {
             sum = sum.wrapping_add(folded.digest(&cluster));
         }
         Ok(digest_view(sequence, profiles, counters.events, sum, counters.loose_content))
+    }
+
+    /// How what is known stands to the configuration in force.
+    ///
+    /// # Errors
+    /// When the engine is stopping.
+    pub async fn resolution(&self) -> Result<super::Resolution, Refusal> {
+        self.ask(|identity, _| identity.resolution()).await
     }
 
     /// Takes a snapshot now; answers when it is durable.
@@ -424,6 +427,17 @@ impl IdentityActor {
             }
         }
     }
+}
+
+/// Cuts what was found to a page's limit; answers where the next page starts, if there is one. Done
+/// before anything is left out for whatever reason, so that a page with gaps is never taken for the
+/// last one.
+fn cut(found: &mut Found, limit: usize) -> Option<Sequence> {
+    if found.len() <= limit {
+        return None;
+    }
+    found.truncate(limit);
+    found.last().map(|(sequence, _)| *sequence)
 }
 
 /// Cuts a list to its limit; one more item than that says that there is a next page.

@@ -1,9 +1,9 @@
 //! From a state and the journal behind it to the present state, without clock or actors.
 
 use super::again::{Basis, Draft};
-use super::campaigns::{Question, told};
 use super::core::{Core, Placement};
 use super::erasure_log::Line;
+use super::question::{Question, told};
 use super::rebuild::RebuildError;
 use super::rest::{FragmentRows, Rest, RowError};
 use super::rows::Row;
@@ -13,13 +13,13 @@ use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::settings::Settings;
 use crate::journal::{JournalReader, Record};
-use crate::records::{ActRecord, DedupeRow, FragmentKey, RecordError, decode_event, kind};
+use crate::records::{
+    ActRecord, DedupeRow, ErasureRow, FragmentKey, RecordError, decode_event, kind,
+};
 use crate::snapshot::SnapshotError;
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
 
-/// Marks an erasure that the log called for: in a restored folder its number belongs to another record.
-const LOGGED: Sequence = 1 << 63;
 /// Fragments in memory at most while replaying; beyond it a snapshot is written on the way.
 const FRAGMENTS_MAX: usize = 500_000;
 
@@ -41,6 +41,16 @@ pub enum ReplayError {
         at: Sequence,
         /// Every problem.
         problems: String,
+    },
+    /// Everything is to be read again at this record, and the journal has lost its beginning.
+    #[error(
+        "at sequence {at} everything is to be resolved anew, and the journal begins at sequence {first}; restore the segments before it"
+    )]
+    BeginningLost {
+        /// The switch record.
+        at: Sequence,
+        /// The first sequence that is left.
+        first: Sequence,
     },
     /// The snapshot store failed.
     #[error(transparent)]
@@ -103,7 +113,10 @@ pub(super) fn replay(
         if replay.records.is_multiple_of(1_024) {
             progress(replay.records, total);
         }
-        if replay.fragments.len() > FRAGMENTS_MAX {
+        // The person's own values are in an erasure that is not over, so nothing is written then.
+        let is_much_kept =
+            replay.core.pending.is_empty() && replay.core.campaigns.outbox.kept().wants_snapshot();
+        if replay.fragments.len() > FRAGMENTS_MAX || is_much_kept {
             replay.flush()?;
         }
     }
@@ -193,9 +206,8 @@ impl Replay<'_> {
         let mine: Vec<(FragmentIndex, &Fragment)> =
             mine.filter_map(|one| Some((*one, self.fragments.get(one)?))).collect();
         let set_values = self.core.graph.rules().limits.set_values;
-        let told = told(question, &mine, set_values, (self.rest, &self.reader))?;
-        self.core.decide(question, told);
-        Ok(())
+        let mut told = told(question, &mine, set_values, (Some(self.rest), &self.reader))?;
+        Ok(self.core.decide(question, &mut told)?)
     }
 
     /// An act that did not hold together had no effect then, and has none now.
@@ -218,6 +230,10 @@ impl Replay<'_> {
             self.decide(&question).map_err(|cause| reading(sequence, cause.into()))?;
         }
         if let Some(now) = acted.switches {
+            let first = self.reader.first_sequence();
+            if first > crate::journal::FIRST_SEQUENCE {
+                return Err(ReplayError::BeginningLost { at: sequence, first });
+            }
             let mut draft = Draft::new(Basis::of(&self.core));
             draft.catch_up(&self.reader, sequence - 1)?;
             let reader = self.reader.clone();
@@ -233,8 +249,10 @@ impl Replay<'_> {
         let mut acts = Vec::new();
         let at = self.core.genesis.made_at;
         for line in lines {
-            let known = &self.core.erasures;
-            if known.contains_key(&line.erasure) || known.contains_key(&(line.erasure | LOGGED)) {
+            let (mark, number) = (line.mark(), line.logged_number());
+            let is_known =
+                |(known, row): (&Sequence, &ErasureRow)| row.mark == mark || *known == number;
+            if self.core.erasures.iter().any(is_known) {
                 continue;
             }
             let hashes = line.hashes();
@@ -246,7 +264,7 @@ impl Replay<'_> {
             }
             let act = ActRecord::Erased {
                 at,
-                erasure: line.erasure | LOGGED,
+                erasure: number,
                 events: Vec::new(),
                 loose: Vec::new(),
                 acts: Vec::new(),
@@ -320,7 +338,9 @@ impl Replay<'_> {
         if purge {
             super::rows::purge(&self.rest.store(), &mut rows)?;
         }
-        Ok(self.rest.store().commit(rows, at)?)
+        self.rest.store().commit(rows, at)?;
+        self.core.campaigns.outbox.kept().written();
+        Ok(())
     }
 
     fn lay_down(mut self) -> Result<Replayed, ReplayError> {

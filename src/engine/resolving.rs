@@ -2,8 +2,8 @@
 
 use super::acts::Answer;
 use super::again::{Basis, Draft};
+use super::background;
 use super::committer::Then;
-use super::effective::Effective;
 use super::erasure_log::{self, Line};
 use super::identity::IdentityActor;
 use super::profile::Op;
@@ -29,6 +29,31 @@ pub(super) enum Drafting {
     Reading,
     /// The switch record is on its way.
     Ready(Box<Draft>),
+    /// The record of an adoption is on its way.
+    Adopting,
+}
+
+/// How what is known stands to the configuration in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// Everything was resolved under it.
+    Current,
+    /// Everything is being read again.
+    UnderWay,
+    /// The journal no longer holds all events: types' rules count for the evidence that is there;
+    /// points, normalisers and blocked values for what comes; folds of traits as before.
+    Adopted,
+}
+
+impl Resolution {
+    /// The stable name that the API shows.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::UnderWay => "under_way",
+            Self::Adopted => "adopted",
+        }
+    }
 }
 
 /// The thread's draft, or why there is none.
@@ -40,63 +65,95 @@ impl IdentityActor {
     /// After the configuration in force has changed.
     pub(super) fn configured(&mut self, context: &mut Context<Self>) {
         self.publish.set(&self.core.effective);
+        self.dispatch(context); // a campaign may have been paused, or live again
         if !self.core.awaits_resolution() {
             return;
         }
-        if self.shared.reader.first_sequence() > crate::journal::FIRST_SEQUENCE {
-            // What is no longer in the journal cannot be read again.
-            tracing::warn!(
-                "the journal no longer reaches back to its beginning: the rules in force count for what comes, and older events keep what was found in them"
-            );
+        if !matches!(self.draft, Drafting::Idle) {
             return;
         }
-        if matches!(self.draft, Drafting::Idle) {
-            self.begin_draft(context);
+        match self.is_cut() {
+            true => self.begin_adoption(),
+            false => self.begin_draft(context),
         }
     }
 
+    /// Whether events are gone from the journal, or about to go: they cannot be read again.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cutting || self.shared.reader.first_sequence() > crate::journal::FIRST_SEQUENCE
+    }
+
+    /// Whether segments may go that a snapshot at `sequence` makes superfluous. Not those that a
+    /// re-resolution under way has to read, nor those that a replay from that snapshot on would have
+    /// to read at its switch.
+    pub(super) fn may_cut(&self, sequence: Sequence) -> bool {
+        self.is_cut()
+            || (matches!(self.draft, Drafting::Idle)
+                && !self.core.awaits_resolution()
+                && self.core.counters.resolved_to <= sequence)
+    }
+
+    /// How what is known stands to the configuration in force.
+    pub(super) fn resolution(&self) -> Resolution {
+        let is_adopted = self.core.counters.adopted != 0;
+        match (self.is_cut(), self.core.awaits_resolution()) {
+            (false, true) => Resolution::UnderWay,
+            (true, true) if self.core.awaits_adoption() => Resolution::UnderWay,
+            _ if is_adopted => Resolution::Adopted,
+            _ => Resolution::Current,
+        }
+    }
+
+    fn begin_adoption(&mut self) {
+        if !self.core.awaits_adoption() {
+            return;
+        }
+        tracing::warn!(
+            "the journal no longer reaches back to its beginning: the rules in force count for the evidence that is there and for what comes; older events are not read again, and folds of traits stay as they were"
+        );
+        let configured = self.core.counters.configured;
+        let act = ActRecord::Adopt { at: self.shared.clock.now(), configured };
+        let (Some(router), Ok(bytes)) = (&self.router, act.encode()) else { return };
+        self.draft = Drafting::Adopting;
+        router.do_send(Append { kind: kind::ACT, bytes, then: Then::Act { act, reply: None } });
+    }
+
     fn begin_draft(&mut self, context: &mut Context<Self>) {
-        self.draft = Drafting::Reading;
         let basis = Basis::of(&self.core);
+        self.read_on(move || Box::new(Draft::new(basis)), context);
+    }
+
+    /// Has a thread read what a draft may read.
+    fn read_on(
+        &mut self,
+        draft: impl FnOnce() -> Box<Draft> + Send + 'static,
+        context: &mut Context<Self>,
+    ) {
+        self.draft = Drafting::Reading;
         let (reader, identity) = (self.shared.reader.clone(), context.address());
         let make = move || {
-            let mut draft = Draft::new(basis);
-            loop {
-                let upto = reader.next_sequence() - 1;
-                draft.catch_up(&reader, upto).map_err(|error| error.to_string())?;
-                if reader.next_sequence() - upto < CLOSE {
-                    return Ok(Box::new(draft));
-                }
-            }
+            let mut draft = draft();
+            draft.read(&reader).map_err(|error| error.to_string())?;
+            Ok(draft)
         };
-        let thread = std::thread::Builder::new().name("re-resolution".to_owned());
-        let started = thread.spawn(move || identity.do_send(Drafted(make())));
+        let started = background::spawn("re-resolution", move || identity.do_send(Drafted(make())));
         if let Err(error) = started {
             self.shared.fail(format!("starting the re-resolution: {error}"));
         }
     }
 
-    fn is_current(&self, effective: &Arc<Effective>) -> bool {
-        Arc::ptr_eq(effective, &self.core.effective)
-    }
-
     /// Takes the draft's place in the order: everything before the switch record is read.
     pub(super) fn switch(&mut self, at: Sequence, now: Timestamp, context: &mut Context<Self>) {
         let draft = match std::mem::take(&mut self.draft) {
-            Drafting::Ready(draft)
-                if self.is_current(draft.effective()) && draft.hides_the_same(&self.core) =>
-            {
-                *draft
-            }
+            Drafting::Ready(draft) if draft.is_good_for(&self.core) => *draft,
             _ => Draft::new(Basis::of(&self.core)),
         };
-        let before = self.core.changes.len();
         let reader = self.shared.reader.clone();
         let fragments = match draft.take_over(&mut self.core, &reader, at, now) {
             Ok(fragments) => fragments,
             Err(error) => return self.shared.fail(format!("re-resolving: {error}")),
         };
-        self.count(self.core.changes.len() - before);
+        self.count_changes();
         self.profiles.stop_all();
         self.shared.rest.clear();
         for (index, mut fragment) in fragments {
@@ -106,6 +163,7 @@ impl IdentityActor {
             }
         }
         self.core.applied = at;
+        self.rejudge_all();
         self.configured(context);
     }
 }
@@ -115,12 +173,16 @@ impl Handler<Drafted> for IdentityActor {
 
     fn handle(&mut self, Drafted(draft): Drafted, context: &mut Self::Context) {
         self.draft = Drafting::Idle;
-        let draft = match draft {
+        let mut draft = match draft {
             Ok(draft) => draft,
             Err(error) => return self.shared.fail(format!("re-resolving: {error}")),
         };
-        if !self.is_current(draft.effective()) {
+        if !draft.is_good_for(&self.core) {
             return self.configured(context);
+        }
+        if draft.behind(&self.core) > CLOSE {
+            draft.extend(&self.core);
+            return self.read_on(move || draft, context);
         }
         let configured = self.core.counters.configured;
         let act = ActRecord::Switch { at: self.shared.clock.now(), configured };
@@ -148,10 +210,16 @@ impl IdentityActor {
                 self.shared.fail(format!("writing the erasure log: {error}"));
             }
         }
-        let is_switch = matches!(act, ActRecord::Switch { .. });
+        let is_switch = matches!(act, ActRecord::Switch { .. } | ActRecord::Adopt { .. });
         let is_of_campaigns = act.is_of_campaigns();
+        let fired = match &act {
+            ActRecord::TimerFired { campaign, fragment, run, .. } => {
+                Some((*fragment, campaign.as_str().into(), *run))
+            }
+            _ => None,
+        };
         let acted = self.core.act(sequence, act);
-        self.count(acted.changes);
+        self.count_changes();
         if !acted.moves.is_empty() {
             self.regroup(&acted.moves, None, context);
         }
@@ -162,11 +230,13 @@ impl IdentityActor {
             self.search(erasure, events, context);
         }
         if let Some(erasure) = acted.erased {
-            self.clean(erasure, &context.address());
+            self.clean(erasure);
         }
         self.suppress();
-        if let Some(question) = acted.asks {
-            self.put_timer(*question, context);
+        match (acted.asks, fired) {
+            (Some(question), _) => self.put_timer(*question, context),
+            (None, Some(timer)) => drop(self.sending.fired.remove(&timer)),
+            (None, None) => {}
         }
         if is_of_campaigns {
             self.dispatch(context);

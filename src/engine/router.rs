@@ -89,6 +89,9 @@ impl RouterActor {
         if self.shared.storage_full.load(Ordering::Relaxed) {
             return Some(Refusal::StorageFull);
         }
+        if self.shared.kept.is_full() {
+            return Some(Refusal::Overloaded);
+        }
         let in_flight = self.shared.in_flight.load(Ordering::Acquire);
         // A batch larger than the whole queue still gets through an idle engine.
         let is_over = in_flight > 0 && in_flight + count > self.in_flight_max;

@@ -7,32 +7,32 @@
 //! | `c` | counters |
 //! | `d` + sequence | a run of event ids, the last of them seen at that sequence |
 //! | `e` + page | edges · `n` + page: nodes · `o` + page: fragments' births · `x`: names · `y`: cannot-links |
-//! | `i` | suppressions and erasures |
+//! | `i` + table + number | suppressions and erasures, see [`super::erasure_rows`] |
 //! | `f` + fragment | a fragment · `t` + fragment + number: a full chunk of its timeline |
 //! | `g` + fragment | what campaigns left on it · `h` + campaign + sequence: a run as told
 //! | `k` + number | an operator's link
 //! | `l` + bucket | events on no profile |
-//! | `p` | disabled endpoints · `q` + number: a delivery
-//! | `m` + number | changes of identity from that number on · `v`: events read again |
+//! | `p` | disabled endpoints · `q` + number: a delivery · `r`, `s`, `u`: what is kept of it ([`kept`](super::kept))
+//! | `m` + number | changes of identity from that number on · `v` + bucket: events read again |
 
 use super::campaign_state::CampaignState;
-use super::core::{Core, Fresh};
+use super::core::{BUCKET, Core, Fresh};
 use super::effective::{Effective, Objects};
+use super::erasure_rows;
 use crate::domain::event::Reason;
 use crate::domain::graph::{FragmentIndex, Graph, Page};
 use crate::domain::id::Sequence;
 use crate::domain::rules::Rules;
 use crate::domain::settings::Settings;
 use crate::records::{
-    self, ChangeRow, Counters, DedupeRow, Genesis, LinkRow, ObjectKind, RecordError, decode_page,
-    encode_page,
+    self, Counters, DedupeRow, Genesis, LinkRow, ObjectKind, RecordError, decode_page, encode_page,
 };
 use crate::snapshot::{SnapshotError, SnapshotStore};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The first bytes of all keys, in the order of the keys.
-pub(super) const CORE_PREFIXES: &[u8] = b"abcdefghiklmnopqtvxy";
+pub(super) const CORE_PREFIXES: &[u8] = b"abcdefghiklmnopqrstuvxy";
 
 /// A row to write; `None` removes it.
 pub(super) type Row = (Vec<u8>, Option<Vec<u8>>);
@@ -111,20 +111,19 @@ pub(super) fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, Rec
         rows.push((key(b'k', *number), row));
     }
     if fresh.erasures {
-        let all = (&core.suppressed, &core.erasures, &core.pending, &core.hidden);
-        rows.push((vec![b'i'], Some(records::encode("erasures", &all)?)));
+        erasure_rows::put(core, &mut rows)?;
     }
-    if fresh.revised {
-        rows.push((vec![b'v'], Some(records::encode("events read again", &core.revised)?)));
+    for bucket in &fresh.revised {
+        let span = bucket * BUCKET..(bucket + 1) * BUCKET;
+        let all: Vec<(Sequence, Sequence)> =
+            core.revised.range(span).map(|(event, act)| (*event, *act)).collect();
+        let row = records::encode("events read again", &all)?;
+        rows.push((key(b'v', *bucket), (!all.is_empty()).then_some(row)));
     }
-    let changes_saved = if fresh.rewritten { 0 } else { fresh.changes_saved };
-    for run in core.changes[changes_saved..].chunks(1_000) {
-        rows.push((key(b'm', run[0].number), Some(records::encode("changes", &run)?)));
-    }
+    let changes = core.changes.take_rows()?;
+    rows.extend(changes.into_iter().map(|(first, run)| (key(b'm', first), Some(run))));
     rows.append(&mut core.campaigns.take_rows()?);
-    core.fresh = Fresh { changes_saved: core.changes.len(), ..Fresh::default() };
-    core.fresh.fragments = fresh.fragments;
-    core.fresh.gone = fresh.gone;
+    core.fresh = Fresh { fragments: fresh.fragments, gone: fresh.gone, ..Fresh::default() };
     Ok(rows)
 }
 
@@ -191,19 +190,19 @@ pub(super) fn load(store: &SnapshotStore, sequence: Sequence) -> Result<Loaded, 
     core.graph = load_graph(store, &core)?;
     load_loose(store, &mut core)?;
     core.campaigns = CampaignState::load(store)?;
+    let deliveries = core.effective.compiled.settings.limits.deliveries;
+    core.campaigns.outbox.keep_over(deliveries as usize);
     for row in store.scan_prefix(b"k") {
         let link: LinkRow = records::decode("a link", &row?.1)?;
         core.links.insert(link.number, link);
     }
-    if let Some(row) = store.get(b"i")? {
-        (core.suppressed, core.erasures, core.pending, core.hidden) =
-            records::decode("erasures", &row)?;
-    }
-    if let Some(row) = store.get(b"v")? {
-        core.revised = records::decode("events read again", &row)?;
+    erasure_rows::load(store, &mut core)?;
+    for row in store.scan_prefix(b"v") {
+        let all: Vec<(Sequence, Sequence)> = records::decode("events read again", &row?.1)?;
+        core.revised.extend(all);
     }
     for row in store.scan_prefix(b"m") {
-        core.changes.extend(records::decode::<Vec<ChangeRow>>("changes", &row?.1)?);
+        core.changes.restore(&row?.1)?;
     }
     let mut dedupe = Vec::new();
     for row in store.scan_prefix(b"d") {
@@ -214,7 +213,7 @@ pub(super) fn load(store: &SnapshotStore, sequence: Sequence) -> Result<Loaded, 
         dedupe.extend(run);
     }
     core.applied = sequence;
-    core.fresh = Fresh { changes_saved: core.changes.len(), ..Fresh::default() };
+    core.fresh = Fresh::default();
     Ok(Loaded { core, dedupe })
 }
 
@@ -246,4 +245,89 @@ fn load_loose(store: &SnapshotStore, core: &mut Core) -> Result<(), LoadError> {
         core.quarantined.extend(aside.into_iter().map(|(at, number)| (at, reason(number))));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::Reason;
+    use crate::domain::id::IdKey;
+    use crate::domain::time::Timestamp;
+    use crate::records::{ChangeRow, ErasureRow};
+    use std::collections::BTreeMap;
+
+    const MANY: u64 = 200_000;
+
+    fn empty() -> Core {
+        let hash_key = [7; 32];
+        let genesis = Genesis { made_at: Timestamp(0), id_key: IdKey(1, 2), hash_key };
+        let effective = Effective::new(&Settings::default(), &Objects::new(), hash_key).unwrap();
+        Core::new(genesis, effective, Settings::default())
+    }
+
+    fn hash(number: u64) -> [u8; 16] {
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&blake3::hash(&number.to_be_bytes()).as_bytes()[..16]);
+        hash
+    }
+
+    /// A store takes rows of 16 MiB at most: however much there is of one thing, it lies in rows that
+    /// are far below.
+    #[test]
+    fn no_row_grows_with_the_number_of_things() {
+        let mut core = empty();
+        for number in 0..MANY {
+            core.fresh.remember(DedupeRow {
+                key: hash(number),
+                sequence: number,
+                received_at: Timestamp(0),
+            });
+            core.suppressed.insert(hash(number));
+            core.hidden.insert(number);
+            core.revised.insert(number, number + 1);
+            core.touch_revised(number);
+            core.quarantined.insert(number, Reason::TooDeep);
+            core.touch_loose(number);
+            core.changes.push(ChangeRow {
+                number: number + 1,
+                kind: 0,
+                profile: Some(1),
+                others: vec![2; 8],
+                event: None,
+                identifier: None,
+                reason: None,
+                at: Timestamp(0),
+            });
+        }
+        for erasure in 0..MANY / 10 {
+            let (at, reason) = (Timestamp(0), String::new());
+            let row = ErasureRow {
+                at,
+                reason,
+                counts: [0; 4],
+                records: vec![9],
+                is_done: true,
+                mark: 1,
+                has_acts: false,
+            };
+            core.erasures.insert(erasure, row);
+        }
+        core.fresh.erasures = true;
+        let rows = core_rows(&mut core, &[]).unwrap();
+        let longest = rows.iter().filter_map(|(_, row)| row.as_ref()).map(Vec::len).max();
+        assert!(longest.unwrap() <= 2 << 20, "a row of {longest:?} bytes");
+        let rows: BTreeMap<Vec<u8>, Option<Vec<u8>>> = rows.into_iter().collect();
+        assert!(rows.len() > 20_000 + 200, "an erasure is a row");
+
+        // What is no more goes, and only what changed is written again.
+        core.suppressed.retain(|hash| hash[0] != 5);
+        core.erasures.remove(&17);
+        core.fresh.erasures = true;
+        core.touch_revised(3);
+        let again = core_rows(&mut core, &[]).unwrap();
+        let gone = again.iter().filter(|(_, row)| row.is_none()).count();
+        assert_eq!(gone, 2);
+        assert_eq!(again.iter().filter(|(key, _)| key[0] == b'v').count(), 1);
+        assert!(again.iter().all(|(key, _)| rows.contains_key(key)), "a row under another key");
+    }
 }

@@ -19,6 +19,10 @@ use tokio::sync::{oneshot, watch};
 pub struct Shared {
     /// Fragments at rest.
     pub rest: Rest,
+    /// What is kept of deliveries.
+    pub(super) kept: super::kept::Kept,
+    /// What webhooks refer to.
+    pub(super) secrets: crate::outbound::secrets::Secrets,
     /// Reads the journal.
     pub reader: JournalReader,
     /// The folder's keys.

@@ -2,17 +2,19 @@
 
 use super::acts::Answer;
 use super::again::{Basis, Draft};
+use super::background;
+use super::core::Core;
 use super::effective::Effective;
 use super::objects::ObjectRefusal;
 use super::{Engine, Refusal};
 use crate::domain::compiled::SettingsProblem;
 use crate::domain::event::{Payload, Reason, Standing};
 use crate::domain::fragment::content_hash;
-use crate::domain::graph::{Explanation, FragmentIndex, Graph, NONE};
-use crate::domain::id::{Identifier, Sequence};
+use crate::domain::graph::{Explanation, FragmentIndex, Graph, NONE, Pair};
+use crate::domain::id::{IdKind, Identifier, Sequence};
 use crate::domain::settings::{PointConfig, TypeConfig};
 use crate::domain::view::{ErasureView, LinkView, PreviewView, StepView};
-use crate::records::{ActRecord, FragmentKey, Revised, UnmergeBy, encode_event};
+use crate::records::{ActRecord, Revised, encode_event};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -140,17 +142,6 @@ impl Engine {
         self.act(ActRecord::Lift { at, number }).await.map(drop)
     }
 
-    /// The key of the profile of that id.
-    async fn key_of(&self, id: &str) -> Result<(FragmentIndex, FragmentKey), ObjectRefusal> {
-        let id = id.to_owned();
-        let found = self.ask(move |identity, _| {
-            let lead = identity.core.profile_of_id(&id)?;
-            let birth = identity.core.graph.birth(lead);
-            Some((lead, (birth.sequence, birth.generation)))
-        });
-        found.await?.ok_or(ObjectRefusal::NotFound)
-    }
-
     /// Takes a profile apart by an identifier or a fragment; `None` where nothing holds together
     /// by it.
     ///
@@ -162,21 +153,17 @@ impl Engine {
         part: Part,
         reason: String,
     ) -> Result<Option<Unmerged>, ObjectRefusal> {
-        let (_, profile) = self.key_of(id).await?;
-        let by = match part {
+        let part = match part {
             Part::Identifier(identifier) => {
-                let identifier = self.canonical(&identifier)?.ok_or(ObjectRefusal::NotFound)?;
-                UnmergeBy::Identifier(identifier)
+                Part::Identifier(self.canonical(&identifier)?.ok_or(ObjectRefusal::NotFound)?)
             }
-            Part::Fragment(id) => {
-                let id_key = self.running()?.shared.genesis.id_key;
-                let kind = crate::domain::id::IdKind::Fragment;
-                let parts = id_key.read(kind, &id).ok_or(ObjectRefusal::NotFound)?;
-                UnmergeBy::Fragment((parts.sequence, parts.generation))
-            }
+            fragment => fragment,
         };
+        let id = id.to_owned();
+        let planned = self.ask(move |identity, _| identity.core.parting(&id, &part)).await?;
+        let Some(apart) = planned.ok_or(ObjectRefusal::NotFound)? else { return Ok(None) };
         let at = self.running()?.shared.clock.now();
-        match self.act(ActRecord::Unmerge { at, profile, by, reason }).await? {
+        match self.act(ActRecord::Unmerge { at, apart, reason }).await? {
             Answer::Unmerged { profiles, links } => Ok(Some((
                 profiles.iter().map(ToString::to_string).collect(),
                 links.iter().map(ToString::to_string).collect(),
@@ -190,19 +177,17 @@ impl Engine {
     /// # Errors
     /// When there is no such profile, or it does not have the identifier.
     pub async fn withdraw(&self, id: &str, identifier: Identifier) -> Result<(), ObjectRefusal> {
-        let (lead, profile) = self.key_of(id).await?;
         let identifier = self.canonical(&identifier)?.ok_or(ObjectRefusal::NotFound)?;
-        let wanted = identifier.clone();
-        let has = self.ask(move |identity, _| {
+        let (id, wanted) = (id.to_owned(), identifier.clone());
+        let shown_with = self.ask(move |identity, _| {
             let graph = &identity.core.graph;
-            let node = graph.identifier(&wanted.kind, &wanted.value);
-            node.is_some_and(|node| graph.lead_of_node(node) == Some(lead))
+            let node = graph.named(&wanted)?;
+            let is_own = graph.lead_of_node(node) == identity.core.profile_of_id(&id);
+            (is_own && graph.lead_of_node(node).is_some()).then(|| graph.shown_within(node))
         });
-        if !has.await? {
-            return Err(ObjectRefusal::NotFound);
-        }
+        let shown_with = shown_with.await?.ok_or(ObjectRefusal::NotFound)?;
         let at = self.running()?.shared.clock.now();
-        self.act(ActRecord::Withdraw { at, profile, identifier }).await.map(drop)
+        self.act(ActRecord::Withdraw { at, identifier, shown_with }).await.map(drop)
     }
 
     /// Explains why two identifiers are one person, or what keeps them apart.
@@ -267,7 +252,7 @@ impl Engine {
                 sequence: *sequence,
                 generation: 0,
             };
-            let id = genesis.id_key.mint(crate::domain::id::IdKind::Event, parts);
+            let id = genesis.id_key.mint(IdKind::Event, parts);
             Some(id.to_string())
         };
         Ok(all.iter().map(id).collect())
@@ -321,7 +306,7 @@ impl Engine {
     async fn loose_sequences(&self, again: &Again) -> Result<Vec<Sequence>, Refusal> {
         let wanted = match &again.event_id {
             Some(id) => {
-                let kind = crate::domain::id::IdKind::Event;
+                let kind = IdKind::Event;
                 let parts = self.running()?.shared.genesis.id_key.read(kind, id);
                 Some(parts.map_or(0, |parts| parts.sequence))
             }
@@ -427,6 +412,7 @@ impl Engine {
         let effective =
             Effective::new(&settings, &Default::default(), hash_key).map_err(problems)?;
         let effective = std::sync::Arc::new(effective);
+        let turn = std::sync::Arc::clone(&self.0.preview).lock_owned().await;
         let (basis, before, upto) = self
             .ask(move |identity, _| {
                 let core = &identity.core;
@@ -434,17 +420,41 @@ impl Engine {
                 (basis, core.graph.holders(), core.applied)
             })
             .await?;
+        if self.ask(|identity, _| identity.is_cut()).await? {
+            return Err(ObjectRefusal::JournalCut("there is no preview"));
+        }
         let reader = self.running()?.shared.reader.clone();
         let read = move || {
-            let mut draft = Draft::new(basis);
+            let _turn = turn;
+            let mut draft = Draft::of_people(basis);
             let read = draft.catch_up(&reader, upto);
             read.map(|()| compared(&before, draft.graph())).map_err(|error| {
                 tracing::error!(%error, "previewing");
                 Refusal::StorageFailed
             })
         };
-        let view = actix_rt::task::spawn_blocking(read).await;
-        Ok(view.map_err(|_| Refusal::StorageFailed)??)
+        Ok(background::run("preview", read).await??)
+    }
+}
+
+impl Core {
+    /// What has to be kept apart to take a profile apart as asked. The outer `None`: there is no such
+    /// profile, or it does not have the part; the inner one: nothing holds together by it.
+    fn parting(&mut self, id: &str, part: &Part) -> Option<Option<Vec<Pair>>> {
+        let lead = self.profile_of_id(id)?;
+        match part {
+            Part::Identifier(identifier) => {
+                let node = self.graph.identifier(&identifier.kind, &identifier.value)?;
+                let is_own = self.graph.lead_of_node(node) == Some(lead);
+                is_own.then(|| self.graph.parting_by_identifier(node))
+            }
+            Part::Fragment(id) => {
+                let parts = self.genesis.id_key.read(IdKind::Fragment, id)?;
+                let fragment = self.fragment((parts.sequence, parts.generation))?;
+                let is_own = self.graph.lead(fragment) == lead;
+                is_own.then(|| self.graph.parting_of_fragment(fragment))
+            }
+        }
     }
 }
 

@@ -13,6 +13,9 @@ use std::path::Path;
 use std::time::Duration;
 
 mod campaigns;
+mod erasures;
+mod operators;
+mod retention;
 
 fn settings() -> Settings {
     serde_json::from_value(json!({
@@ -73,6 +76,7 @@ fn submission(
         query: &[],
         received_at: Clock::system().now(),
         batch_index: None,
+        passed_over: &|_| {},
     };
     let payload = Payload::Json(body.to_string().into());
     let event = effective.compiled.extract(source, &facts, payload, &effective.hash_key);
@@ -256,36 +260,6 @@ fn an_event_that_panics_twice_is_set_aside_and_neighbours_never_notice() {
 }
 
 #[test]
-fn what_retention_drops_stays_in_the_counters_and_the_digest() {
-    let folder = tempfile::tempdir().unwrap();
-    actix::System::new().block_on(async {
-        let small = || Options {
-            segment_bytes: 4_096,
-            retain: Retain { for_ms: None, bytes_max: Some(1) },
-            ..options(folder.path())
-        };
-        let engine = open(small()).await;
-        let mut dice = Dice(3);
-        for number in 0..300 {
-            let (source, session, body) = random_event(&mut dice, number);
-            send(&engine, source, session.as_deref(), body).await;
-        }
-        let digest = engine.digest().await.unwrap().digest;
-        engine.snapshot().await.unwrap();
-        send(&engine, "web", None, json!({"u": 99})).await; // behind the segments' retirement
-        assert!(engine.running().unwrap().shared.reader.first_sequence() > 100);
-        let after = engine.digest().await.unwrap().digest;
-        engine.stop(Duration::from_secs(5)).await;
-        drop(engine);
-        std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
-        let engine = open(small()).await;
-        assert_eq!(engine.digest().await.unwrap().digest, after);
-        assert_ne!(digest, after);
-        engine.stop(Duration::from_secs(5)).await;
-    });
-}
-
-#[test]
 fn duplicates_are_answered_with_the_first_ones_id_even_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     actix::System::new().block_on(async {
@@ -307,55 +281,6 @@ fn duplicates_are_answered_with_the_first_ones_id_even_after_a_restart() {
 /// Whether the long form was asked for: `SELFSAME_LONG=1`, as CI does.
 fn is_long() -> bool {
     std::env::var_os("SELFSAME_LONG").is_some()
-}
-
-/// What an operator may do next, at random.
-async fn random_act(engine: &Engine, dice: &mut Dice) {
-    let web = |dice: &mut Dice| Identifier::parse(&format!("web:{}", dice.roll(12))).unwrap();
-    let shop = |dice: &mut Dice| Identifier::parse(&format!("shop:{}", dice.roll(12))).unwrap();
-    let mail = Identifier::parse(&format!("email:m{}@site.org", dice.roll(10))).unwrap();
-    let lookup = |one: &Identifier| ProfileRef::Identifier(one.clone());
-    match dice.roll(6) {
-        0 => {
-            let joins = dice.roll(2) == 0;
-            engine.lay_link(joins, web(dice), shop(dice), "r".into()).await.unwrap();
-        }
-        1 => {
-            let links = engine.links().await.unwrap();
-            if !links.is_empty() {
-                let which = dice.roll(links.len() as u64) as usize;
-                engine.lift_link(&links[which].id).await.unwrap();
-            }
-        }
-        2 => {
-            if let Some(profile) = engine.profile(lookup(&mail), false).await.unwrap() {
-                let part = Part::Identifier(mail);
-                let outcome = engine.unmerge(&profile.id, part, "r".into()).await;
-                assert!(matches!(outcome, Ok(_) | Err(ObjectRefusal::NotFound)));
-            }
-        }
-        3 => {
-            if let Some(profile) = engine.profile(lookup(&mail), false).await.unwrap() {
-                // A re-resolution may just have taken it elsewhere.
-                let outcome = engine.withdraw(&profile.id, mail).await;
-                assert!(matches!(outcome, Ok(()) | Err(ObjectRefusal::NotFound)));
-            }
-        }
-        4 => {
-            let unique = json!({"unique": dice.roll(2) == 0});
-            engine.put_object(ObjectKind::IdentityType, "shop".into(), unique).await.unwrap();
-            resolved(engine).await;
-        }
-        _ => {
-            let one = web(dice);
-            if engine.profile(lookup(&one), false).await.unwrap().is_some() {
-                let erasure = engine.erase(lookup(&one), false, "r".into()).await.unwrap();
-                if dice.roll(2) == 0 {
-                    cleaned(engine, &erasure.id).await;
-                }
-            }
-        }
-    }
 }
 
 /// Looks, 5 ms apart, after which something is taken not to come at all.
@@ -381,151 +306,11 @@ async fn cleaned(engine: &Engine, erasure: &str) {
     resolved(engine).await;
 }
 
-#[test]
-fn what_operators_do_survives_restarts_and_replays() {
-    for seed in 20..if is_long() { 60 } else { 26 } {
-        let folder = tempfile::tempdir().unwrap();
-        actix::System::new().block_on(async {
-            let mut dice = Dice(seed);
-            let tight =
-                || Options { active_profiles: 5, segment_bytes: 4_096, ..options(folder.path()) };
-            let mut engine = open(tight()).await;
-            for number in 0..150 {
-                let (source, session, mut body) = random_event(&mut dice, number);
-                for key in ["u", "c"] {
-                    if let Some(user) = body.get(key).and_then(serde_json::Value::as_u64) {
-                        body[key] = json!(user % 12);
-                    }
-                }
-                if body.get("m").is_some() {
-                    body["m"] = json!(format!("m{}@site.org", dice.roll(10)));
-                }
-                send(&engine, source, session.as_deref(), body).await;
-                if dice.roll(6) == 0 {
-                    random_act(&engine, &mut dice).await;
-                }
-                match dice.roll(40) {
-                    0 => drop(engine.snapshot().await.unwrap()),
-                    1 => {
-                        resolved(&engine).await;
-                        let before = engine.digest().await.unwrap();
-                        engine.stop(Duration::from_secs(5)).await;
-                        engine = open(tight()).await;
-                        resolved(&engine).await;
-                        let after = engine.digest().await.unwrap();
-                        assert_eq!(after.digest, before.digest, "seed {seed} event {number}");
-                    }
-                    _ => {}
-                }
-            }
-            resolved(&engine).await;
-            let before = engine.digest().await.unwrap();
-            engine.stop(Duration::from_secs(5)).await;
-            std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
-            let engine = open(tight()).await;
-            resolved(&engine).await;
-            let after = engine.digest().await.unwrap();
-            assert_eq!(
-                (after.profiles, after.events, after.digest),
-                (before.profiles, before.events, before.digest),
-                "replay, seed {seed}"
-            );
-            engine.stop(Duration::from_secs(5)).await;
-        });
+/// Copies a folder's files, folders in it aside.
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
-}
-
-#[test]
-fn a_restored_backup_with_the_erasure_log_beside_it_stays_without_the_erased() {
-    let (folder, backup) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    actix::System::new().block_on(async {
-        let engine = open(options(folder.path())).await;
-        send(&engine, "web", None, json!({"u": 1, "m": "ann@site.org"})).await;
-        send(&engine, "shop", None, json!({"c": 2})).await;
-        engine.stop(Duration::from_secs(5)).await;
-        drop(engine);
-        let journal = backup.path().join("journal");
-        std::fs::create_dir(&journal).unwrap();
-        for file in std::fs::read_dir(folder.path().join("journal")).unwrap() {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), journal.join(file.file_name())).unwrap();
-        }
-        let engine = open(options(folder.path())).await;
-        let ann = Identifier::parse("email:ann@site.org").unwrap();
-        let erasure = engine.erase(ProfileRef::Identifier(ann), true, "r".into()).await.unwrap();
-        cleaned(&engine, &erasure.id).await;
-        let without = engine.digest().await.unwrap();
-        engine.stop(Duration::from_secs(5)).await;
-        drop(engine);
-        std::fs::copy(folder.path().join("erasures.log"), backup.path().join("erasures.log"))
-            .unwrap();
-        for _ in 0..2 {
-            let engine = open(options(backup.path())).await;
-            let ann = Identifier::parse("email:ann@site.org").unwrap();
-            let gone = engine.profile(ProfileRef::Identifier(ann), true).await.unwrap();
-            assert!(gone.is_none());
-            let is_clean = |identity: &mut identity::IdentityActor| {
-                let core = &identity.core;
-                core.pending.is_empty() && core.erasures.values().all(|one| one.is_done)
-            };
-            while !engine.ask(move |identity, _| is_clean(identity)).await.unwrap() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            let digest = engine.digest().await.unwrap();
-            assert_eq!((digest.profiles, digest.events), (1, 1));
-            assert_eq!(digest.digest, without.digest);
-            let again = send(&engine, "web", None, json!({"u": 1, "m": "ann@site.org"})).await;
-            assert_eq!(again.status, Status::Dropped);
-            engine.stop(Duration::from_secs(5)).await;
-        }
-    });
-}
-
-#[test]
-fn after_an_erasure_no_file_holds_the_person() {
-    let folder = tempfile::tempdir().unwrap();
-    actix::System::new().block_on(async {
-        let engine = open(Options { segment_bytes: 4_096, ..options(folder.path()) }).await;
-        let secret = "zx-very-secret-person";
-        for number in 0..40 {
-            let body =
-                json!({"u": 7, "m": format!("{secret}@site.org"), "city": secret, "n": number});
-            send(&engine, "web", Some(secret), body).await;
-            send(&engine, "shop", None, json!({"c": number, "m": format!("o{number}@site.org")}))
-                .await;
-        }
-        send(&engine, "web", None, json!({"d": secret, "loose": secret})).await;
-        let mail = Identifier::parse(&format!("email:{secret}@site.org")).unwrap();
-        engine
-            .lay_link(true, mail.clone(), Identifier::parse("crm:1").unwrap(), "r".into())
-            .await
-            .unwrap();
-        engine.snapshot().await.unwrap();
-        let erasure =
-            engine.erase(ProfileRef::Identifier(mail), true, "asked".into()).await.unwrap();
-        assert_eq!(erasure.events, 40);
-        cleaned(&engine, &erasure.id).await;
-        let digest = engine.digest().await.unwrap();
-        assert_eq!((digest.profiles, digest.events), (41, 41));
-        // What is suppressed does not come back; the device that stood alone is somebody else's.
-        let again = json!({"u": 7, "m": format!("{secret}@site.org")});
-        assert_eq!(send(&engine, "web", None, again).await.status, Status::Dropped);
-        engine.stop(Duration::from_secs(5)).await;
-        drop(engine);
-        let (reader, _) =
-            crate::journal::inspect(&folder.path().join("journal"), true, &mut |_| {}).unwrap();
-        for record in reader.scan(1) {
-            let (sequence, record) = record.unwrap();
-            let text = String::from_utf8_lossy(&record.bytes).into_owned();
-            let is_loose = text.contains("loose");
-            assert!(!text.contains(secret) || is_loose, "record {sequence}");
-        }
-        let store =
-            crate::snapshot::open(&folder.path().join("snapshot"), Duration::from_secs(9)).unwrap();
-        for row in (1..=255u8).flat_map(|first| store.scan_prefix(&[first])) {
-            let (key, value) = row.unwrap();
-            let text = String::from_utf8_lossy(&value).into_owned();
-            assert!(!text.contains(&format!("{secret}@site.org")), "row {key:?}");
-        }
-    });
 }

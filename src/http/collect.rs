@@ -3,9 +3,10 @@
 //! In this order, each with its own refusal and before anything has changed: path, source, method,
 //! sizes, rate, body, decoding. Then the engine decides, and the answer means *durable*.
 
+use super::body::Body;
 use super::problem::Problem;
 use super::request_id::{RequestId, X_REQUEST_ID};
-use super::{Http, body, cors, reply};
+use super::{Http, cors, reply};
 use crate::code::Code;
 use crate::decode::{DecodeRefusal, Decoded, Piece, RawRequest, Shape, decode, query_pairs};
 use crate::domain::event::Event;
@@ -75,10 +76,8 @@ async fn answer(
     }
     within_sizes(http, request)?;
     within_rate(http, source)?;
-    let limit = http.limits.body.bytes();
-    let patience = http.limits.slow_request.duration();
-    let body = body::read(request.headers(), payload, limit, patience).await?;
-    let decoded = decoded(http, source, request, body)?;
+    let body = http.bodies.read(request.headers(), payload).await?;
+    let decoded = decoded(http, source, request, &body)?;
     let events = Events { http, effective: &effective, source, target: &target, request };
     events.take(decoded).await
 }
@@ -177,13 +176,13 @@ fn decoded(
     http: &Http,
     source: &Source,
     request: &HttpRequest,
-    body: bytes::Bytes,
+    body: &Body,
 ) -> Result<Decoded, Problem> {
     let raw = RawRequest {
         content_type: text(request.headers(), CONTENT_TYPE),
         content_encoding: text(request.headers(), CONTENT_ENCODING),
         query: request.query_string(),
-        body,
+        body: body.bytes.clone(),
     };
     let shape = Shape { splits: &source.splits, fields: &source.decode };
     decode(&raw, shape, &http.decoding).map_err(|refusal| {
@@ -268,6 +267,7 @@ impl Events<'_> {
             query,
             received_at: self.http.clock.now(),
             batch_index: place,
+            passed_over: &|why| self.http.metrics.count_passed_over(why),
         };
         let Effective { compiled, hash_key, .. } = self.effective;
         match piece.fault {

@@ -2,11 +2,14 @@
 
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, HeaderMap, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HeaderMap, HeaderValue, ORIGIN, VARY,
 };
 
 /// What a page may send beside the headers that need no leave.
 const HEADERS: &str = "content-type, x-request-id, idempotency-key";
+
+/// What a page may read of an answer's head beside what it always may.
+const READABLE: &str = "retry-after, x-request-id";
 
 /// The page's origin, where the source lets it in.
 pub fn allowed<'h>(headers: &'h HeaderMap, origins: &[String]) -> Option<&'h HeaderValue> {
@@ -23,6 +26,7 @@ pub fn allowed<'h>(headers: &'h HeaderMap, origins: &[String]) -> Option<&'h Hea
 /// Lets the page read the answer.
 pub fn allow(answer: &mut HeaderMap, origin: &HeaderValue) {
     answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(READABLE));
     answer.insert(VARY, HeaderValue::from_static("origin"));
 }
 

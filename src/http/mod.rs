@@ -16,6 +16,7 @@ pub mod rate;
 pub mod reply;
 pub mod request_id;
 pub mod routes;
+pub mod tracker;
 
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,8 @@ pub struct Http {
     pub inputs: Inputs,
     /// What sources may still send.
     pub rates: rate::Rates,
+    /// Room for the bodies of requests under way.
+    pub bodies: body::Bodies,
     /// Places for readers of the event stream.
     pub streams: Arc<Semaphore>,
     /// Turns true when the program stops.
@@ -88,7 +91,20 @@ impl Http {
         let streams = Arc::new(Semaphore::new(limits.streams.min(Semaphore::MAX_PERMITS)));
         let token = config.admin.token.clone();
         let rates = rate::Rates::default();
-        Self { engine, clock, metrics, limits, decoding, token, inputs, rates, streams, stopping }
+        let bodies = body::Bodies::new(&limits, Arc::clone(&metrics));
+        Self {
+            engine,
+            clock,
+            metrics,
+            limits,
+            decoding,
+            token,
+            inputs,
+            rates,
+            bodies,
+            streams,
+            stopping,
+        }
     }
 
     /// Reads the configuration again and puts it in force; all of it or nothing.
@@ -101,6 +117,7 @@ impl Http {
             .await
             .map_err(|_| Problem::new(Code::Internal, "reading was cut off; try again"))?
             .map_err(|wrong| Problem::invalid(wrong.to_string()))?;
+        self.engine.renew_secrets();
         Ok(self.engine.reload(config.settings).await?)
     }
 }

@@ -128,6 +128,9 @@ impl From<ObjectRefusal> for Problem {
             ObjectRefusal::Provisioned => {
                 Self::new(Code::Provisioned, "it is defined in the config folder; change it there")
             }
+            refusal @ ObjectRefusal::JournalCut(_) => {
+                Self::new(Code::JournalCut, refusal.to_string())
+            }
             ObjectRefusal::NotFound => Self::not_found("object"),
             ObjectRefusal::Invalid(problems) => Self::invalid(problems.join("; ")),
             ObjectRefusal::Refused(refusal) => refusal.into(),

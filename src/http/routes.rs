@@ -4,13 +4,13 @@ use super::admin::{
     campaigns, changes, events, identity, objects, probe, profiles, sessions, state, stream,
 };
 use super::problem::Problem;
-use super::{Faces, Http, auth, collect, health};
+use super::{Faces, Http, auth, collect, health, tracker};
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, ServiceConfig, delete, get, post, put};
+use actix_web::web::{self, ServiceConfig, delete, get, head, post, put};
 use actix_web::{HttpResponse, Resource};
 
-/// The methods and paths that operators may use, as `openapi.json` lists them.
-pub const ADMIN: [(&str, &str); 58] = [
+/// The methods and paths beside `/collect`, as `openapi.json` lists them.
+pub const ADMIN: [(&str, &str); 61] = [
     ("get", "/api/v1/profiles"),
     ("get", "/api/v1/profiles/{id}"),
     ("get", "/api/v1/profiles/{id}/events"),
@@ -53,6 +53,7 @@ pub const ADMIN: [(&str, &str); 58] = [
     ("put", "/api/v1/campaigns/{id}"),
     ("delete", "/api/v1/campaigns/{id}"),
     ("get", "/api/v1/campaigns/{id}/runs"),
+    ("get", "/api/v1/campaigns/{id}/explain"),
     ("post", "/api/v1/campaigns/{id}/preview"),
     ("post", "/api/v1/campaigns/{id}/test"),
     ("post", "/api/v1/campaigns/{id}/backtest"),
@@ -63,12 +64,14 @@ pub const ADMIN: [(&str, &str); 58] = [
     ("post", "/api/v1/deliveries/{id}/replay"),
     ("get", "/api/v1/changes"),
     ("get", "/api/v1/state/digest"),
+    ("get", "/api/v1/state/resolution"),
     ("post", "/api/v1/snapshots"),
     ("post", "/api/v1/reload"),
     ("get", "/livez"),
     ("get", "/readyz"),
     ("get", "/metrics"),
     ("get", "/openapi.json"),
+    ("get", "/tracker.js"),
 ];
 
 /// Puts the routes of a listener's faces in place.
@@ -81,6 +84,11 @@ pub fn install(app: &mut ServiceConfig, http: &Http, faces: Faces) {
     if faces != Faces::Admin {
         // Everything below it is taken apart by hand, so that every mistake has its own answer.
         app.service(web::scope("/collect").default_service(web::to(collect::collect)));
+        app.service(
+            resource("/tracker.js")
+                .route(get().to(tracker::script))
+                .route(head().to(tracker::script)),
+        );
     }
     if faces != Faces::Collect {
         admin(app);
@@ -157,6 +165,7 @@ fn admin(app: &mut ServiceConfig) {
                 .route(delete().to(campaigns::remove)),
         )
         .service(resource("/campaigns/{id}/runs").route(get().to(campaigns::runs)))
+        .service(resource("/campaigns/{id}/explain").route(get().to(campaigns::explain)))
         .service(resource("/campaigns/{id}/preview").route(post().to(campaigns::preview)))
         .service(resource("/campaigns/{id}/test").route(post().to(campaigns::test)))
         .service(resource("/campaigns/{id}/backtest").route(post().to(campaigns::backtest)))
@@ -167,6 +176,7 @@ fn admin(app: &mut ServiceConfig) {
         .service(resource("/deliveries/{id}/replay").route(post().to(campaigns::replay)))
         .service(resource("/changes").route(get().to(changes::list)))
         .service(resource("/state/digest").route(get().to(state::digest)))
+        .service(resource("/state/resolution").route(get().to(state::resolution)))
         .service(resource("/snapshots").route(post().to(state::snapshot)))
         .service(resource("/reload").route(post().to(state::reload)))
         .default_service(web::to(not_found))

@@ -51,6 +51,14 @@ impl Breaker {
         Ok(())
     }
 
+    /// An admitted attempt was not made after all: where it was the probe, another one may go.
+    pub fn withdraw(&mut self, now: Timestamp) {
+        if let Some(open) = self.open.as_mut().filter(|open| open.is_probing) {
+            open.is_probing = false;
+            open.probe_at = now;
+        }
+    }
+
     /// When to ask again, where no attempt may be made now.
     pub fn refuses_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.open.map(|open| open.probe_at).filter(|probe_at| now < *probe_at)
@@ -157,6 +165,15 @@ mod tests {
         assert_eq!(breaker.admit(at(5)), Ok(()));
         assert_eq!(breaker.admit(at(6)), Err(at(25)));
         assert_eq!(breaker.admit(at(25)), Ok(()));
+    }
+
+    #[test]
+    fn a_probe_that_was_not_made_leaves_its_place_to_another() {
+        let mut breaker = opened();
+        assert_eq!(breaker.admit(at(5)), Ok(()));
+        breaker.withdraw(at(6));
+        assert_eq!(breaker.admit(at(6)), Ok(()));
+        assert!(breaker.admit(at(6)).is_err());
     }
 
     #[test]

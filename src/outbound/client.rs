@@ -33,8 +33,10 @@ use url::Url;
 const HEAD: usize = 64 * 1024;
 /// Headers of a response.
 const HEADERS: usize = 256;
-/// Connections kept per endpoint.
-const IDLE: usize = 8;
+/// Connections kept per endpoint: as many as it may be called at a time.
+const IDLE: usize = 32;
+/// How often connections are looked for that were kept too long.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
 /// Addresses of one name that are tried.
 const ADDRESSES: usize = 4;
 
@@ -155,7 +157,13 @@ pub struct Client {
     guard: Guard,
     tls: TlsConnector,
     limits: Limits,
-    idle: Mutex<HashMap<String, Vec<Idle>>>,
+    idle: Mutex<Kept>,
+}
+
+/// Connections that wait for the next call.
+struct Kept {
+    by_endpoint: HashMap<String, Vec<Idle>>,
+    tidied: Instant,
 }
 
 struct Idle {
@@ -189,6 +197,15 @@ impl Client {
         limits: Limits,
     ) -> Result<Self, rustls::Error> {
         let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        Self::trusting(resolver, guard, limits, roots)
+    }
+
+    fn trusting(
+        resolver: Box<dyn Resolver>,
+        guard: Guard,
+        limits: Limits,
+        roots: RootCertStore,
+    ) -> Result<Self, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -196,7 +213,8 @@ impl Client {
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let tls = TlsConnector::from(Arc::new(config));
-        Ok(Self { resolver, guard, tls, limits, idle: Mutex::default() })
+        let idle = Kept { by_endpoint: HashMap::new(), tidied: Instant::now() };
+        Ok(Self { resolver, guard, tls, limits, idle: Mutex::new(idle) })
     }
 
     /// Makes one call. `endpoint` names whom connections are kept for.
@@ -218,12 +236,16 @@ impl Client {
     async fn exchange(&self, endpoint: &str, call: &Call) -> Result<Answer, CallError> {
         let origin = call.url.origin().ascii_serialization();
         let key = format!("{endpoint} {origin}");
-        if let Some(mut connection) = self.take_idle(&key) {
-            // It may have been closed, or reset, while unused; what was sent over it is sent again
-            // with the same id.
+        while let Some(mut connection) = self.take_idle(&key) {
+            // It may still be about to end the call before, or have been closed meanwhile.
+            if connection.sender.ready().await.is_err() {
+                continue;
+            }
+            // Or be closed now; what was sent over it is sent again with the same id.
             if let Ok(response) = connection.sender.send_request(request(call)?).await {
                 return self.finish(key, connection, response).await;
             }
+            break;
         }
         let request = request(call)?;
         let mut connection = timeout(self.limits.connect, self.connect(&call.url))
@@ -314,31 +336,34 @@ impl Client {
 
     fn keep(&self, key: String, connection: Connection) {
         let now = Instant::now();
-        let mut idle = self.idle();
-        idle.retain(|_, all| {
-            all.retain(|one| {
-                now - one.since < self.limits.idle && !one.connection.sender.is_closed()
+        let mut kept = self.idle();
+        if now - kept.tidied >= TIDY_EVERY {
+            kept.tidied = now;
+            kept.by_endpoint.retain(|_, all| {
+                all.retain(|one| {
+                    now - one.since < self.limits.idle && !one.connection.sender.is_closed()
+                });
+                !all.is_empty()
             });
-            !all.is_empty()
-        });
-        let all = idle.entry(key).or_default();
+        }
+        let all = kept.by_endpoint.entry(key).or_default();
         if all.len() < IDLE {
             all.push(Idle { connection, since: now });
         }
     }
 
     fn take_idle(&self, key: &str) -> Option<Connection> {
-        let mut idle = self.idle();
-        let all = idle.get_mut(key)?;
+        let mut kept = self.idle();
+        let all = kept.by_endpoint.get_mut(key)?;
         while let Some(Idle { connection, since }) = all.pop() {
-            if connection.sender.is_ready() && since.elapsed() < self.limits.idle {
+            if !connection.sender.is_closed() && since.elapsed() < self.limits.idle {
                 return Some(connection);
             }
         }
         None
     }
 
-    fn idle(&self) -> MutexGuard<'_, HashMap<String, Vec<Idle>>> {
+    fn idle(&self) -> MutexGuard<'_, Kept> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -58,6 +58,12 @@ impl Endpoint {
         self.breaker.record(failed, now);
     }
 
+    /// An admitted attempt was not made after all.
+    pub fn withdrawn(&mut self, now: Timestamp) {
+        self.under_way = self.under_way.saturating_sub(1);
+        self.breaker.withdraw(now);
+    }
+
     /// Whether its breaker is open.
     pub fn is_open(&self) -> bool {
         self.breaker.is_open()

@@ -133,4 +133,27 @@ mod tests {
         assert_eq!((&first["path"], &first["body"]), (&json!("/a?b"), &json!({"n": 1})));
         assert_eq!(told.recv().unwrap()["body"], json!("no json"));
     }
+
+    /// What a receiver that behaves so begins to answer with.
+    fn beginning(behaviour: Behaviour, bytes: usize) -> String {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        thread::spawn(move || serve(&listener, &behaviour, |_| {}));
+        write!(stream, "GET / HTTP/1.1\r\n\r\n").unwrap();
+        let mut answer = vec![0; bytes];
+        stream.read_exact(&mut answer).unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    #[test]
+    fn it_redirects_drips_and_takes_its_time() {
+        let redirect = Some("http://127.0.0.1:1/".to_owned());
+        let redirects = beginning(Behaviour { redirect, ..Behaviour::default() }, 55);
+        assert_eq!(redirects, "HTTP/1.1 307 -\r\nlocation: http://127.0.0.1:1/\r\ncontent-");
+        let drips = beginning(Behaviour { drips: true, status: 201, ..Behaviour::default() }, 39);
+        assert_eq!(drips, "HTTP/1.1 201 -\r\ncontent-length: 62\r\n\r\no");
+        let delay = Duration::from_millis(20);
+        let late = beginning(Behaviour { delay, ..Behaviour::default() }, 16);
+        assert_eq!(late, "HTTP/1.1 200 -\r\n");
+    }
 }

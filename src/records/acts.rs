@@ -34,15 +34,6 @@ pub enum ObjectKind {
 /// What a fragment is called by in records: its first event and its generation.
 pub type FragmentKey = (Sequence, u16);
 
-/// By what a profile is taken apart.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum UnmergeBy {
-    /// An identifier, canonical.
-    Identifier(Identifier),
-    /// A fragment.
-    Fragment(FragmentKey),
-}
-
 /// An event that reads differently now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revised {
@@ -125,14 +116,13 @@ pub enum ActRecord {
         /// The link.
         number: u64,
     },
-    /// What holds together by an identifier, or with a fragment, is taken apart.
+    /// What holds together by an identifier, or with a fragment, is taken apart. The pairs say all:
+    /// what an act does never hangs on whom it met, some of whom may be erased by the next replay.
     Unmerge {
         /// When.
         at: Timestamp,
-        /// Any fragment of the profile.
-        profile: FragmentKey,
-        /// By what.
-        by: UnmergeBy,
+        /// Who is kept apart from whom.
+        apart: Vec<(Identifier, Identifier)>,
         /// Why, in the operator's words.
         reason: String,
     },
@@ -140,10 +130,10 @@ pub enum ActRecord {
     Withdraw {
         /// When.
         at: Timestamp,
-        /// Any fragment of the profile.
-        profile: FragmentKey,
         /// The identifier, canonical.
         identifier: Identifier,
+        /// What it was shown with there.
+        shown_with: Vec<Identifier>,
     },
     /// Events on no profile are read again.
     Reprocess {
@@ -200,14 +190,14 @@ pub enum ActRecord {
         /// The links.
         links: Vec<LinkRow>,
     },
-    /// What an erasure leaves of a withdrawal: the identifier by its keyed hash.
+    /// What an erasure leaves of a withdrawal: identifiers by their keyed hashes.
     WithdrawHashed {
         /// When.
         at: Timestamp,
-        /// Any fragment of the profile.
-        profile: FragmentKey,
-        /// The keyed hash.
+        /// The identifier's.
         hash: [u8; 16],
+        /// Those of what it was shown with.
+        shown_with: Vec<[u8; 16]>,
     },
     /// A suppressed identifier is allowed again.
     Allow {
@@ -266,6 +256,14 @@ pub enum ActRecord {
         at: Timestamp,
         /// The campaign.
         campaign: String,
+    },
+    /// The configuration of that record counts for the evidence that is there, because the journal no
+    /// longer holds the events behind it; without effect where another one came between.
+    Adopt {
+        /// When.
+        at: Timestamp,
+        /// The record that put the configuration in force.
+        configured: Sequence,
     },
 }
 

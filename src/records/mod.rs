@@ -5,10 +5,12 @@
 //! stands in `tests/golden` must be read by every later version.
 
 mod acts;
+mod delivery;
 mod event;
 mod state;
 
-pub use acts::{ActRecord, Attempt, FragmentKey, Genesis, ObjectKind, Revised, UnmergeBy};
+pub use acts::{ActRecord, Attempt, FragmentKey, Genesis, ObjectKind, Revised};
+pub use delivery::{DeliveryRow, DeliveryState};
 pub use event::{decode_event, encode_event};
 pub use state::{
     ChangeRow, Counters, DedupeRow, ErasureRow, LinkRow, PendingErasure, decode_fragment,

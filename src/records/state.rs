@@ -26,6 +26,9 @@ pub struct Counters {
     pub configured: Sequence,
     /// The switch record of the last re-resolution; events before it are read anew.
     pub resolved_to: Sequence,
+    /// The configuration that was adopted without reading events again, by its record; 0 where there
+    /// is none, or events were read again since.
+    pub adopted: Sequence,
     /// An erasure took evidence that others had a part in: all is to be resolved anew.
     pub must_resolve: bool,
     /// The sum of the content hashes of events on no profile.
@@ -71,8 +74,12 @@ pub struct ErasureRow {
     pub counts: [u64; 4],
     /// Records that are still to be emptied in the files.
     pub records: Vec<Sequence>,
+    /// Whether acts are among them.
+    pub has_acts: bool,
     /// Whether no file holds the person any more.
     pub is_done: bool,
+    /// What tells its line in the erasure log from every other.
+    pub mark: u64,
 }
 
 /// An erasure whose records are still being looked for.
@@ -98,6 +105,15 @@ pub struct PendingErasure {
     pub unsent: u64,
     /// The person's events, once they are known.
     pub events: Option<Vec<Sequence>>,
+}
+
+impl PendingErasure {
+    /// Whether an identifier, or a session, is the person's.
+    pub fn owns(&self, one: &Identifier) -> bool {
+        let is_session =
+            || &*one.kind == "session" && self.sessions.iter().any(|id| **id == *one.value);
+        self.identifiers.contains(one) || is_session()
+    }
 }
 
 /// A change of identity, as kept. Profiles go by their minted ids, so that a change stays readable

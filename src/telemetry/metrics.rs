@@ -1,10 +1,12 @@
 //! Every metric, in one table: see [`Metrics::new`].
 //!
 //! Handles are resolved once; counting on the way of an event looks no label up. Labels come from
-//! closed lists in the code, never from a request.
+//! closed lists in the code, never from a request; but for endpoints, which are called as the
+//! configuration calls them (`campaign/step`).
 
 use crate::code::Code;
 use crate::domain::event::{Reason, Status};
+use crate::domain::extract::PassedOver;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -38,6 +40,8 @@ impl<const N: usize> Each<N> {
 
 const STATUSES: [&str; 6] =
     ["stored", "profile-less", "duplicate", "dropped", "quarantined", "handshake"];
+const ENDS: [&str; 3] = ["delivered", "dead", "cancelled"];
+const OUTCOMES: [&str; 6] = ["2xx", "3xx", "4xx", "5xx", "other", "error"];
 const CODES: usize = Code::ALL.len();
 const REASONS: usize = Reason::ALL.len();
 
@@ -47,6 +51,7 @@ pub struct Metrics {
     registry: Registry,
     events: Each<6>,
     quarantined: Each<REASONS>,
+    passed_over: Each<{ PassedOver::ALL.len() }>,
     refusals: Each<CODES>,
     /// Answers to senders with status 200.
     pub accepted: Counter,
@@ -66,6 +71,8 @@ pub struct Metrics {
     pub merges: Counter,
     /// Clusters that became several.
     pub unmerges: Counter,
+    /// Events that are not counted by their type: see `limits.event_types`.
+    pub untyped_events: Counter,
     /// Links refused by a rule.
     pub link_refusals: Counter,
     /// Snapshots taken.
@@ -79,6 +86,24 @@ pub struct Metrics {
     pub actor_restarts: Counter,
     /// Clients of the event stream.
     pub streams: Gauge,
+    /// Backtests and explanations that did not see everything.
+    pub trials_cut: Counter,
+    /// Requests whose body had to wait for room.
+    pub bodies_waited: Counter,
+    /// Deliveries that campaigns enqueued.
+    pub deliveries_enqueued: Counter,
+    deliveries_ended: Each<3>,
+    attempts: Each<6>,
+    attempt_seconds: Histogram,
+    /// Deliveries to be sent.
+    pub deliveries_pending: Gauge,
+    /// Deliveries that are in the outbox, those that are over included.
+    pub deliveries_kept: Gauge,
+    /// Deliveries that are asked about, called or journalled.
+    pub deliveries_in_flight: Gauge,
+    /// Bytes kept of deliveries that no snapshot holds yet.
+    pub deliveries_unsaved: Gauge,
+    breakers: Family<[(&'static str, String); 1], Gauge>,
 }
 
 impl Default for Metrics {
@@ -94,7 +119,14 @@ impl Metrics {
         let r = &mut registry;
         let events = family(r, "events", "Events by status");
         let quarantined = family(r, "quarantined", "Quarantined events by reason");
+        let passed_over =
+            family(r, "identifiers_passed_over", "Identifiers that identify nobody, by reason");
         let refusals = family(r, "refusals", "Refused requests by code");
+        let ended = family(r, "deliveries_ended", "Deliveries that are over, by how");
+        let attempts = family(r, "delivery_attempts", "Calls by what came back");
+        let breakers: Family<[(&'static str, String); 1], Gauge> = Family::default();
+        let help = "Whether the breaker of an endpoint is open";
+        r.register("endpoint_breaker_open", help, Family::clone(&breakers));
         // From 50 µs to 26 s; from 10 µs to 5 s.
         let latency = || Histogram::new(exponential_buckets(50e-6, 2.0, 20));
         let disk = || Histogram::new(exponential_buckets(10e-6, 2.0, 20));
@@ -102,6 +134,7 @@ impl Metrics {
         Self {
             events: Each::new(&events, "status", STATUSES),
             quarantined: Each::new(&quarantined, "reason", Reason::ALL.map(Reason::name)),
+            passed_over: Each::new(&passed_over, "reason", PassedOver::ALL.map(PassedOver::name)),
             refusals: Each::new(&refusals, "code", Code::ALL.map(Code::name)),
             accepted: counter(r, "collect_accepted", "Collect requests answered with success"),
             collect_seconds: seconds(r, "collect", "Time to answer a collect request", latency()),
@@ -113,6 +146,7 @@ impl Metrics {
             active_profiles: gauge(r, "active_profiles", "Profiles in memory"),
             merges: counter(r, "merges", "Clusters that became one"),
             unmerges: counter(r, "unmerges", "Clusters that became several"),
+            untyped_events: counter(r, "untyped_events", "Events beyond limits.event_types"),
             link_refusals: counter(r, "link_refusals", "Links refused by a rule"),
             snapshots: counter(r, "snapshots", "Snapshots taken"),
             snapshot_seconds: seconds(r, "snapshot", "Time of one snapshot", latency()),
@@ -120,6 +154,17 @@ impl Metrics {
             recovery_total: gauge(r, "recovery_total_records", "Records to replay"),
             actor_restarts: counter(r, "actor_restarts", "Actors rebuilt after a panic"),
             streams: gauge(r, "event_streams", "Clients of the event stream"),
+            trials_cut: counter(r, "trials_cut", "Backtests and explanations cut by a limit"),
+            bodies_waited: counter(r, "bodies_waited", "Bodies that waited for limits.bodies"),
+            deliveries_enqueued: counter(r, "deliveries_enqueued", "Deliveries enqueued"),
+            deliveries_ended: Each::new(&ended, "state", ENDS),
+            attempts: Each::new(&attempts, "outcome", OUTCOMES),
+            attempt_seconds: seconds(r, "delivery_attempt", "Time of one call", latency()),
+            deliveries_pending: gauge(r, "deliveries_pending", "Deliveries to be sent"),
+            deliveries_kept: gauge(r, "deliveries_kept", "Deliveries in the outbox"),
+            deliveries_in_flight: gauge(r, "deliveries_in_flight", "Deliveries being tried"),
+            deliveries_unsaved: gauge(r, "deliveries_unsaved_bytes", "Kept, in no snapshot yet"),
+            breakers,
             registry,
         }
     }
@@ -139,9 +184,39 @@ impl Metrics {
         self.events.count(place);
     }
 
-    /// Counts a refusal.
+    /// Counts something that looked like an identifier.
+    pub fn count_passed_over(&self, why: PassedOver) {
+        let place = PassedOver::ALL.iter().position(|one| *one == why);
+        self.passed_over.count(place.unwrap_or(usize::MAX));
+    }
+
+    /// Counts a refused request.
     pub fn count_refusal(&self, code: Code) {
         self.refusals.count(code as usize); // `ALL` is in the order of declaration
+    }
+
+    /// Counts deliveries that are over.
+    pub fn count_ended(&self, delivered: u64, dead: u64, cancelled: u64) {
+        for (counter, count) in self.deliveries_ended.0.iter().zip([delivered, dead, cancelled]) {
+            counter.inc_by(count);
+        }
+    }
+
+    /// Counts a call by its status, or that none came back, and notes how long it took.
+    pub fn count_attempt(&self, status: Option<u16>, took: Duration) {
+        let place = match status {
+            Some(status @ 200..=599) => usize::from(status / 100 - 2),
+            Some(_) => 4,
+            None => 5,
+        };
+        self.attempts.count(place);
+        self.attempt_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Shows whether the breaker of an endpoint is open.
+    pub fn set_breaker(&self, campaign: &str, step: u16, is_open: bool) {
+        let label = [("endpoint", format!("{campaign}/{step}"))];
+        self.breakers.get_or_create(&label).set(i64::from(is_open));
     }
 
     /// Notes how long the answer to a sender took.
@@ -200,6 +275,30 @@ fn seconds(registry: &mut Registry, name: &str, help: &str, histogram: Histogram
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn deliveries_count_by_how_they_went() {
+        let metrics = Metrics::new();
+        for status in [Some(204), Some(302), Some(404), Some(503), Some(999), None] {
+            metrics.count_attempt(status, Duration::from_millis(3));
+        }
+        metrics.count_ended(4, 0, 2);
+        metrics.set_breaker("cart", 1, true);
+        let text = metrics.text();
+        for outcome in OUTCOMES {
+            let line = format!("selfsame_delivery_attempts_total{{outcome=\"{outcome}\"}} 1\n");
+            assert!(text.contains(&line), "{line}");
+        }
+        for line in [
+            "selfsame_deliveries_ended_total{state=\"delivered\"} 4\n",
+            "selfsame_deliveries_ended_total{state=\"dead\"} 0\n",
+            "selfsame_deliveries_ended_total{state=\"cancelled\"} 2\n",
+            "selfsame_endpoint_breaker_open{endpoint=\"cart/1\"} 1\n",
+            "selfsame_delivery_attempt_seconds_count 6\n",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
 
     #[test]
     fn every_code_and_reason_counts_under_its_own_name() {

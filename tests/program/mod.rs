@@ -53,6 +53,9 @@ pub struct Answer {
     /// The methods that `Allow` names.
     #[allow(dead_code, reason = "only the test of the document looks at it")]
     pub allow: String,
+    /// All headers.
+    #[allow(dead_code, reason = "only the test of the document looks at it")]
+    pub headers: ureq::http::HeaderMap,
     /// The body; null where it is no JSON, or never ends.
     #[allow(dead_code, reason = "each test file takes what it needs of this module")]
     pub body: Value,
@@ -71,10 +74,11 @@ pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &str) ->
         value.unwrap_or_default().to_owned()
     };
     let (status, allow) = (answer.status().as_u16(), header("allow"));
+    let headers = answer.headers().clone();
     let body = match header("content-type").contains("event-stream") {
         true => Value::Null,
         false => serde_json::from_str(&answer.body_mut().read_to_string().unwrap())
             .unwrap_or(Value::Null),
     };
-    Answer { status, allow, body }
+    Answer { status, allow, headers, body }
 }

@@ -144,7 +144,11 @@ pub fn read_answer(from: &mut impl BufRead) -> io::Result<Answer> {
     Ok(answer)
 }
 
-fn line(from: &mut impl BufRead) -> io::Result<String> {
+/// A line of a head.
+///
+/// # Errors
+/// When the stream ends within it.
+pub fn line(from: &mut impl BufRead) -> io::Result<String> {
     let mut line = String::new();
     if from.read_line(&mut line)? == 0 || !line.ends_with('\n') {
         return Err(io::ErrorKind::UnexpectedEof.into());

@@ -10,6 +10,7 @@ pub mod compare;
 pub mod model;
 pub mod program;
 pub mod random;
+pub mod receiver;
 pub mod world;
 
 /// Whether the long form of the proofs is asked for (`SELFSAME_LONG=1`, as in CI).

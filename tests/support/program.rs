@@ -138,6 +138,13 @@ impl Program {
         self.stderr()
     }
 
+    /// Moves its clock.
+    pub fn advance(&mut self, ms: u64) {
+        self.stdin.as_mut().unwrap().write_all(format!("advance {ms}\n").as_bytes()).unwrap();
+        let answer = self.stdout.recv_timeout(READY_WITHIN).unwrap();
+        assert!(answer.starts_with("ok "), "{answer}");
+    }
+
     /// Asks it to stop; it drains in its own time.
     pub fn ask_to_stop(&mut self) {
         // One that is gone already is found by who waits for it.
@@ -159,6 +166,18 @@ impl Program {
     /// What it wrote to stderr so far.
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.stderr).unwrap()).into_owned()
+    }
+
+    /// The sum of a metric's samples.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.client().get("/metrics").unwrap().body;
+        let text = String::from_utf8(text).unwrap();
+        let samples = text.lines().filter_map(|line| {
+            let (sample, value) = line.rsplit_once(' ')?;
+            let its = sample.split('{').next()?;
+            (its == name).then(|| value.parse::<f64>().unwrap())
+        });
+        samples.sum()
     }
 
     /// A number of kB from `/proc/<pid>/status`, such as `VmRSS`.

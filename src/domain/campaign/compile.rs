@@ -258,6 +258,23 @@ impl Campaigns {
         Ok(compiled)
     }
 
+    /// The webhooks of which a secret is not there, by campaign and step; `secrets` finds what a
+    /// reference stands for.
+    pub fn without_secret(&self, secrets: &dyn Fn(&str) -> Option<String>) -> Vec<(Arc<str>, u16)> {
+        let mut without = Vec::new();
+        for campaign in self.list.iter().filter(|one| one.standing != Standing::Draft) {
+            for (step, one) in (0..).zip(&campaign.steps) {
+                let Step::Webhook(webhook) = one else { continue };
+                let mut values =
+                    webhook.headers.iter().map(|(_, value)| value).chain(&webhook.sign);
+                if values.any(|value| value.resolve(secrets).is_none()) {
+                    without.push((Arc::clone(&campaign.id), step));
+                }
+            }
+        }
+        without
+    }
+
     /// The campaign of that id.
     pub fn get(&self, id: &str) -> Option<&Campaign> {
         let place = self.list.binary_search_by(|campaign| campaign.id.as_ref().cmp(id)).ok()?;

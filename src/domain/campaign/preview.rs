@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 pub struct Preview {
     /// Whether a run would begin and call.
     pub fires: bool,
+    /// The time as of which the profile is judged.
+    pub judged_at: String,
     /// Every rule, in the order in which they are judged.
     pub rules: Vec<RuleReport>,
     /// The calls of all steps, waits left out; none when it does not fire.
@@ -66,7 +68,20 @@ impl Campaigns {
         let requests = campaign.requests(person, event, &mut rules);
         let fires = rules.iter().all(|rule| rule.holds);
         let requests = if fires { requests } else { Vec::new() };
-        Some(Preview { fires, rules, requests })
+        Some(Preview { fires, judged_at: now.to_string(), rules, requests })
+    }
+}
+
+impl Campaigns {
+    /// Whether a run of the campaign may begin for the profile of these fragments, beside what its
+    /// trigger and audience say. `None` when there is no such campaign.
+    pub fn may_begin(
+        &self,
+        campaign: &str,
+        fragments: &Fragments<'_>,
+        now: Timestamp,
+    ) -> Option<RuleReport> {
+        Some(self.get(campaign)?.report_restart(fragments, now))
     }
 }
 
@@ -98,10 +113,14 @@ impl Campaign {
             None | Some(Held::Audience) => "a run may begin".to_owned(),
             Some(Held::Running) => "no run is under way".to_owned(),
             Some(Held::Once) => "no run before, as it never restarts".to_owned(),
-            Some(Held::Until(again)) => format!("no run before {again}"),
+            Some(Held::Until(_)) => "no run before its restart time".to_owned(),
         };
-        let stopped_at = state.stopped_at.map(|at| Value::String(at.to_string()));
-        RuleReport { rule, seen: stopped_at.unwrap_or(Value::Null), holds: held.is_none() }
+        let seen = match &held {
+            Some(Held::Until(again)) => Some(*again),
+            _ => state.stopped_at,
+        };
+        let seen = seen.map_or(Value::Null, |at| Value::String(at.to_string()));
+        RuleReport { rule, seen, holds: held.is_none() }
     }
 
     fn requests(

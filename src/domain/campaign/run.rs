@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
+/// How much longer a run waits whose wait is over while its campaign is paused, in milliseconds.
+const PAUSED_MS: i64 = 1_000;
+
 /// The fragments of one profile with what campaigns left on them.
 pub(super) type Fragments<'a> = [(FragmentIndex, &'a FragmentRuns)];
 
@@ -265,7 +268,8 @@ impl Campaigns {
             return decisions;
         };
         let state = runs.state(id);
-        let Some(run) = state.run.filter(|run| run.sequence == sequence && run.due <= now) else {
+        let Some(mut run) = state.run.filter(|run| run.sequence == sequence && run.due <= now)
+        else {
             return decisions;
         };
         let Some(campaign) = self.get(id) else {
@@ -279,7 +283,7 @@ impl Campaigns {
         let facts = Facts { person, values: &values, fragments, now };
         let yields = others.run.is_some_and(|other| other.sequence < run.sequence)
             || campaign.held(CampaignState { run: None, ..others }, now).is_some();
-        let ended = if campaign.standing != Standing::Live {
+        let ended = if campaign.standing == Standing::Draft {
             Some(Ended::NotLive)
         } else if others.exited.max(state.exited) > run.sequence {
             Some(Ended::Exit)
@@ -291,6 +295,11 @@ impl Campaigns {
             None
         };
         let campaign_id = Arc::clone(&campaign.id);
+        if ended.is_none() && campaign.standing == Standing::Paused {
+            run.due = now.plus_ms(PAUSED_MS);
+            decisions.extend(waits(campaign_id, fragment, (state, run)));
+            return decisions;
+        }
         match ended {
             Some(how) => end(&mut decisions, campaign_id, fragment, (state, run), how, now),
             None => {
@@ -363,10 +372,7 @@ impl Going<'_> {
             match step {
                 Step::Wait { ms } => {
                     run.due = now.plus_ms(*ms);
-                    let state = CampaignState { run: Some(run), ..state };
-                    decisions.push(Decision::Set { campaign: id(), fragment, state });
-                    let (run, due) = (run.sequence, run.due);
-                    decisions.push(Decision::Waiting { campaign: id(), fragment, run, due });
+                    decisions.extend(waits(id(), fragment, (state, run)));
                     return;
                 }
                 Step::Webhook(webhook) => match webhook.render(person, event) {
@@ -393,6 +399,18 @@ impl Going<'_> {
         }
         end(decisions, id(), fragment, (state, run), Ended::Done, now);
     }
+}
+
+/// Has a run wait until it is due.
+fn waits(
+    campaign: Arc<str>,
+    fragment: FragmentIndex,
+    (state, run): (CampaignState, Run),
+) -> [Decision; 2] {
+    let state = CampaignState { run: Some(run), ..state };
+    let (run, due) = (run.sequence, run.due);
+    let set = Decision::Set { campaign: Arc::clone(&campaign), fragment, state };
+    [set, Decision::Waiting { campaign, fragment, run, due }]
 }
 
 /// Ends a run; it leaves a restart time if it has called, or reached its exit.

@@ -38,6 +38,7 @@ impl Call<'_> {
             query: &self.query,
             received_at: NOW,
             batch_index: self.batch_index,
+            passed_over: &|_| {},
         };
         let payload = Payload::Json(Bytes::copy_from_slice(body.as_bytes()));
         compiled.extract(&compiled.sources[self.source], &facts, payload, &KEY)
@@ -198,6 +199,39 @@ fn an_event_that_contradicts_itself_is_set_aside() {
     let event = call("web").of(&compiled, &body);
     assert_eq!(event.standing, Standing::Quarantined(Reason::TooManyIdentifiers));
     assert_eq!(identifiers(&event), [] as [String; 0]);
+}
+
+#[test]
+fn whatever_identifies_nobody_is_told_by_its_reason() {
+    let compiled = compiled(
+        r#"
+        sources.web = { id = "web", profile_id = "u" }
+        points.p = { id = "p", identifiers = [ { type = "email", path = "m[*]" } ] }
+        [limits]
+        event_identifiers = 2
+        "#,
+    );
+    let told = |body: &str| {
+        let all = std::cell::RefCell::new(Vec::new());
+        let facts = RequestFacts {
+            event_type: "t",
+            session: None,
+            header: &|_| None,
+            query: &[],
+            received_at: NOW,
+            batch_index: None,
+            passed_over: &|why| all.borrow_mut().push(why.name()),
+        };
+        let payload = Payload::Json(Bytes::copy_from_slice(body.as_bytes()));
+        compiled.extract(&compiled.sources["web"], &facts, payload, &KEY);
+        all.into_inner()
+    };
+    assert_eq!(told(r#"{"u":1,"m":["a@b.org","c@d.org"]}"#), [""; 0]);
+    assert_eq!(
+        told(r#"{"u":"null","m":["no mail","test@test.com",null]}"#),
+        ["blocked", "unreadable", "blocked"]
+    );
+    assert_eq!(told(r#"{"u":1,"m":["a@b.org","c@d.org","e@f.org"]}"#), ["too_many"; 3]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A request as paths see it: payload, headers, query and names, each read once.
 
-use super::{RequestFacts, event_type};
+use super::{PassedOver, RequestFacts, event_type};
 use crate::domain::json;
 use crate::domain::path::read::{Values, scalar};
 use crate::domain::source::{Choice, Lookup, Piece, Source};
@@ -73,6 +73,11 @@ impl<'a> View<'a> {
             view.kind = Cow::Owned(kind);
         }
         view
+    }
+
+    /// What identifies somebody; whatever does not is told.
+    pub(super) fn identifying(&self, judged: Result<Box<str>, PassedOver>) -> Option<Box<str>> {
+        judged.inspect_err(|why| (self.facts.passed_over)(*why)).ok()
     }
 
     /// The same request, held to be of that type.

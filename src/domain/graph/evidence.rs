@@ -1,7 +1,10 @@
 //! The edge table: one row per distinct pair, found from the end with fewer edges.
 
 use super::pages::Touched;
-use super::row::{ALIAS, Edge, GONE, IN_SESSION, LINK, MUST, SEEN, ShortSequence, ShortTime};
+use super::row::{
+    ALIAS, CHOSEN, Edge, GONE, IN_SESSION, LINK, MUST, SEEN, ShortSequence, ShortTime, WITHDRAWN,
+    WITHDRAWN_IN_SESSION, WITHDRAWN_SEEN,
+};
 use super::{EdgeIndex, Graph, NONE, NodeIndex};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
@@ -30,8 +33,24 @@ pub(super) struct Shown {
 /// its own: when a user was first seen in a session says nothing about when an identification point
 /// found the same pair, and what was merely seen together must not order what links.
 pub(super) fn lane_of(flags: u16) -> u16 {
-    flags & (IN_SESSION | SEEN)
+    match flags {
+        flags if flags & (IN_SESSION | WITHDRAWN_IN_SESSION) != 0 => IN_SESSION,
+        flags if flags & (SEEN | WITHDRAWN_SEEN) != 0 => SEEN,
+        _ => 0,
+    }
 }
+
+/// What stays of an edge of which all evidence was withdrawn.
+fn trace_of(lane: u16) -> u16 {
+    match lane {
+        IN_SESSION => WITHDRAWN_IN_SESSION,
+        SEEN => WITHDRAWN_SEEN,
+        _ => WITHDRAWN,
+    }
+}
+
+/// Whatever speaks for an edge.
+const EVIDENCE: u16 = LINK | SEEN | IN_SESSION | ALIAS | MUST;
 
 impl Graph {
     /// The edge of a lane between two nodes; walks both lists in step, so the shorter one decides the
@@ -57,6 +76,10 @@ impl Graph {
         let Some(edge) = self.edge_between(a, b, lane_of(flag)) else {
             return Shown { edge: self.new_edge(a, b, flag, by), is_new: true, is_earlier: false };
         };
+        if !self.is_evidence(edge) {
+            self.renew(edge, flag, by);
+            return Shown { edge, is_new: true, is_earlier: false };
+        }
         let is_older = by.at < self.edges[edge as usize].first_at.get();
         let (source, point) = if is_older { self.numbers(by) } else { (0, 0) };
         let row = &mut self.edges[edge as usize];
@@ -71,6 +94,18 @@ impl Graph {
         row.count = row.count.saturating_add(1);
         self.dirty.mark(Touched::Edge(edge));
         Shown { edge, is_new: false, is_earlier: is_older || moves_ahead }
+    }
+
+    /// Has a trace be evidence: what was withdrawn says nothing about when the pair is shown anew.
+    fn renew(&mut self, edge: EdgeIndex, flags: u16, by: Showing<'_>) {
+        let (source, point) = self.numbers(by);
+        let row = &mut self.edges[edge as usize];
+        row.first_at = ShortTime::of(by.at);
+        row.first_event = ShortSequence::of(by.sequence);
+        row.last_event = ShortSequence::of(by.sequence);
+        (row.count, row.flags) = (1, flags);
+        (row.source, row.point) = (source, point);
+        self.dirty.mark(Touched::Edge(edge));
     }
 
     fn new_edge(&mut self, x: NodeIndex, y: NodeIndex, flags: u16, by: Showing<'_>) -> EdgeIndex {
@@ -120,12 +155,28 @@ impl Graph {
         self.nodes[b as usize].edges = edge;
     }
 
+    /// Takes what events showed off an edge; where nothing else speaks for it, a trace stays.
+    pub(super) fn withdraw_shown(&mut self, edge: EdgeIndex) {
+        let row = &mut self.edges[edge as usize];
+        let lane = lane_of(row.flags);
+        row.flags &= !(LINK | SEEN | IN_SESSION | CHOSEN);
+        if row.flags & EVIDENCE == 0 {
+            row.flags = trace_of(lane);
+        }
+        self.dirty.mark(Touched::Edge(edge));
+    }
+
+    /// Whether something speaks for an edge still.
+    pub(super) fn is_evidence(&self, edge: EdgeIndex) -> bool {
+        self.edges[edge as usize].flags & EVIDENCE != 0
+    }
+
     /// Takes kinds of evidence off an edge, and the edge itself once nothing speaks for it.
     pub(super) fn withdraw(&mut self, edge: EdgeIndex, flags: u16) {
         let row = &mut self.edges[edge as usize];
         row.flags &= !flags;
         self.dirty.mark(Touched::Edge(edge));
-        if row.flags & (LINK | SEEN | IN_SESSION | ALIAS | MUST) != 0 {
+        if row.flags & EVIDENCE != 0 {
             return;
         }
         row.flags = GONE;

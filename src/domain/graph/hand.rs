@@ -1,11 +1,13 @@
 //! What operators do to the evidence: must-links, cannot-links, withdrawals, unmerges.
 //!
-//! None of it touches a fragment. Each act changes the evidence, and the clusters follow.
+//! None of it touches a fragment. Each act changes the evidence, and the clusters follow. What an act
+//! changes is said by names before it is written down (`parting_*`, `shown_within`): it then does the
+//! same whatever else is or is not in the journal, as after an erasure.
 
 use super::evidence::Showing;
 use super::observe::{Before, Disturbed, Effects};
-use super::row::{CHOSEN, IN_SESSION, LINK, MUST, SEEN, SUPPRESSED};
-use super::{FragmentIndex, Graph, NONE, NodeIndex, SESSION};
+use super::row::{FREE, IN_SESSION, LINK, MUST, SEEN, SUPPRESSED};
+use super::{FragmentIndex, Graph, NodeIndex, SESSION};
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::time::Timestamp;
 use std::collections::BTreeSet;
@@ -23,16 +25,20 @@ pub struct Link {
     pub b: Identifier,
 }
 
+/// The number of cannot-links that are only tried.
+const TRIAL: u64 = u64::MAX;
+
 /// What an unmerge came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unmerged {
-    /// The cannot-links that were laid, by number.
-    pub links: Vec<Link>,
     /// The profiles that there are now in the place of the one.
     pub profiles: Vec<FragmentIndex>,
     /// What follows for the profiles.
     pub effects: Effects,
 }
+
+/// Two ends that are to be kept apart.
+pub type Pair = (Identifier, Identifier);
 
 impl Graph {
     /// The node of an end of a link; made if it was never seen.
@@ -78,6 +84,18 @@ impl Graph {
         self.dirty.apart = true;
     }
 
+    fn let_together(&mut self, a: NodeIndex, b: NodeIndex, number: u64) {
+        for (node, other) in [(a, b), (b, a)] {
+            if let Some(all) = self.apart.get_mut(&node) {
+                all.retain(|known| *known != (other, number));
+                if all.is_empty() {
+                    self.apart.remove(&node);
+                }
+            }
+        }
+        self.dirty.apart = true;
+    }
+
     /// Lifts a link; `others_join` says that another must-link joins the same two.
     pub fn lift(&mut self, link: &Link, others_join: bool) -> Effects {
         let mut disturbed = Disturbed::default();
@@ -88,29 +106,52 @@ impl Graph {
                 self.withdraw(edge, MUST);
             }
         } else {
-            for (node, other) in [(a, b), (b, a)] {
-                if let Some(all) = self.apart.get_mut(&node) {
-                    all.retain(|known| *known != (other, link.number));
-                    if all.is_empty() {
-                        self.apart.remove(&node);
-                    }
-                }
-            }
-            self.dirty.apart = true;
+            self.let_together(a, b, link.number);
         }
         self.settle(disturbed, None, &mut Before::default(), false)
     }
 
-    /// Withdraws what events showed of an identifier on its present profile.
-    pub fn withdraw_identifier(&mut self, node: NodeIndex) -> Effects {
-        let mut disturbed = Disturbed::default();
+    /// The members of an identifier's profile that events showed it with.
+    pub fn shown_within(&self, node: NodeIndex) -> Vec<Identifier> {
         let cluster = self.cluster_of(node);
-        disturbed.seeds.extend(self.members(cluster));
-        let own: Vec<(u32, NodeIndex)> =
-            self.edges_of(node).filter(|(_, other)| self.cluster_of(*other) == cluster).collect();
-        for (edge, other) in own {
+        let is_shown =
+            |edge: u32| self.edges[edge as usize].flags & (LINK | SEEN | IN_SESSION) != 0;
+        let own = self.edges_of(node).filter(|(edge, _)| is_shown(*edge));
+        let ends: BTreeSet<NodeIndex> = own
+            .map(|(_, other)| other)
+            .filter(|other| self.cluster_of(*other) == cluster)
+            .collect();
+        ends.into_iter().map(|end| self.identifier_of(end)).collect()
+    }
+
+    /// The node of an identifier as [`Self::shown_within`] and links name it.
+    pub fn named(&self, identifier: &Identifier) -> Option<NodeIndex> {
+        match &*identifier.kind {
+            "session" if self.types.find("session").is_none() => self.session(&identifier.value),
+            kind => self.identifier(kind, &identifier.value),
+        }
+    }
+
+    /// All nodes by the names that [`Self::shown_within`] gives them.
+    pub fn names(&self) -> impl Iterator<Item = (NodeIndex, Identifier)> + '_ {
+        let all = 0..self.nodes.len() as NodeIndex;
+        all.filter(|node| self.nodes[*node as usize].flags & FREE == 0)
+            .map(|node| (node, self.identifier_of(node)))
+    }
+
+    /// Withdraws what events showed of an identifier together with any of `ends`.
+    pub fn withdraw_identifier(&mut self, node: NodeIndex, ends: &BTreeSet<NodeIndex>) -> Effects {
+        let mut disturbed = Disturbed::default();
+        disturbed.seeds.push(node);
+        disturbed.seeds.extend(ends.iter().copied());
+        let shown: Vec<(u32, NodeIndex)> =
+            self.edges_of(node).filter(|(_, other)| ends.contains(other)).collect();
+        for (edge, other) in shown {
             let was_in_session = self.edges[edge as usize].flags & IN_SESSION != 0;
-            self.withdraw(edge, LINK | SEEN | IN_SESSION | CHOSEN);
+            if !self.is_evidence(edge) {
+                continue;
+            }
+            self.withdraw_shown(edge);
             if was_in_session {
                 let session = if self.nodes[node as usize].kind == SESSION { node } else { other };
                 self.choose(session, &mut disturbed);
@@ -159,35 +200,31 @@ impl Graph {
         node: NodeIndex,
         part: &BTreeSet<NodeIndex>,
     ) -> (Timestamp, String) {
-        let edges = self.edges_of(node).filter(|(_, other)| part.contains(other));
+        let edges = self
+            .edges_of(node)
+            .filter(|(edge, other)| part.contains(other) && self.is_evidence(*edge));
         let shown = edges
             .map(|(edge, other)| (self.edges[edge as usize].first_at.get(), self.name_of(other)));
         shown.min().unwrap_or((crate::domain::time::MAX, String::new()))
     }
 
-    /// Takes apart what holds together by an identifier alone. `numbers` gives the links theirs.
-    /// `None` where nothing does.
-    pub fn unmerge_identifier(
-        &mut self,
-        node: NodeIndex,
-        numbers: &mut dyn FnMut() -> u64,
-    ) -> Option<Unmerged> {
+    /// What has to be kept apart so that nothing holds together by an identifier alone any more;
+    /// `None` where nothing does. The graph is left as it was.
+    pub fn parting_by_identifier(&mut self, node: NodeIndex) -> Option<Vec<Pair>> {
         let mut parts = self.parts_without(node);
         if parts.len() < 2 {
             return None;
         }
         parts.sort_by_cached_key(|part| self.first_shown(node, part));
         let eldest: Vec<NodeIndex> = parts.iter().filter_map(|part| self.eldest(part)).collect();
-        let mut laid = Vec::new();
+        let mut apart: Vec<(NodeIndex, NodeIndex)> = Vec::new();
         let mut seeds: Vec<NodeIndex> = parts.iter().flatten().copied().collect();
         seeds.push(node);
         for (at, a) in eldest.iter().enumerate() {
-            for b in &eldest[at + 1..] {
-                laid.push(self.lay_apart(*a, *b, numbers()));
-            }
+            apart.extend(eldest[at + 1..].iter().map(|b| (*a, *b)));
         }
-        let mut before = Before::default();
-        let mut effects = self.settle_around(&seeds, &mut before);
+        apart.iter().for_each(|(a, b)| self.keep_apart(*a, *b, TRIAL));
+        self.settle_around(&seeds);
         // The identifier stays with the part that showed it first. Where the order of edges would
         // have it, or what it links, elsewhere, it is kept apart from there too.
         loop {
@@ -196,19 +233,22 @@ impl Graph {
                 break;
             }
             for stray in strays {
-                laid.push(self.lay_apart(node, stray, numbers()));
+                self.keep_apart(node, stray, TRIAL);
+                apart.push((node, stray));
             }
-            effects = self.settle_around(&seeds, &mut before);
+            self.settle_around(&seeds);
         }
-        let leads: BTreeSet<FragmentIndex> =
-            eldest.iter().filter_map(|one| self.lead_of_node(*one)).collect();
-        Some(Unmerged { links: laid, profiles: self.by_age(leads), effects })
+        apart.iter().for_each(|(a, b)| self.let_together(*a, *b, TRIAL));
+        self.settle_around(&seeds);
+        let pair = |(a, b): (NodeIndex, NodeIndex)| (self.identifier_of(a), self.identifier_of(b));
+        Some(apart.into_iter().map(pair).collect())
     }
 
     /// Members of parts that are with a node which links them, by name.
     fn strays(&self, node: NodeIndex, parts: &[BTreeSet<NodeIndex>]) -> Vec<NodeIndex> {
         let home = self.cluster_of(node);
-        let linked: BTreeSet<NodeIndex> = self.edges_of(node).map(|(_, other)| other).collect();
+        let shown = self.edges_of(node).filter(|(edge, _)| self.is_evidence(*edge));
+        let linked: BTreeSet<NodeIndex> = shown.map(|(_, other)| other).collect();
         let within = parts.iter().flatten().copied();
         let mut strays: Vec<NodeIndex> = within
             .filter(|member| linked.contains(member) && self.cluster_of(*member) == home)
@@ -217,43 +257,40 @@ impl Graph {
         strays
     }
 
-    /// Takes one fragment out of its profile. `None` where it is alone.
-    pub fn unmerge_fragment(
-        &mut self,
-        fragment: FragmentIndex,
-        numbers: &mut dyn FnMut() -> u64,
-    ) -> Option<Unmerged> {
+    /// What has to be kept apart so that a fragment is alone; `None` where it is.
+    pub fn parting_of_fragment(&self, fragment: FragmentIndex) -> Option<Vec<Pair>> {
         let own = self.fragments[fragment as usize].node;
-        let others: Vec<NodeIndex> = self
-            .fragments_of(self.lead(fragment))
-            .into_iter()
+        let others = self.fragments_of(self.lead(fragment)).into_iter();
+        let others: Vec<Pair> = others
             .map(|other| self.fragments[other as usize].node)
             .filter(|node| *node != own)
+            .map(|other| (self.identifier_of(own), self.identifier_of(other)))
             .collect();
-        if others.is_empty() {
-            return None;
+        (!others.is_empty()).then_some(others)
+    }
+
+    /// Lays the cannot-links of an unmerge.
+    pub fn part(&mut self, links: &[Link]) -> Unmerged {
+        let mut disturbed = Disturbed::default();
+        for Link { number, a, b, .. } in links {
+            let (a, b) = (self.end(a, &mut disturbed), self.end(b, &mut disturbed));
+            self.keep_apart(a, b, *number);
+            disturbed.seeds.extend([a, b]);
         }
-        let laid = others.iter().map(|other| self.lay_apart(own, *other, numbers())).collect();
-        let mut seeds = others.clone();
-        seeds.push(own);
-        let effects = self.settle_around(&seeds, &mut Before::default());
+        let ends = disturbed.seeds.clone();
+        let effects = self.settle(disturbed, None, &mut Before::default(), false);
         let leads: BTreeSet<FragmentIndex> =
-            seeds.iter().filter_map(|one| self.lead_of_node(*one)).collect();
-        Some(Unmerged { links: laid, profiles: self.by_age(leads), effects })
+            ends.iter().filter_map(|end| self.lead_of_node(*end)).collect();
+        Unmerged { profiles: self.by_age(leads), effects }
     }
 
-    fn lay_apart(&mut self, a: NodeIndex, b: NodeIndex, number: u64) -> Link {
-        self.keep_apart(a, b, number);
-        Link { number, joins: false, a: self.identifier_of(a), b: self.identifier_of(b) }
-    }
-
-    fn settle_around(&mut self, seeds: &[NodeIndex], before: &mut Before) -> Effects {
+    fn settle_around(&mut self, seeds: &[NodeIndex]) {
         let disturbed = Disturbed { seeds: seeds.iter().copied().collect(), ..Default::default() };
-        self.settle(disturbed, None, before, false)
+        self.settle(disturbed, None, &mut Before::default(), false);
     }
 
     fn by_age(&self, leads: BTreeSet<FragmentIndex>) -> Vec<FragmentIndex> {
-        let mut leads: Vec<FragmentIndex> = leads.into_iter().filter(|one| *one != NONE).collect();
+        let mut leads: Vec<FragmentIndex> = leads.into_iter().collect();
         leads.sort_unstable_by_key(|lead| self.age(*lead));
         leads
     }

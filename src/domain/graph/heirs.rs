@@ -5,7 +5,7 @@ use super::pages::Touched;
 use super::row::ShortSequence;
 use super::{Birth, FragmentIndex, Graph, NONE, NodeIndex};
 use crate::domain::id::Sequence;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 
 /// Fragments of the graph before, to be taken over.
@@ -75,6 +75,16 @@ impl Graph {
         self.fragments.extend(since);
         heirs.taken += more;
         self.heirs = Some(heirs);
+    }
+
+    /// Whether fragments came too late to be taken over: their origin, or the event that made them,
+    /// was met already (events up to `read`), and another fragment was made.
+    pub fn is_too_late_for(&self, more: &Ancestry, read: Sequence) -> bool {
+        let taken = self.heirs.as_ref().map_or(0, |heirs| heirs.taken);
+        let made = self.fragments.iter().skip(taken).filter(|birth| birth.node != NONE);
+        let made: HashSet<String> = made.map(|birth| self.name_of(birth.node)).collect();
+        more.births.iter().any(|birth| birth.sequence <= read)
+            || more.origins.iter().any(|origin| made.contains(origin))
     }
 
     /// Renumbers the fragments from `from` on by `more` places.

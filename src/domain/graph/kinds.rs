@@ -5,7 +5,7 @@ use crate::domain::settings::{Limit, Per};
 use crate::domain::time::Timestamp;
 
 /// What a type's rule says, by the number of the type.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TypeFlags {
     pub(super) priority: u32,
     pub(super) unique: bool,

@@ -8,6 +8,7 @@
 //! Laid out for millions: nodes, edges and clusters are rows in three tables, joined by 32-bit
 //! indexes, and texts lie in one arena (`table`, `row`).
 
+mod adopt;
 mod cluster;
 mod compare;
 mod component;
@@ -35,7 +36,7 @@ mod view;
 pub use erase::Erased;
 pub use explain::{Apart as Reason, Explanation, Step};
 pub use fragments::Birth;
-pub use hand::{Link, Unmerged};
+pub use hand::{Link, Pair, Unmerged};
 pub use heirs::Ancestry;
 pub use names::Names;
 pub use observe::{Change, Effects, Move, Observed};

@@ -395,10 +395,10 @@ impl Graph {
     }
 
     pub(super) fn check_hub(&mut self, node: NodeIndex, disturbed: &mut Disturbed) {
-        let members: SmallVec<[NodeIndex; 8]> = match self.rule(node).shared_by {
-            Some(_) => self.members(self.cluster_of(node)).collect(),
-            None => return,
-        };
+        if self.rule(node).shared_by.is_none() && !self.is_hub(node) {
+            return;
+        }
+        let members: SmallVec<[NodeIndex; 8]> = self.members(self.cluster_of(node)).collect();
         let profile = self.lead_of_node(node);
         if !self.refresh_hub(node) {
             return;

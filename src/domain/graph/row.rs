@@ -175,8 +175,13 @@ pub(super) const MUST: u16 = 1 << 5;
 pub(super) const SUPPRESSED: u16 = 1 << 6;
 /// Refused for good, because the raw component is full.
 pub(super) const OVERFLOW: u16 = 1 << 7;
+/// Events showed the pair, but an operator withdrew that: no evidence, and yet a trace of whose
+/// events spoke of whom, which an erasure must know. One for each lane of edges.
+pub(super) const WITHDRAWN: u16 = 1 << 8;
+pub(super) const WITHDRAWN_IN_SESSION: u16 = 1 << 9;
+pub(super) const WITHDRAWN_SEEN: u16 = 1 << 10;
 /// Not yet taken in: as if it were not there.
-pub(super) const PENDING: u16 = 1 << 8;
+pub(super) const PENDING: u16 = 1 << 11;
 /// Any of these makes two nodes one, where no rule stands against it.
 pub(super) const LINKS: u16 = LINK | ALIAS | MUST | CHOSEN;
 /// The row is free.

@@ -191,7 +191,7 @@ impl Graph {
         }
     }
 
-    fn refusal(&self, edge: EdgeIndex, obstacle: Obstacle) -> Change {
+    pub(super) fn refusal(&self, edge: EdgeIndex, obstacle: Obstacle) -> Change {
         let row = &self.edges[edge as usize];
         let (weaker, other) = match self.rule(row.a).priority > self.rule(row.b).priority {
             true => (row.a, row.b),

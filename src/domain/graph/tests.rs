@@ -5,7 +5,7 @@ mod oracle;
 mod orders;
 mod unmerge;
 
-use super::Graph;
+use super::{Graph, Link};
 use crate::domain::event::{Event, Found, Payload, Standing, Timing};
 use crate::domain::rules::Rules;
 use crate::domain::settings::{Limit, Per, Settings, SourceConfig, TypeConfig};
@@ -237,12 +237,18 @@ fn hand() -> impl Strategy<Value = Hand> {
     (any::<bool>(), 0i64..900, end(), end())
 }
 
-fn link(number: u64, (joins, _, a, b): &Hand) -> super::Link {
+fn link(number: u64, (joins, _, a, b): &Hand) -> Link {
     let end = |(kind, value): &(&str, u8)| crate::domain::id::Identifier {
         kind: (*kind).into(),
         value: value.to_string().into(),
     };
-    super::Link { number, joins: *joins, a: end(a), b: end(b) }
+    Link { number, joins: *joins, a: end(a), b: end(b) }
+}
+
+/// The cannot-links of an unmerge, numbered from `first` on.
+fn laid(first: u64, pairs: Vec<super::Pair>) -> Vec<Link> {
+    let link = |(number, (a, b))| Link { number, joins: false, a, b };
+    (first..).zip(pairs).map(link).collect()
 }
 
 /// Where a snapshot would keep a page.
@@ -318,10 +324,13 @@ proptest! {
         let (kind, value) = name.split_once(':').unwrap();
         let Some(node) = graph.identifier(kind, value) else { return Ok(()) };
         let parts = graph.parts_without(node);
-        let mut last = 0;
-        let outcome = graph.unmerge_identifier(node, &mut || { last += 1; last });
-        prop_assert_eq!(outcome.is_some(), parts.len() > 1);
-        let Some(unmerged) = outcome else { return Ok(()) };
+        let (before, profiles) = (graph.partition(), graph.profiles());
+        let planned = graph.parting_by_identifier(node);
+        // What is only planned changes nothing.
+        prop_assert_eq!((graph.partition(), graph.profiles()), (before, profiles));
+        prop_assert_eq!(planned.is_some(), parts.len() > 1);
+        let Some(planned) = planned else { return Ok(()) };
+        let unmerged = graph.part(&laid(1, planned));
         prop_assert!(unmerged.profiles.len() >= parts.len());
         let eldest: Vec<u32> = parts.iter().filter_map(|part| graph.eldest(part)).collect();
         let apart = |graph: &Graph| {

@@ -54,7 +54,8 @@ impl Graph {
                 let edges = self.edges_of(node);
                 let others = edges.filter(|(edge, other)| {
                     let left_out = self.edges[*edge as usize].flags & SUPPRESSED != 0;
-                    (left_out || self.is_hub(*other)) && self.cluster_of(*other) != cluster
+                    (left_out || self.is_hub(*other) && self.is_evidence(*edge))
+                        && self.cluster_of(*other) != cluster
                 });
                 beside.extend(others.map(|(_, other)| other).filter(|other| self.is_shown(*other)));
             }

@@ -24,7 +24,9 @@ async fn left(engine: &Engine) -> serde_json::Value {
     let deliveries = engine.deliveries(DeliveryFilter::default(), page).await.unwrap().items;
     let mut runs = Vec::new();
     for campaign in ["once", "waits", "counts"] {
-        runs.push(engine.campaign_runs(campaign.to_owned(), page).await.unwrap().unwrap().items);
+        runs.push(
+            engine.campaign_runs(campaign.to_owned(), None, page).await.unwrap().unwrap().items,
+        );
     }
     json!({"deliveries": deliveries, "runs": runs})
 }
@@ -40,6 +42,29 @@ async fn settled(engine: &Engine) -> serde_json::Value {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("it does not settle");
+}
+
+/// Calls by campaign. (What waits is left out: a timer fires when its time has come, and a backtest
+/// has it fire just then.)
+const WITHOUT_WAITS: [&str; 2] = ["once", "counts"];
+
+fn called(left: &serde_json::Value) -> Vec<usize> {
+    let all = left["deliveries"].as_array().unwrap();
+    let of = |id: &str| all.iter().filter(|one| one["campaign"] == id).count();
+    WITHOUT_WAITS.map(of).to_vec()
+}
+
+/// The same as a backtest over everything tells it: it must be what really happened.
+async fn backtested(engine: &Engine) -> Vec<usize> {
+    let mut calls = Vec::new();
+    for id in WITHOUT_WAITS {
+        let view = engine.backtest_campaign(id, 3_650, u64::MAX).await.unwrap();
+        assert!(view.is_whole);
+        assert_eq!((view.runs, view.ended.len()), (view.calls, 0));
+        assert_eq!(view.turned_away.values().sum::<usize>() + view.runs, view.events);
+        calls.push(view.calls);
+    }
+    calls
 }
 
 #[test]
@@ -60,6 +85,7 @@ fn a_replay_comes_to_the_same_runs_and_deliveries() {
         }
         let live = settled(&engine).await;
         assert!(live["deliveries"].as_array().unwrap().len() > 40, "{live}");
+        assert_eq!(backtested(&engine).await, called(&live));
         engine.stop(Duration::from_secs(10)).await;
         drop(engine);
         let engine = open(with_campaigns(folder.path())).await;

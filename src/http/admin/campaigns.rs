@@ -1,7 +1,7 @@
 //! `/campaigns` and `/deliveries`: what is sent out, why, and how it went.
 
 use super::objects::{delete, put};
-use super::{Answer, found};
+use super::{Answer, body, found};
 use crate::engine::{DeliveryFilter, DeliveryState, ObjectKind, Trial};
 use crate::http::Http;
 use crate::http::page::{List, PageQuery};
@@ -9,13 +9,7 @@ use crate::http::problem::Problem;
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Path, Query};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
-
-fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    serde_json::from_slice(bytes).map_err(|cause| Problem::invalid(cause.to_string()))
-}
 
 /// All campaigns, by id.
 #[utoipa::path(get, path = "/api/v1/campaigns", tag = "campaigns",
@@ -63,12 +57,39 @@ pub async fn remove(http: Data<Http>, id: Path<String>) -> Answer {
 /// What became of a campaign's triggers, newest first; also of those that began no run.
 #[utoipa::path(get, path = "/api/v1/campaigns/{id}/runs", tag = "campaigns",
     params(("id" = String, Path, description = "The campaign's id"),
+           ("profile" = Option<String>, Query, description = "Of this profile"),
            ("limit" = Option<u32>, Query, description = "1 to 250, 50 by default"),
            ("cursor" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, description = "Runs"), (status = 404, description = "None")))]
-pub async fn runs(http: Data<Http>, id: Path<String>, page: Query<PageQuery>) -> Answer {
-    let runs = http.engine.campaign_runs(id.into_inner(), page.by_sequence()?).await?;
+pub async fn runs(
+    http: Data<Http>,
+    id: Path<String>,
+    whose: Query<Whose>,
+    page: Query<PageQuery>,
+) -> Answer {
+    let profile = whose.into_inner().profile;
+    let runs = http.engine.campaign_runs(id.into_inner(), profile, page.by_sequence()?).await?;
     found(runs.map(List::from), "campaign")
+}
+
+/// Whose runs, or whose explanation.
+#[derive(Deserialize)]
+pub struct Whose {
+    profile: Option<String>,
+}
+
+/// Why a campaign did or did not fire for a profile: how it judges the last events that could have
+/// triggered it, with the profile as it was then.
+#[utoipa::path(get, path = "/api/v1/campaigns/{id}/explain", tag = "campaigns",
+    params(("id" = String, Path, description = "The campaign's id"),
+           ("profile" = String, Query, description = "Any id of the profile")),
+    responses((status = 200, description = "Every rule with what it saw"),
+              (status = 400, description = "No profile named"), (status = 404, description = "None")))]
+pub async fn explain(http: Data<Http>, id: Path<String>, whose: Query<Whose>) -> Answer {
+    let profile = whose.into_inner().profile;
+    let profile = profile.ok_or_else(|| Problem::invalid("profile: expected a profile's id"))?;
+    let most = http.limits.explain;
+    found(http.engine.explain_campaign(&id, profile, most).await?, "campaign or profile")
 }
 
 /// What would happen, rule by rule, with the exact requests; nothing is sent.
@@ -77,7 +98,8 @@ pub async fn runs(http: Data<Http>, id: Path<String>, page: Query<PageQuery>) ->
     responses((status = 200, description = "Whether it fires, and why"), (status = 404, description = "None")))]
 pub async fn preview(http: Data<Http>, id: Path<String>, bytes: Bytes) -> Answer {
     let trial: Trial = body(&bytes)?;
-    Ok(HttpResponse::Ok().json(http.engine.preview_campaign(&id, trial).await?))
+    Ok(HttpResponse::Ok()
+        .json(http.engine.preview_campaign(&id, trial, http.limits.explain).await?))
 }
 
 /// Sends what the preview shows, marked as a test; touches no counters.
@@ -86,7 +108,7 @@ pub async fn preview(http: Data<Http>, id: Path<String>, bytes: Bytes) -> Answer
     responses((status = 200, description = "What came back"), (status = 404, description = "None")))]
 pub async fn test(http: Data<Http>, id: Path<String>, bytes: Bytes) -> Answer {
     let trial: Trial = body(&bytes)?;
-    let responses = http.engine.test_campaign(&id, trial).await?;
+    let responses = http.engine.test_campaign(&id, trial, http.limits.explain).await?;
     Ok(HttpResponse::Ok().json(json!({ "responses": responses })))
 }
 
@@ -111,7 +133,8 @@ pub async fn backtest(http: Data<Http>, id: Path<String>, bytes: Bytes) -> Answe
     if !(1..=3_650).contains(&days) {
         return Err(Problem::invalid("days: expected 1 to 3650"));
     }
-    Ok(HttpResponse::Ok().json(http.engine.backtest_campaign(&id, days).await?))
+    let most = http.limits.backtest;
+    Ok(HttpResponse::Ok().json(http.engine.backtest_campaign(&id, days, most).await?))
 }
 
 /// Has endpoints called again that answered 410.

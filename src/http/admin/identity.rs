@@ -1,7 +1,8 @@
 //! `/identity` and what operators do to profiles: rules, links, unmerges, explanations, previews.
 
 use super::objects::{delete, put};
-use super::{Answer, found};
+use super::{Answer, body, found};
+use crate::domain::compiled::{is_id, is_trait_name};
 use crate::domain::id::Identifier;
 use crate::domain::settings::{TraitConfig, TypeConfig};
 use crate::engine::{Again, Explained, ObjectKind, Part, Preview, ProfileRef};
@@ -12,14 +13,7 @@ use crate::http::problem::Problem;
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Path, Query};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
-
-/// Reads a JSON body, with the reader's own words where it cannot be read.
-fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    serde_json::from_slice(bytes).map_err(|cause| Problem::invalid(cause.to_string()))
-}
 
 fn identifier(name: &str, text: Option<&str>) -> Result<Identifier, Problem> {
     let wrong = || {
@@ -51,8 +45,12 @@ fn list(http: &Http, kind: ObjectKind, page: &PageQuery) -> Answer {
 /// The rules of an identifier type.
 #[utoipa::path(get, path = "/api/v1/identity/types/{type}", tag = "identity",
     params(("type" = String, Path, description = "The identifier type")),
-    responses((status = 200, description = "Its rules, defaults filled in")))]
+    responses((status = 200, description = "Its rules, defaults filled in"),
+              (status = 404, description = "No type can have that name")))]
 pub async fn get_type(http: Data<Http>, kind: Path<String>) -> Answer {
+    if !is_id(&kind) {
+        return Err(Problem::not_found("identifier type"));
+    }
     let effective = http.engine.effective()?;
     let rule = effective.compiled.rules.of(&kind);
     Ok(HttpResponse::Ok().json(TypeConfig {
@@ -96,8 +94,12 @@ pub async fn list_traits(http: Data<Http>, page: Query<PageQuery>) -> Answer {
 /// The rule of a trait.
 #[utoipa::path(get, path = "/api/v1/traits/{name}", tag = "identity",
     params(("name" = String, Path, description = "The trait")),
-    responses((status = 200, description = "Its rule")))]
+    responses((status = 200, description = "Its rule"),
+              (status = 404, description = "No trait can have that name")))]
 pub async fn get_trait(http: Data<Http>, name: Path<String>) -> Answer {
+    if !is_trait_name(&name) {
+        return Err(Problem::not_found("trait"));
+    }
     let fold = http.engine.effective()?.compiled.rules.fold(&name);
     Ok(HttpResponse::Ok().json(TraitConfig { fold }))
 }
@@ -233,7 +235,8 @@ pub async fn unmerge(http: Data<Http>, id: Path<String>, bytes: Bytes) -> Answer
 #[utoipa::path(delete, path = "/api/v1/profiles/{id}/identifiers/{identifier}", tag = "profiles",
     params(("id" = String, Path, description = "Any id that the person ever had"),
            ("identifier" = String, Path, description = "type:value")),
-    responses((status = 204, description = "Withdrawn"), (status = 404, description = "None")))]
+    responses((status = 204, description = "Withdrawn"), (status = 400, description = "No identifier"),
+              (status = 404, description = "None")))]
 pub async fn withdraw(http: Data<Http>, path: Path<(String, String)>) -> Answer {
     let (id, text) = path.into_inner();
     http.engine.withdraw(&id, identifier("the identifier", Some(&text))?).await?;

@@ -1,6 +1,6 @@
 //! `POST /sources/{id}/test`: what would be read out of a request; nothing is stored.
 
-use super::Answer;
+use super::{Answer, body};
 use crate::decode::{Decoded, Piece, RawRequest, Shape, decode, query_pairs};
 use crate::domain::event::{Event, Found, Payload, Standing, Timing};
 use crate::domain::extract::{self, RequestFacts};
@@ -52,9 +52,8 @@ struct Reading {
     params(("id" = String, Path, description = "The source's id")),
     responses((status = 200, description = "What would be extracted and resolved"),
               (status = 400, description = "Invalid"), (status = 404, description = "None")))]
-pub async fn probe(http: Data<Http>, id: Path<String>, body: Bytes) -> Answer {
-    let sample: Sample = serde_json::from_slice(&body)
-        .map_err(|wrong| Problem::invalid(format!("expected a request to test: {wrong}")))?;
+pub async fn probe(http: Data<Http>, id: Path<String>, bytes: Bytes) -> Answer {
+    let sample: Sample = body(&bytes)?;
     let effective = http.engine.effective()?;
     let source = effective.compiled.sources.get(id.as_str());
     let source = source.ok_or_else(|| Problem::not_found("source"))?;
@@ -99,6 +98,7 @@ impl Sample {
                 query: &pairs,
                 received_at: http.clock.now(),
                 batch_index: is_batch.then_some(place),
+                passed_over: &|_| {},
             };
             let (compiled, key) = (&effective.compiled, &effective.hash_key);
             match piece.fault {

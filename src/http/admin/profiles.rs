@@ -17,8 +17,12 @@ pub struct ProfileQuery {
 }
 
 impl ProfileQuery {
-    fn all(&self) -> bool {
-        matches!(self.all.as_deref(), Some("true" | "1" | ""))
+    fn all(&self) -> Result<bool, Problem> {
+        match self.all.as_deref() {
+            None | Some("false" | "0") => Ok(false),
+            Some("true" | "1" | "") => Ok(true),
+            Some(_) => Err(Problem::invalid("expected all=true or all=false")),
+        }
     }
 }
 
@@ -31,7 +35,7 @@ pub async fn by_identifier(http: Data<Http>, query: Query<ProfileQuery>) -> Answ
     let identifier = query.identifier.as_deref().and_then(Identifier::parse).ok_or_else(|| {
         Problem::invalid("expected ?identifier=type:value, such as email:ann@example.com")
     })?;
-    let profile = http.engine.profile(ProfileRef::Identifier(identifier), query.all()).await?;
+    let profile = http.engine.profile(ProfileRef::Identifier(identifier), query.all()?).await?;
     found(profile, "profile")
 }
 
@@ -42,7 +46,7 @@ pub async fn by_identifier(http: Data<Http>, query: Query<ProfileQuery>) -> Answ
     responses((status = 200, description = "The profile, under its current id"),
               (status = 404, description = "None")))]
 pub async fn by_id(http: Data<Http>, id: Path<String>, query: Query<ProfileQuery>) -> Answer {
-    let profile = http.engine.profile(ProfileRef::Id(id.into_inner()), query.all()).await?;
+    let profile = http.engine.profile(ProfileRef::Id(id.into_inner()), query.all()?).await?;
     found(profile, "profile")
 }
 

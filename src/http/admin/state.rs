@@ -12,6 +12,14 @@ pub async fn digest(http: Data<Http>) -> Answer {
     Ok(HttpResponse::Ok().json(http.engine.digest().await?))
 }
 
+/// How what is known stands to the configuration in force.
+#[utoipa::path(get, path = "/api/v1/state/resolution", tag = "state",
+    responses((status = 200, description = "`current`; `under_way`: everything is being read again; `adopted`: the journal lost its beginning, so changed rules count for the evidence that is there and for what comes")))]
+pub async fn resolution(http: Data<Http>) -> Answer {
+    let state = http.engine.resolution().await?.name();
+    Ok(HttpResponse::Ok().json(serde_json::json!({ "state": state })))
+}
+
 /// Takes a snapshot; answers when it is durable.
 #[utoipa::path(post, path = "/api/v1/snapshots", tag = "state",
     responses((status = 200, description = "The snapshot")))]

@@ -34,7 +34,7 @@ struct Reader {
            ("type" = Option<String>, Query, description = "Of this type"),
            ("profile" = Option<String>, Query, description = "`none`: only the profile-less"),
            ("status" = Option<String>, Query, description = "`quarantined` or `profile-less`")),
-    responses((status = 200, description = "Server-sent events", content_type = "text/event-stream")))]
+    responses((status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String)))]
 pub async fn stream(http: Data<Http>, query: Query<EventQuery>) -> Answer {
     let filter = query.filter()?;
     let place = Arc::clone(&http.streams).try_acquire_owned().map_err(|_| {

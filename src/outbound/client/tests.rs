@@ -237,3 +237,192 @@ fn a_plain_server_gets_no_tls_and_a_bad_header_is_not_sent() {
         assert!(matches!(error, CallError::Invalid(_)) && !error.to_string().contains("cret"));
     });
 }
+
+#[test]
+fn a_reset_at_any_point_is_tried_again_later() {
+    let points: [fn(&Stream); 5] = [
+        |_| {},
+        |mut stream| drop(stream.read(&mut [0; 16])),
+        |stream| drop(read_request(&mut BufReader::new(stream))),
+        |mut stream| {
+            let _ = read_request(&mut BufReader::new(stream));
+            let _ = stream.write_all(b"HTTP/1.1 20");
+        },
+        |mut stream| {
+            let _ = read_request(&mut BufReader::new(stream));
+            let _ = stream.write_all(b"HTTP/1.1 200 -\r\ncontent-length: 9\r\n\r\nhalf");
+        },
+    ];
+    for (number, point) in points.into_iter().enumerate() {
+        let resets = server(move |_, stream| {
+            point(&stream);
+            // Closed so, the peer hears RST rather than FIN.
+            rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+        });
+        let error = call(resets).unwrap_err();
+        assert_eq!(error.verdict(), Verdict::Again, "{number}: {error}");
+    }
+}
+
+#[test]
+fn a_kept_connection_that_is_reset_is_replaced() {
+    let address = server(|_, stream| {
+        let _ = read_request(&mut BufReader::new(&stream));
+        write_answer(&mut &stream, 200, &[], b"").unwrap();
+        rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+    });
+    run(async {
+        let client = local();
+        let mut delivered = 0;
+        for _ in 0..5 {
+            // The reset may overtake the answer; never is it taken for one.
+            match client.call("c/0", &post(address)).await {
+                Ok(answer) => delivered += usize::from(answer.status == 200),
+                Err(error) => assert_eq!(error.verdict(), Verdict::Again, "{error}"),
+            }
+        }
+        assert!(delivered > 0);
+    });
+}
+
+#[test]
+fn a_compressed_answer_is_neither_asked_for_nor_swollen() {
+    let address = server(|_, stream| {
+        let request = read_request(&mut BufReader::new(&stream)).unwrap().unwrap();
+        assert!(!request.headers.contains_key("accept-encoding"));
+        let gzip = [("content-encoding".to_owned(), "gzip".to_owned())];
+        let zeros = vec![0; 10 << 20];
+        let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        bomb.write_all(&zeros).unwrap();
+        write_answer(&mut &stream, 200, &gzip, &bomb.finish().unwrap()).unwrap();
+    });
+    let answer = call(address).unwrap();
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.starts_with(&[0x1f, 0x8b]) && answer.body.len() <= 16 * 1024);
+}
+
+#[test]
+fn odd_but_whole_answers_are_taken() {
+    assert_eq!(
+        call(says(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 -\r\n\r\n")).unwrap().status,
+        204
+    );
+    let early =
+        b"HTTP/1.1 103 -\r\nlink: </x>\r\n\r\nHTTP/1.1 200 -\r\ncontent-length: 2\r\n\r\nok";
+    assert_eq!(call(says(early)).unwrap().body, b"ok");
+    assert_eq!(call(says(b"HTTP/1.0 200 OK\r\n\r\nuntil the end")).unwrap().body, b"until the end");
+    let rubbish = says(b"HTTP/1.1 429 -\r\nretry-after: \xff\xfe\r\ncontent-length: 0\r\n\r\n");
+    let answer = call(rubbish).unwrap();
+    assert_eq!((answer.status, answer.retry_after), (429, None));
+    // The answer comes before the request is read whole, and the connection is closed behind it.
+    let hasty = server(|_, mut stream| {
+        let _ = stream.read(&mut [0; 1]);
+        let _ =
+            stream.write_all(b"HTTP/1.1 503 -\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        let _ = read_request(&mut BufReader::new(&stream));
+    });
+    assert_eq!(call(hasty).unwrap().status, 503);
+}
+
+#[test]
+fn of_mixed_answers_only_what_may_be_dialled_is() {
+    let address = says(b"HTTP/1.1 200 -\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    let mut named = post(address);
+    named.url = Url::parse(&format!("http://mixed.example:{}/", address.port())).unwrap();
+    let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let private: [IpAddr; 3] =
+        ["10.0.0.1", "::ffff:192.168.0.1", "64:ff9b::10.0.0.1"].map(|one| one.parse().unwrap());
+    run(async {
+        for place in 0..=private.len() {
+            let mut answer = private.to_vec();
+            answer.insert(place, loopback);
+            let client = client(vec![answer], &["127.0.0.0/8"], SHORT);
+            assert_eq!(client.call("c/0", &named).await.unwrap().status, 200, "{place}");
+        }
+        let closed = client(vec![private.to_vec()], &["127.0.0.0/8"], SHORT);
+        let error = closed.call("c/0", &named).await.unwrap_err();
+        assert!(matches!(error, CallError::Refused(_)), "{error}");
+        let nowhere = client(vec![vec![]], &["127.0.0.0/8"], SHORT);
+        let error = nowhere.call("c/0", &named).await.unwrap_err();
+        assert!(matches!(error, CallError::Name(_)), "{error}");
+        assert_eq!(error.verdict(), Verdict::Again);
+    });
+}
+
+/// A server's certificate for a name, and the authority that signed it.
+fn certificate(name: &str, year: i32) -> (rcgen::Certificate, rcgen::KeyPair, RootCertStore) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let root = authority.self_signed(&key).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(root.der().clone()).unwrap();
+    let issuer = rcgen::Issuer::new(authority, key);
+    let own = rcgen::KeyPair::generate().unwrap();
+    let mut server = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    server.not_before = rcgen::date_time_ymd(year, 1, 1);
+    server.not_after = rcgen::date_time_ymd(year + 1, 1, 1);
+    (server.signed_by(&own, &issuer).unwrap(), own, roots)
+}
+
+/// A server that speaks TLS with this certificate and answers 200.
+fn secure(certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> SocketAddr {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
+    let config = Arc::new(config);
+    server(move |_, stream| {
+        let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+        let mut stream = BufReader::new(rustls::StreamOwned::new(connection, stream));
+        while let Ok(Some(_)) = read_request(&mut stream) {
+            if write_answer(stream.get_mut(), 200, &[], b"secure").is_err() {
+                break;
+            }
+        }
+    })
+}
+
+#[test]
+fn a_certificate_has_to_be_trusted_of_that_name_and_in_its_time() {
+    let this_year = 2026.max(i32::try_from(years_now()).unwrap());
+    let judged = |name: &str, year: i32, is_trusted: bool| {
+        let (certificate, key, roots) = certificate(name, year);
+        let address = secure(&certificate, &key);
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let roots = if is_trusted { roots } else { RootCertStore::empty() };
+        let names = FakeNames(vec![vec![loopback]], AtomicUsize::new(0));
+        let guard = Guard::new(&[serde_json::from_value("127.0.0.0/8".into()).unwrap()]);
+        let limits =
+            Limits { exchange: Duration::from_secs(20), connect: Duration::from_secs(20), ..SHORT };
+        let client = Client::trusting(Box::new(names), guard, limits, roots).unwrap();
+        let mut call = post(address);
+        call.url = Url::parse(&format!("https://esp.example:{}/", address.port())).unwrap();
+        run(async {
+            let first = client.call("c/0", &call).await?;
+            assert_eq!(client.call("c/0", &call).await?.body, b"secure");
+            Ok::<Answer, CallError>(first)
+        })
+    };
+    assert_eq!(judged("esp.example", this_year, true).unwrap().body, b"secure");
+    for (name, year, is_trusted) in [
+        ("esp.example", this_year, false),
+        ("other.example", this_year, true),
+        ("esp.example", this_year - 3, true),
+        ("esp.example", this_year + 2, true),
+    ] {
+        let error = judged(name, year, is_trusted).unwrap_err();
+        assert!(matches!(error, CallError::Tls(_)), "{name} {year}: {error}");
+        assert_eq!(error.verdict(), Verdict::Again);
+    }
+}
+
+/// The year that certificates are judged by, which is the machine's.
+fn years_now() -> u64 {
+    let since_1970 = crate::clock::Clock::system().now().0 / 1_000;
+    1970 + u64::try_from(since_1970).unwrap() / 31_556_952
+}

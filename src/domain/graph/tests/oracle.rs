@@ -3,8 +3,10 @@
 //! and rebuilt must agree in all that can be seen of them.
 
 use super::*;
-use crate::domain::graph::row::{FREE, GONE, OVERFLOW, SUPPRESSED};
-use crate::domain::graph::{Effects, Link, NONE, NodeIndex, Page, component::RawIndex};
+use crate::domain::graph::row::{
+    FREE, GONE, OVERFLOW, SUPPRESSED, WITHDRAWN, WITHDRAWN_IN_SESSION, WITHDRAWN_SEEN,
+};
+use crate::domain::graph::{Effects, NONE, NodeIndex, Page, component::RawIndex};
 use crate::domain::normalise::email_hash;
 
 /// What happens to a graph.
@@ -27,6 +29,7 @@ pub(super) struct State {
     pub(super) clusters: BTreeSet<BTreeSet<String>>,
     pub(super) suppressed: BTreeSet<(String, String, u16)>,
     pub(super) refused: BTreeSet<(String, String, u16)>,
+    pub(super) withdrawn: BTreeSet<(String, String, u16)>,
     pub(super) hubs: BTreeSet<String>,
     pub(super) leads: Vec<Option<u32>>,
     pub(super) profiles: u64,
@@ -59,6 +62,7 @@ pub(super) fn state(graph: &Graph) -> State {
         clusters: graph.partition(),
         suppressed: flagged(SUPPRESSED),
         refused: flagged(OVERFLOW),
+        withdrawn: flagged(WITHDRAWN | WITHDRAWN_IN_SESSION | WITHDRAWN_SEEN),
         hubs: living(graph).filter(|node| graph.is_hub(*node)).map(|n| graph.name_of(n)).collect(),
         leads: (0..graph.fragments.len() as u32).map(|f| graph.living_lead(f)).collect(),
         profiles: graph.profiles(),
@@ -193,18 +197,16 @@ fn take(graph: &mut Graph, at: u64, step: &Step, links: &[Link]) -> Answer {
         }
         Step::Withdraw(which) => {
             if let Some(node) = node(graph, which) {
-                effects = graph.withdraw_identifier(node);
+                let ends = graph.shown_within(node);
+                let ends = ends.iter().filter_map(|end| graph.named(end)).collect();
+                effects = graph.withdraw_identifier(node, &ends);
             }
         }
         Step::Unmerge(which) => {
-            let mut number = at * 1_000;
-            let mut next = || {
-                number += 1;
-                number
-            };
-            let unmerged = node(graph, which).and_then(|n| graph.unmerge_identifier(n, &mut next));
-            if let Some(unmerged) = unmerged {
-                words = format!("{:?} {:?}", unmerged.links, unmerged.profiles);
+            let node = node(graph, which);
+            if let Some(pairs) = node.and_then(|node| graph.parting_by_identifier(node)) {
+                let unmerged = graph.part(&laid(at * 1_000, pairs.clone()));
+                words = format!("{pairs:?} {:?}", unmerged.profiles);
                 effects = unmerged.effects;
             }
         }

@@ -100,7 +100,7 @@ proptest! {
             value: value.as_str().into(),
         };
         let (a, b) = (end(which.0.get(&a)), end(which.1.get(&b)));
-        let link = crate::domain::graph::Link { number: 1, joins: true, a, b };
+        let link = Link { number: 1, joins: true, a, b };
         engine.graph.lay(&link, 100, Timestamp(0));
         prop_assert!(engine.profiles().len() < before.len() || before.len() < 2);
         engine.graph.lift(&link, false);
@@ -138,12 +138,9 @@ proptest! {
             apart.observe(60 + nth as u64, &telling(said));
         }
         let device = merged.graph.identifier("device", "9").unwrap();
-        let mut number = 0;
-        let mut next = || {
-            number += 1;
-            number
-        };
-        prop_assert!(merged.graph.unmerge_identifier(device, &mut next).is_some());
+        let pairs = merged.graph.parting_by_identifier(device);
+        prop_assert!(pairs.is_some());
+        merged.graph.part(&laid(1, pairs.unwrap_or_default()));
         let mut now = merged.profiles();
         for (_, shown, _) in now.values_mut() {
             shown.retain(|one| (&*one.kind, &*one.value) != ("device", "9"));

@@ -1,0 +1,245 @@
+//! What is asked of a profile on behalf of its campaigns, and what it tells.
+
+use super::core::{Core, Placement};
+use super::deliveries::EndpointNumber;
+use super::endpoint::TimerKey;
+use super::rest::{Rest, RowError};
+use crate::domain::campaign::{EventFacts, FragmentRuns, Person};
+use crate::domain::event::{Event, Payload, Standing};
+use crate::domain::fragment::Fragment;
+use crate::domain::graph::{FragmentIndex, Shown};
+use crate::domain::id::Sequence;
+use crate::domain::profile::Folded;
+use crate::domain::time::Timestamp;
+use crate::journal::JournalReader;
+use crate::records::{FragmentKey, decode_event, kind};
+use uuid::Uuid;
+
+/// What is asked of a profile on behalf of its campaigns.
+#[derive(Debug)]
+pub struct Question {
+    /// The record that asks; 0 before an attempt.
+    pub(super) sequence: Sequence,
+    pub(super) now: Timestamp,
+    pub(super) lead: FragmentIndex,
+    pub(super) id: String,
+    pub(super) known: bool,
+    pub(super) identifiers: Vec<Shown>,
+    pub(super) fragments: Vec<FragmentIndex>,
+    /// Fragments whose recent events have to be told: what is counted has changed.
+    pub(super) stale: Vec<FragmentIndex>,
+    /// The event that triggers, or triggered; none when it is no longer kept.
+    pub(super) event: Option<Box<Event>>,
+    /// That event's sequence, id and fragment.
+    pub(super) run: Sequence,
+    pub(super) event_id: Uuid,
+    /// When that event was received.
+    pub(super) began_at: Timestamp,
+    pub(super) fragment: FragmentIndex,
+    pub(super) because: Because,
+}
+
+/// Why a profile is asked.
+#[derive(Debug)]
+pub(super) enum Because {
+    Event,
+    Timer { campaign: String, key: FragmentKey },
+    Attempt { endpoint: EndpointNumber, delivery: u64 },
+    Trial,
+}
+
+/// The events of a fragment by type and time.
+pub(super) type Recent = (FragmentIndex, Vec<(Box<str>, Timestamp)>);
+
+/// What a profile answers: its fold, and the events of the stale fragments by type and time.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) folded: Folded,
+    pub(super) recent: Vec<Recent>,
+}
+
+impl Question {
+    /// The delivery that is about to be sent, and where.
+    pub(super) fn delivery(&self) -> Option<(EndpointNumber, u64)> {
+        match self.because {
+            Because::Attempt { endpoint, delivery } => Some((endpoint, delivery)),
+            _ => None,
+        }
+    }
+
+    /// The timer that asks.
+    pub(super) fn timer(&self) -> Option<TimerKey> {
+        match &self.because {
+            Because::Timer { campaign, key } => Some((*key, campaign.as_str().into(), self.run)),
+            _ => None,
+        }
+    }
+
+    /// The profile's id.
+    pub(super) fn profile(&self) -> &str {
+        &self.id
+    }
+
+    /// Fetches the event that triggered the run, as far as it is still kept.
+    pub(super) fn read_event(&mut self, reader: &JournalReader) {
+        self.event = event_of(reader, self.run);
+    }
+
+    pub(super) fn person<'a>(&'a self, folded: &'a Folded) -> Person<'a> {
+        let Self { id, known, identifiers, .. } = self;
+        Person { id, known: *known, folded, identifiers }
+    }
+
+    pub(super) fn facts<'a>(&'a self, event_id: &'a str) -> Option<EventFacts<'a>> {
+        let event = self.event.as_deref()?;
+        Some(facts(event, (self.run, event_id, self.fragment)))
+    }
+}
+
+/// What conditions and fields may know of an event.
+pub(super) fn facts<'a>(
+    event: &'a Event,
+    (sequence, id, fragment): (Sequence, &'a str, FragmentIndex),
+) -> EventFacts<'a> {
+    let properties = match &event.payload {
+        Payload::Json(bytes) => std::str::from_utf8(bytes).unwrap_or(""),
+        Payload::Opaque(_) => "",
+    };
+    EventFacts {
+        sequence,
+        id,
+        kind: &event.kind,
+        source: &event.source,
+        session: event.session.as_deref(),
+        occurred_at: event.occurred_at,
+        properties,
+        fragment,
+    }
+}
+
+/// An event of the journal, where it is still kept and can be read.
+pub(super) fn event_of(reader: &JournalReader, sequence: Sequence) -> Option<Box<Event>> {
+    let record = reader.read(sequence).ok()?.filter(|record| record.kind == kind::EVENT)?;
+    decode_event(record.version, &record.bytes).ok().map(Box::new)
+}
+
+/// A profile's answer to a question, from its fragments. A draft has nothing at rest.
+pub(super) fn told(
+    question: &Question,
+    fragments: &[(FragmentIndex, &Fragment)],
+    set_values: u32,
+    (rest, reader): (Option<&Rest>, &JournalReader),
+) -> Result<Told, RowError> {
+    let folded = Folded::new(fragments.iter().map(|(_, one)| *one), set_values);
+    let mut recent = Vec::new();
+    for (index, fragment) in fragments.iter().filter(|(one, _)| question.stale.contains(one)) {
+        let timeline = &fragment.timeline;
+        let mut sequences: Vec<Sequence> = timeline.newest_first().collect();
+        if let Some(rest) = rest {
+            for number in 0..timeline.saved {
+                sequences.extend(rest.chunk(*index, number)?.iter());
+            }
+        }
+        sequences.extend(timeline.late.iter().copied());
+        let events = sequences.into_iter().filter_map(|sequence| event_of(reader, sequence));
+        recent.push((*index, events.map(|event| (event.kind, event.occurred_at)).collect()));
+    }
+    Ok(Told { folded, recent })
+}
+
+impl Core {
+    fn question(&self, lead: FragmentIndex, now: Timestamp, because: Because) -> Question {
+        let view = self.graph.view(lead, false);
+        let fragments: Vec<FragmentIndex> = view.fragments.iter().map(|(one, _)| *one).collect();
+        let counted = self.compiled_campaigns().counted();
+        let is_stale = |fragment: &FragmentIndex| match self.campaigns.runs.get(fragment) {
+            Some(runs) => !runs.counts.is_current(counted),
+            None => !FragmentRuns::default().counts.is_current(counted),
+        };
+        let stale = fragments.iter().copied().filter(is_stale).collect();
+        Question {
+            sequence: self.applied,
+            now,
+            lead,
+            id: self.fragment_id(lead).to_string(),
+            known: view.known,
+            identifiers: view.identifiers,
+            fragments,
+            stale,
+            event: None,
+            run: 0,
+            event_id: Uuid::nil(),
+            began_at: now,
+            fragment: lead,
+            because,
+        }
+    }
+
+    /// What an event that was just placed asks of its profile; nothing, where no campaign cares.
+    pub(super) fn question_of_event(
+        &self,
+        sequence: Sequence,
+        event: &Event,
+        placement: &Placement,
+    ) -> Option<Question> {
+        let campaigns = self.compiled_campaigns();
+        let concerns = campaigns.concern(&event.kind) || campaigns.counted().counts(&event.kind);
+        let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) else {
+            return None;
+        };
+        if !concerns || matches!(event.standing, Standing::Quarantined(_)) {
+            return None;
+        }
+        Some(Question {
+            sequence,
+            event: Some(Box::new(event.clone())),
+            run: sequence,
+            event_id: self.event_id(sequence, event.received_at),
+            began_at: event.received_at,
+            fragment,
+            ..self.question(lead, event.received_at, Because::Event)
+        })
+    }
+
+    /// What a profile is asked before a delivery is tried; nothing, where nobody has it any more.
+    pub(super) fn question_of_attempt(&self, number: u64, now: Timestamp) -> Option<Question> {
+        let delivery = self.campaigns.outbox.get(number)?;
+        let lead = self.lead_of_key(delivery.fragment())?;
+        let because = Because::Attempt { endpoint: delivery.endpoint, delivery: number };
+        Some(Question {
+            run: delivery.run,
+            event_id: self.event_id(delivery.run, delivery.began_at),
+            began_at: delivery.began_at,
+            ..self.question(lead, now, because)
+        })
+    }
+
+    /// What is asked of a profile to try a campaign with it.
+    pub(super) fn question_of_trial(&self, lead: FragmentIndex, now: Timestamp) -> Question {
+        self.question(lead, now, Because::Trial)
+    }
+
+    /// What a timer asks; nothing, where the run waits no more.
+    pub(super) fn question_of_timer(
+        &self,
+        at: Timestamp,
+        campaign: String,
+        key: FragmentKey,
+        run: Sequence,
+    ) -> Option<Question> {
+        let lead = self.lead_of_key(key)?;
+        let waits = |fragment: &FragmentIndex| {
+            let runs = self.campaigns.runs.get(fragment)?;
+            let waiting = runs.state(&campaign).run.filter(|one| one.sequence == run)?;
+            Some((*fragment, waiting))
+        };
+        let (fragment, waiting) = self.graph.fragments_of(lead).iter().find_map(waits)?;
+        Some(Question {
+            run,
+            event_id: self.event_id(run, waiting.began_at),
+            began_at: waiting.began_at,
+            fragment,
+            ..self.question(lead, at, Because::Timer { campaign, key })
+        })
+    }
+}

@@ -1,0 +1,121 @@
+//! Makes the calls: fetches what is sent, puts the request together, and journals how it went. Runs
+//! on a thread of its own, so that signing, TLS and slow receivers weigh on nobody else.
+
+use super::committer::Then;
+use super::deliveries::{EndpointNumber, verdict};
+use super::endpoint::Finished;
+use super::identity::IdentityActor;
+use super::rest::RowError;
+use super::router::{Append, RouterActor};
+use super::shared::Shared;
+use crate::domain::campaign::{Campaigns, Rendered};
+use crate::domain::time::Timestamp;
+use crate::outbound::attempt::Attempt as Prepared;
+use crate::outbound::client::{Answer, CallError, Client};
+use crate::outbound::retry::{Verdict, retry_after_ms};
+use crate::records::{ActRecord, Attempt, kind};
+use actix::Addr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// An attempt to make.
+pub(super) struct Job {
+    pub(super) number: u64,
+    pub(super) endpoint: EndpointNumber,
+    pub(super) campaigns: Arc<Campaigns>,
+    pub(super) campaign: Box<str>,
+    pub(super) step: u16,
+    pub(super) webhook_id: String,
+    /// Which attempt it is, from 1.
+    pub(super) attempt: u32,
+    pub(super) at: Timestamp,
+}
+
+/// Where attempts are made.
+pub(super) struct Desk {
+    pub(super) client: Arc<Client>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) router: Addr<RouterActor>,
+    pub(super) identity: Addr<IdentityActor>,
+}
+
+impl Desk {
+    /// Makes an attempt and journals how it went.
+    pub(super) async fn make(&self, job: Job) {
+        let (number, endpoint) = (job.number, job.endpoint);
+        let rendered = match self.rendered(number).await {
+            Ok(rendered) => rendered,
+            Err(error) => return self.shared.fail(format!("delivery {number}: {error}")),
+        };
+        let Some(rendered) = rendered else {
+            return self.identity.do_send(Finished { number, endpoint, failed: None });
+        };
+        let started = Instant::now();
+        let result = self.call(&job, &rendered).await;
+        let status = result.as_ref().ok().map(|answer| answer.status);
+        self.shared.metrics.count_attempt(status, started.elapsed());
+        let outcome = outcome(result, self.shared.clock.now());
+        let failed = Some(verdict(&outcome).is_failure());
+        let act = ActRecord::Attempted { at: outcome.at, delivery: number, outcome };
+        match act.encode() {
+            Ok(bytes) => {
+                let then = Then::Act { act, reply: None };
+                self.router.do_send(Append { kind: kind::ACT, bytes, then });
+            }
+            Err(error) => return self.shared.fail(format!("journalling an attempt: {error}")),
+        }
+        self.identity.do_send(Finished { number, endpoint, failed });
+    }
+
+    /// What is sent; read where reading may block, unless it is in memory.
+    async fn rendered(&self, number: u64) -> Result<Option<Rendered>, RowError> {
+        if let Some(rendered) = self.shared.kept.newer_rendered(number)? {
+            return Ok(Some(rendered));
+        }
+        let shared = Arc::clone(&self.shared);
+        let read = move || shared.kept.rendered(&shared.rest, number);
+        // The reading thread is only gone when the runtime ends, and this with it.
+        actix_rt::task::spawn_blocking(read).await.unwrap_or(Ok(None))
+    }
+
+    async fn call(&self, job: &Job, rendered: &Rendered) -> Result<Answer, CallError> {
+        let campaign = job.campaigns.get(&job.campaign);
+        let Some(webhook) = campaign.and_then(|one| one.webhook(job.step)) else {
+            return Err(CallError::Invalid("the campaign's step is gone".to_owned()));
+        };
+        let attempt = Prepared {
+            rendered,
+            webhook_id: &job.webhook_id,
+            number: job.attempt,
+            at: job.at,
+            is_test: false,
+        };
+        let call = attempt
+            .prepare(webhook, &|name| self.shared.secrets.find(name))
+            .map_err(|error| CallError::Invalid(error.to_string()))?;
+        self.client.call(&format!("{}/{}", job.campaign, job.step), &call).await
+    }
+}
+
+fn outcome(result: Result<Answer, CallError>, at: Timestamp) -> Attempt {
+    match result {
+        Ok(answer) => Attempt {
+            at,
+            status: Some(answer.status),
+            took_ms: u64::try_from(answer.took.as_millis()).unwrap_or(u64::MAX),
+            error: None,
+            is_final: false,
+            retry_after_ms: retry_after_ms(answer.status, answer.retry_after.as_deref(), at),
+            response: answer.body,
+        },
+        Err(error) => Attempt {
+            at,
+            status: None,
+            took_ms: 0,
+            error: Some(error.to_string()),
+            is_final: error.verdict() == Verdict::Final,
+            retry_after_ms: None,
+            response: Vec::new(),
+        },
+    }
+}
