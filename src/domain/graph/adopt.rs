@@ -5,7 +5,8 @@
 //! only reading events again would tell (another normaliser, values that are blocked now) does not.
 
 use super::observe::{Before, Disturbed, Effects};
-use super::{FREE, Graph, NodeIndex};
+use super::row::FREE;
+use super::{Graph, NodeIndex};
 use crate::domain::rules::Rules;
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ impl Graph {
             self.check_hub(node, &mut disturbed);
         }
         let mut before = Before::default();
-        let refused = self.rebuild(&disturbed.seeds, &[], &mut before);
+        let refused = self.rebuild(&disturbed.seeds, None, &mut before);
         let mut effects = self.compare(&before, None, true);
         effects.changes.extend(refused.into_iter().map(|(edge, why)| self.refusal(edge, why)));
         effects.changes.append(&mut disturbed.changes);

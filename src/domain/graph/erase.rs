@@ -1,8 +1,9 @@
 //! Erasure: a person's identifiers, evidence and fragments leave the graph.
 
 use super::observe::{Before, Disturbed, Effects};
-use super::rows::Touched;
-use super::{ANONYMOUS, EdgeIndex, FREE, FragmentIndex, Graph, NONE, NodeIndex, SESSION};
+use super::pages::Touched;
+use super::row::FREE;
+use super::{ANONYMOUS, EdgeIndex, FragmentIndex, Graph, NONE, NodeIndex, SESSION};
 use crate::domain::id::Identifier;
 use std::collections::BTreeSet;
 
@@ -41,6 +42,7 @@ impl Graph {
         self.profiles -= 1;
         self.clusters[cluster as usize].lead = NONE;
         self.clusters[cluster as usize].size = 0;
+        self.leave_raw(cluster);
         self.free_clusters.push(cluster);
         let mut erased = Erased { fragments, ..Erased::default() };
         for node in own {
@@ -56,7 +58,9 @@ impl Graph {
             let is_orphan =
                 self.nodes[node as usize].edges == NONE && self.fragment_of(node).is_none();
             if is_orphan && !self.apart.contains_key(&node) {
-                self.free_clusters.push(self.cluster_of(node));
+                let alone = self.cluster_of(node);
+                self.leave_raw(alone);
+                self.free_clusters.push(alone);
                 self.remove_node(node, &mut erased);
             } else {
                 self.check_hub(node, &mut disturbed);
@@ -78,7 +82,7 @@ impl Graph {
                 erased.identifiers.push(Identifier { kind, value: text.clone().into() });
             }
         }
-        let hash = Self::key_hash(kind, &text);
+        let hash = Self::key_hash(kind, text.as_bytes());
         if let Ok(entry) = self.index.find_entry(hash, |known| *known == node) {
             entry.remove();
         }
@@ -93,9 +97,8 @@ impl Graph {
         }
         self.raw.remove(&node);
         self.mail_hashes.retain(|_, known| *known != node);
-        let packed = self.nodes[node as usize].text;
-        let (at, len) = ((packed >> 16) as usize, (packed & 0xFFFF) as usize);
-        self.text[at..at + len].fill(0);
+        let (place, len) = self.nodes[node as usize].text();
+        self.texts.wipe(place, len);
         let row = &mut self.nodes[node as usize];
         (row.flags, row.cluster, row.next, row.fragment) = (FREE, NONE, NONE, NONE);
         self.free_nodes.push(node);

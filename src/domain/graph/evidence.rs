@@ -1,44 +1,31 @@
 //! The edge table: one row per distinct pair, found from the end with fewer edges.
 
-use super::rows::Touched;
-use super::{
-    ALIAS, Edge, EdgeIndex, GONE, Graph, IN_SESSION, LINK, MUST, NONE, NodeIndex, SEEN, WITHDRAWN,
+use super::pages::Touched;
+use super::row::{
+    ALIAS, CHOSEN, Edge, GONE, IN_SESSION, LINK, MUST, SEEN, ShortSequence, ShortTime, WITHDRAWN,
     WITHDRAWN_IN_SESSION, WITHDRAWN_SEEN,
 };
+use super::{EdgeIndex, Graph, NONE, NodeIndex};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 
-/// A free row.
-pub(super) const EMPTY: Edge = Edge {
-    a: NONE,
-    b: NONE,
-    next_a: NONE,
-    next_b: NONE,
-    first_at: Timestamp(0),
-    first_event: 0,
-    last_event: 0,
-    count: 0,
-    point: 0,
-    source: 0,
-    flags: GONE,
-};
-
 /// An event's word that two identifiers belong together.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Showing {
+pub(super) struct Showing<'a> {
     pub(super) at: Timestamp,
     pub(super) sequence: Sequence,
-    pub(super) point: u16,
-    pub(super) source: u16,
+    /// The identification point and the source, where it was an event.
+    pub(super) point: Option<&'a str>,
+    pub(super) source: Option<&'a str>,
 }
 
 /// What a showing changed about an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shown {
     pub(super) edge: EdgeIndex,
-    /// The pair, or this kind of evidence for it, is new.
+    /// The edge is new.
     pub(super) is_new: bool,
-    /// Its earliest event time moved back.
+    /// It comes earlier in the order of edges: by its earliest event time, or by what it is.
     pub(super) is_earlier: bool,
 }
 
@@ -47,9 +34,9 @@ pub(super) struct Shown {
 /// found the same pair, and what was merely seen together must not order what links.
 pub(super) fn lane_of(flags: u16) -> u16 {
     match flags {
-        WITHDRAWN_IN_SESSION => IN_SESSION,
-        WITHDRAWN_SEEN => SEEN,
-        flags => flags & (IN_SESSION | SEEN),
+        flags if flags & (IN_SESSION | WITHDRAWN_IN_SESSION) != 0 => IN_SESSION,
+        flags if flags & (SEEN | WITHDRAWN_SEEN) != 0 => SEEN,
+        _ => 0,
     }
 }
 
@@ -85,42 +72,56 @@ impl Graph {
     }
 
     /// Records that an event (or an operator) showed `a` and `b` together.
-    pub(super) fn show(&mut self, a: NodeIndex, b: NodeIndex, flag: u16, by: Showing) -> Shown {
+    pub(super) fn show(&mut self, a: NodeIndex, b: NodeIndex, flag: u16, by: Showing<'_>) -> Shown {
         let Some(edge) = self.edge_between(a, b, lane_of(flag)) else {
             return Shown { edge: self.new_edge(a, b, flag, by), is_new: true, is_earlier: false };
         };
+        if !self.is_evidence(edge) {
+            self.renew(edge, flag, by);
+            return Shown { edge, is_new: true, is_earlier: false };
+        }
+        let is_older = by.at < self.edges[edge as usize].first_at.get();
+        let (source, point) = if is_older { self.numbers(by) } else { (0, 0) };
         let row = &mut self.edges[edge as usize];
-        if row.flags & EVIDENCE == 0 {
-            // What was withdrawn says nothing about when the pair is shown anew.
-            row.flags = 0;
-            (row.first_at, row.count) = (crate::domain::time::MAX, 0);
-        }
-        let is_new = row.flags & flag == 0;
-        let is_earlier = by.at < row.first_at;
+        let moves_ahead = flag & (MUST | ALIAS) & !row.flags != 0;
         row.flags |= flag;
-        if is_earlier {
-            (row.first_at, row.first_event) = (by.at, by.sequence);
-            (row.point, row.source) = (by.point, by.source);
+        if is_older {
+            row.first_at = ShortTime::of(by.at);
+            row.first_event = ShortSequence::of(by.sequence);
+            (row.source, row.point) = (source, point);
         }
-        row.last_event = by.sequence;
+        row.last_event = ShortSequence::of(by.sequence);
         row.count = row.count.saturating_add(1);
         self.dirty.mark(Touched::Edge(edge));
-        Shown { edge, is_new, is_earlier }
+        Shown { edge, is_new: false, is_earlier: is_older || moves_ahead }
     }
 
-    fn new_edge(&mut self, x: NodeIndex, y: NodeIndex, flags: u16, by: Showing) -> EdgeIndex {
+    /// Has a trace be evidence: what was withdrawn says nothing about when the pair is shown anew.
+    fn renew(&mut self, edge: EdgeIndex, flags: u16, by: Showing<'_>) {
+        let (source, point) = self.numbers(by);
+        let row = &mut self.edges[edge as usize];
+        row.first_at = ShortTime::of(by.at);
+        row.first_event = ShortSequence::of(by.sequence);
+        row.last_event = ShortSequence::of(by.sequence);
+        (row.count, row.flags) = (1, flags);
+        (row.source, row.point) = (source, point);
+        self.dirty.mark(Touched::Edge(edge));
+    }
+
+    fn new_edge(&mut self, x: NodeIndex, y: NodeIndex, flags: u16, by: Showing<'_>) -> EdgeIndex {
         let (a, b) = (x.min(y), x.max(y));
+        let (source, point) = self.numbers(by);
         let row = Edge {
             a,
             b,
             next_a: NONE,
             next_b: NONE,
-            first_at: by.at,
-            first_event: by.sequence,
-            last_event: by.sequence,
+            first_at: ShortTime::of(by.at),
+            first_event: ShortSequence::of(by.sequence),
+            last_event: ShortSequence::of(by.sequence),
             count: 1,
-            point: by.point,
-            source: by.source,
+            point,
+            source,
             flags,
         };
         let edge = match self.free_edges.pop() {
@@ -138,6 +139,12 @@ impl Graph {
         edge
     }
 
+    /// The numbers of source and point; 0 where it was no event.
+    fn numbers(&mut self, by: Showing<'_>) -> (u16, u16) {
+        let mut number = |name: Option<&str>| name.map_or(0, |name| self.names.number(name));
+        (number(by.source), number(by.point))
+    }
+
     /// Puts an edge at the head of the lists of both its ends.
     pub(super) fn attach(&mut self, edge: EdgeIndex) {
         let (a, b) = (self.edges[edge as usize].a, self.edges[edge as usize].b);
@@ -152,7 +159,7 @@ impl Graph {
     pub(super) fn withdraw_shown(&mut self, edge: EdgeIndex) {
         let row = &mut self.edges[edge as usize];
         let lane = lane_of(row.flags);
-        row.flags &= !(LINK | SEEN | IN_SESSION | super::CHOSEN);
+        row.flags &= !(LINK | SEEN | IN_SESSION | CHOSEN);
         if row.flags & EVIDENCE == 0 {
             row.flags = trace_of(lane);
         }

@@ -1,6 +1,7 @@
 //! Why two identifiers are one person, or what keeps them apart.
 
-use super::{EdgeIndex, Graph, NodeIndex, SUPPRESSED};
+use super::row::{IN_SESSION, LINK, LINKS, OVERFLOW, SUPPRESSED};
+use super::{EdgeIndex, Graph, NodeIndex};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use std::cmp::Reverse;
@@ -102,7 +103,7 @@ impl Graph {
 
     fn step(&self, from: NodeIndex, to: NodeIndex, edge: EdgeIndex) -> Step {
         let row = &self.edges[edge as usize];
-        let is_event = row.flags & (super::LINK | super::IN_SESSION) != 0;
+        let is_event = row.flags & (LINK | IN_SESSION) != 0;
         let name = |number: u16| match is_event {
             true => self.names.name(number).to_owned(),
             false => String::new(),
@@ -110,10 +111,10 @@ impl Graph {
         Step {
             from: self.name_of(from),
             to: self.name_of(to),
-            first_event: row.first_event,
-            first_at: row.first_at,
+            first_event: row.first_event.get(),
+            first_at: row.first_at.get(),
             source: name(row.source),
-            point: if row.flags & super::LINK != 0 { name(row.point) } else { String::new() },
+            point: if row.flags & LINK != 0 { name(row.point) } else { String::new() },
             count: row.count,
         }
     }
@@ -159,7 +160,7 @@ impl Graph {
     /// against it; `None` where it is no evidence that they are one.
     fn toll(&self, edge: EdgeIndex) -> Option<u32> {
         let flags = self.edges[edge as usize].flags;
-        if flags & (super::LINK | super::ALIAS | super::MUST | super::CHOSEN) == 0 {
+        if flags & LINKS == 0 {
             return None;
         }
         Some(u32::from(!self.is_active(edge) || flags & SUPPRESSED != 0))
@@ -173,7 +174,7 @@ impl Graph {
             let detail = format!("{hub} is shared by too many people and joins nobody");
             return Some(Apart { code: "hub", detail });
         }
-        if flags & super::OVERFLOW != 0 {
+        if flags & OVERFLOW != 0 {
             let detail = format!("{a} and {b}: the raw component has limits.component edges");
             return Some(Apart { code: "component", detail });
         }

@@ -6,9 +6,8 @@
 
 use super::evidence::Showing;
 use super::observe::{Before, Disturbed, Effects};
-use super::{
-    FREE, FragmentIndex, Graph, IN_SESSION, LINK, MUST, NodeIndex, SEEN, SESSION, SUPPRESSED,
-};
+use super::row::{FREE, IN_SESSION, LINK, MUST, SEEN, SUPPRESSED};
+use super::{FragmentIndex, Graph, NodeIndex, SESSION};
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::time::Timestamp;
 use std::collections::BTreeSet;
@@ -68,11 +67,10 @@ impl Graph {
             return self.settle(disturbed, None, &mut Before::default(), false);
         }
         if link.joins {
-            let by = Showing { at, sequence, point: 0, source: 0 };
-            let shown = self.show(a, b, MUST, by);
+            let by = Showing { at, sequence, point: None, source: None };
             // The pair may have been linked by events before; as a must-link it goes first.
-            disturbed.seeds.extend([a, b]);
-            disturbed.fresh.push(shown.edge);
+            let shown = self.show(a, b, MUST, by);
+            self.note(shown, &mut disturbed);
         } else {
             self.keep_apart(a, b, link.number);
             disturbed.seeds.extend([a, b]);
@@ -205,8 +203,8 @@ impl Graph {
         let edges = self
             .edges_of(node)
             .filter(|(edge, other)| part.contains(other) && self.is_evidence(*edge));
-        let shown =
-            edges.map(|(edge, other)| (self.edges[edge as usize].first_at, self.name_of(other)));
+        let shown = edges
+            .map(|(edge, other)| (self.edges[edge as usize].first_at.get(), self.name_of(other)));
         shown.min().unwrap_or((crate::domain::time::MAX, String::new()))
     }
 
@@ -228,19 +226,35 @@ impl Graph {
         apart.iter().for_each(|(a, b)| self.keep_apart(*a, *b, TRIAL));
         self.settle_around(&seeds);
         // The identifier stays with the part that showed it first. Where the order of edges would
-        // have it elsewhere, it is kept apart from there too.
-        for _ in 1..eldest.len() {
-            let home = self.cluster_of(node);
-            let wrong = eldest[1..].iter().find(|one| self.cluster_of(**one) == home).copied();
-            let Some(wrong) = wrong.filter(|_| self.cluster_of(eldest[0]) != home) else { break };
-            self.keep_apart(node, wrong, TRIAL);
-            apart.push((node, wrong));
+        // have it, or what it links, elsewhere, it is kept apart from there too.
+        loop {
+            let strays = self.strays(node, &parts[1..]);
+            if strays.is_empty() {
+                break;
+            }
+            for stray in strays {
+                self.keep_apart(node, stray, TRIAL);
+                apart.push((node, stray));
+            }
             self.settle_around(&seeds);
         }
         apart.iter().for_each(|(a, b)| self.let_together(*a, *b, TRIAL));
         self.settle_around(&seeds);
         let pair = |(a, b): (NodeIndex, NodeIndex)| (self.identifier_of(a), self.identifier_of(b));
         Some(apart.into_iter().map(pair).collect())
+    }
+
+    /// Members of parts that are with a node which links them, by name.
+    fn strays(&self, node: NodeIndex, parts: &[BTreeSet<NodeIndex>]) -> Vec<NodeIndex> {
+        let home = self.cluster_of(node);
+        let shown = self.edges_of(node).filter(|(edge, _)| self.is_evidence(*edge));
+        let linked: BTreeSet<NodeIndex> = shown.map(|(_, other)| other).collect();
+        let within = parts.iter().flatten().copied();
+        let mut strays: Vec<NodeIndex> = within
+            .filter(|member| linked.contains(member) && self.cluster_of(*member) == home)
+            .collect();
+        strays.sort_by_cached_key(|stray| self.name_of(*stray));
+        strays
     }
 
     /// What has to be kept apart so that a fragment is alone; `None` where it is.

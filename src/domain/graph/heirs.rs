@@ -1,7 +1,8 @@
 //! A graph that is resolved anew takes the fragments of the one before over: who had an id keeps
 //! it, wherever its events belong now.
 
-use super::rows::Touched;
+use super::pages::Touched;
+use super::row::ShortSequence;
 use super::{Birth, FragmentIndex, Graph, NONE, NodeIndex};
 use crate::domain::id::Sequence;
 use hashbrown::{HashMap, HashSet};
@@ -40,7 +41,7 @@ pub(super) struct Heirs {
 impl Graph {
     /// The fragments from number `from` on.
     pub fn ancestry(&self, from: usize) -> Ancestry {
-        let births = self.fragments[from..].to_vec();
+        let births: Vec<Birth> = self.fragments.iter().skip(from).map(Birth::from).collect();
         let origin = |(at, birth): (usize, &Birth)| {
             let is_own = birth.node != NONE
                 && self.fragment_of(birth.node) == Some((from + at) as FragmentIndex);
@@ -58,6 +59,7 @@ impl Graph {
         self.later = Some((generation, Sequence::MAX));
         let (from, more) = (heirs.taken, ancestry.births.len());
         self.make_room(from, more);
+        let since = self.fragments.split_off(from);
         for (at, (birth, origin)) in ancestry.births.into_iter().zip(ancestry.origins).enumerate() {
             let fragment = (from + at) as FragmentIndex;
             if !origin.is_empty() {
@@ -67,9 +69,10 @@ impl Graph {
             if birth.generation > 0 {
                 self.later_born.insert((birth.sequence, birth.generation), fragment);
             }
-            self.fragments.insert(from + at, Birth { node: NONE, ..birth });
+            self.fragments.push(Birth { node: NONE, ..birth }.into());
             self.dirty.mark(Touched::Fragment(fragment));
         }
+        self.fragments.extend(since);
         heirs.taken += more;
         self.heirs = Some(heirs);
     }
@@ -78,7 +81,7 @@ impl Graph {
     /// was met already (events up to `read`), and another fragment was made.
     pub fn is_too_late_for(&self, more: &Ancestry, read: Sequence) -> bool {
         let taken = self.heirs.as_ref().map_or(0, |heirs| heirs.taken);
-        let made = self.fragments[taken..].iter().filter(|birth| birth.node != NONE);
+        let made = self.fragments.iter().skip(taken).filter(|birth| birth.node != NONE);
         let made: HashSet<String> = made.map(|birth| self.name_of(birth.node)).collect();
         more.births.iter().any(|birth| birth.sequence <= read)
             || more.origins.iter().any(|origin| made.contains(origin))
@@ -94,10 +97,10 @@ impl Graph {
                 *fragment += more as FragmentIndex;
             }
         };
-        for node in &mut self.nodes {
+        for node in self.nodes.iter_mut() {
             shift(&mut node.fragment);
         }
-        for cluster in &mut self.clusters {
+        for cluster in self.clusters.iter_mut() {
             shift(&mut cluster.lead);
         }
         for fragment in self.later_born.values_mut() {
@@ -135,8 +138,8 @@ impl Graph {
     pub fn close_inheritance(&mut self, made_at: Sequence) {
         let taken = self.heirs.take().map_or(0, |heirs| heirs.taken);
         self.later = None;
-        for birth in &mut self.fragments[taken..] {
-            birth.made_at = made_at;
+        for birth in self.fragments.iter_mut().skip(taken) {
+            birth.made_at = ShortSequence::of(made_at);
         }
         // Ages have changed for the new ones, and so may leaders.
         for at in 0..self.clusters.len() {

@@ -1,8 +1,9 @@
 //! Quarantine of shared identifiers: one that is seen in the same events as many values of one
 //! unique type belongs to nobody, and what it linked before falls apart again.
 
-use super::rows::Touched;
-use super::{Graph, HUB, LINK, NodeIndex, SEEN};
+use super::pages::Touched;
+use super::row::{HUB, LINK, SEEN};
+use super::{Graph, NodeIndex};
 use smallvec::SmallVec;
 
 impl Graph {

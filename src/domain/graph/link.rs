@@ -1,4 +1,4 @@
-//! The quick path: one more edge between clusters that no suppressed evidence touches.
+//! What stands between two clusters, and how they become one.
 
 use super::{ClusterIndex, Graph, NodeIndex};
 use smallvec::SmallVec;
@@ -36,16 +36,27 @@ impl Graph {
     pub(super) fn obstacle(&self, x: ClusterIndex, y: ClusterIndex) -> Option<Obstacle> {
         let (a, b) = (&self.clusters[x as usize], &self.clusters[y as usize]);
         let (small, large) = if a.size <= b.size { (x, y) } else { (y, x) };
+        let is_in_large = |node: NodeIndex| self.cluster_of(node) == large;
+        let found = self.conflict(self.members(small), || self.members(large), is_in_large);
+        found.or_else(|| {
+            (a.counted.saturating_add(b.counted) > self.rules.limits.identifiers)
+                .then_some(Obstacle::Cap)
+        })
+    }
+
+    /// Which rule about their members, if any, forbids two sets of nodes to be one.
+    pub(super) fn conflict<'a, I: Iterator<Item = NodeIndex> + 'a>(
+        &'a self,
+        small: impl Iterator<Item = NodeIndex>,
+        large: impl FnOnce() -> I,
+        is_in_large: impl Fn(NodeIndex) -> bool,
+    ) -> Option<Obstacle> {
         let constrained: SmallVec<[NodeIndex; 8]> =
-            self.members(small).filter(|node| self.is_constrained(*node)).collect();
-        if !constrained.is_empty() {
-            let found = self.obstacle_of(&constrained, large);
-            if found.is_some() {
-                return found;
-            }
+            small.filter(|node| self.is_constrained(*node)).collect();
+        if constrained.is_empty() {
+            return None;
         }
-        (a.counted.saturating_add(b.counted) > self.rules.limits.identifiers)
-            .then_some(Obstacle::Cap)
+        self.conflict_of(&constrained, large, is_in_large)
     }
 
     fn is_constrained(&self, node: NodeIndex) -> bool {
@@ -54,7 +65,12 @@ impl Graph {
     }
 
     /// The first of the obstacles, in their declared order, so that no table's order shows.
-    fn obstacle_of(&self, nodes: &[NodeIndex], large: ClusterIndex) -> Option<Obstacle> {
+    fn conflict_of<'a, I: Iterator<Item = NodeIndex> + 'a>(
+        &'a self,
+        nodes: &[NodeIndex],
+        large: impl FnOnce() -> I,
+        is_in_large: impl Fn(NodeIndex) -> bool,
+    ) -> Option<Obstacle> {
         let kind = |node: NodeIndex| self.nodes[node as usize].kind;
         let mut counts: Counts = SmallVec::new();
         let mut unique: SmallVec<[u16; 4]> = SmallVec::new();
@@ -65,20 +81,20 @@ impl Graph {
                 unique.push(kind(*node));
             }
             if let Some(limit) = rule.limit {
-                let window = Self::window(limit, self.nodes[*node as usize].first_seen);
+                let window = Self::window(limit, self.nodes[*node as usize].first_seen.get());
                 count(&mut counts, kind(*node), window);
             }
             let mut others = self.apart.get(node).into_iter().flatten();
-            is_apart |= others.any(|(other, _)| self.cluster_of(*other) == large);
+            is_apart |= others.any(|(other, _)| is_in_large(*other));
         }
         let mut is_over = false;
         if !unique.is_empty() || !counts.is_empty() {
-            for node in self.members(large) {
+            for node in large() {
                 if unique.contains(&kind(node)) {
                     return Some(Obstacle::Unique);
                 }
                 let Some(limit) = self.rule(node).limit else { continue };
-                let window = Self::window(limit, self.nodes[node as usize].first_seen);
+                let window = Self::window(limit, self.nodes[node as usize].first_seen.get());
                 if let Some(one) =
                     counts.iter_mut().find(|one| (one.0, one.1) == (kind(node), window))
                 {
@@ -98,6 +114,7 @@ impl Graph {
         for node in &moving {
             self.nodes[*node as usize].cluster = into;
         }
+        self.unite_raw(into, from);
         let gone = self.clusters[from as usize].clone();
         let kept = self.clusters[into as usize].head;
         // Two rings become one by exchanging the successors of one member of each.
@@ -113,7 +130,6 @@ impl Graph {
         cluster.size += gone.size;
         cluster.counted += gone.counted;
         cluster.edges += gone.edges;
-        cluster.dirty |= gone.dirty;
         cluster.lead = lead;
         self.free_clusters.push(from);
     }

@@ -1,12 +1,13 @@
 //! Names by number: types, points and sources come up in millions of rows and are few.
 
-use std::collections::HashMap;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 /// A table of names, numbered from 0 in the order in which they first came up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     names: Vec<Box<str>>,
-    numbers: HashMap<Box<str>, u16>,
+    numbers: HashMap<Box<str>, u16, FixedState>,
 }
 
 impl Names {

@@ -1,12 +1,10 @@
 //! One event's way through the graph: its fragment, its evidence, and what follows for profiles.
 
-use super::evidence::Showing;
-use super::link::Obstacle;
-use super::rows::Touched;
-use super::{
-    ALIAS, ANONYMOUS, Birth, CHOSEN, EdgeIndex, FragmentIndex, Graph, IN_SESSION, LINK, Mail, NONE,
-    NodeIndex, OVERFLOW, SEEN, SESSION, SUPPRESSED,
-};
+use super::evidence::{Showing, Shown};
+use super::kinds::Mail;
+use super::pages::Touched;
+use super::row::{ALIAS, CHOSEN, IN_SESSION, LINK, SEEN, SPELT, SUPPRESSED, ShortTime};
+use super::{ANONYMOUS, Birth, EdgeIndex, FragmentIndex, Graph, NONE, NodeIndex, SESSION};
 use crate::domain::event::{Event, Found, Standing};
 use crate::domain::id::Sequence;
 use crate::domain::normalise::email_hash;
@@ -77,9 +75,11 @@ impl Before {
 /// The structure that an event disturbs, gathered before anything is decided.
 #[derive(Debug, Default)]
 pub(super) struct Disturbed {
-    /// Edges that may link.
+    /// Edges that are new and may link.
     pub(super) fresh: SmallVec<[EdgeIndex; 8]>,
-    /// Nodes around which the quick path will not do.
+    /// Suppressed edges that come earlier in the order now.
+    pub(super) earlier: SmallVec<[EdgeIndex; 2]>,
+    /// Nodes around which what was decided no longer holds.
     pub(super) seeds: SmallVec<[NodeIndex; 8]>,
     pub(super) changes: Vec<Change>,
 }
@@ -100,28 +100,48 @@ impl Graph {
         self.follow(sequence, origin);
         self.gather_evidence(event, sequence, origin, &nodes, &mut disturbed);
         let effects = self.settle(disturbed, Some(fragment), &mut before, is_new);
-        Observed { fragment: Some(fragment), is_new, profile: Some(self.lead(fragment)), effects }
+        Observed { fragment: Some(fragment), is_new, profile: self.lead_of_node(origin), effects }
     }
 
     /// The nodes of an event: the external ID's, the session's, and the identifiers'.
     fn nodes_of(&mut self, event: &Event, disturbed: &mut Disturbed) -> Nodes {
         let at = event.occurred_at;
-        let external = event.external.as_ref().map(|found| self.meet(found, at, disturbed));
+        let mut sought: SmallVec<[(u16, &str); 4]> = SmallVec::new();
+        for found in event.external.iter().chain(&event.identifiers) {
+            sought.push((self.type_number(&found.kind), &found.value));
+        }
+        sought.extend(event.session.as_deref().map(|id| (SESSION, id)));
+        let known = self.find_all(&sought);
+        let own = usize::from(event.external.is_some());
+        let external = event.external.as_ref();
+        let external = external.map(|found| self.meet(found, sought[0].0, known[0], at, disturbed));
         let session = event.session.as_deref().map(|id| {
-            let node = self.node(SESSION, id);
+            let node = known[known.len() - 1].unwrap_or_else(|| self.node(SESSION, id));
             self.seen_at(node, at);
             node
         });
-        let identifiers =
-            event.identifiers.iter().map(|found| self.meet(found, at, disturbed)).collect();
+        let mut identifiers = SmallVec::new();
+        for (found, nth) in event.identifiers.iter().zip(own..) {
+            identifiers.push(self.meet(found, sought[nth].0, known[nth], at, disturbed));
+        }
         Nodes { external, session, identifiers }
     }
 
-    fn meet(&mut self, found: &Found, at: Timestamp, disturbed: &mut Disturbed) -> NodeIndex {
-        let kind = self.type_number(&found.kind);
-        let node = self.identifier_node(kind, &found.value, &mut disturbed.fresh);
+    /// Takes one identifier of an event in; `node` is its node, where it was known before the event.
+    fn meet(
+        &mut self,
+        found: &Found,
+        kind: u16,
+        node: Option<NodeIndex>,
+        at: Timestamp,
+        disturbed: &mut Disturbed,
+    ) -> NodeIndex {
+        let node = match node {
+            Some(node) => node,
+            None => self.identifier_node(kind, &found.value, &mut disturbed.fresh),
+        };
         let limit = self.rule(node).limit;
-        let was = self.nodes[node as usize].first_seen;
+        let was = self.nodes[node as usize].first_seen.get();
         self.seen_at(node, at);
         if let Some(limit) = limit
             && at < was
@@ -167,31 +187,35 @@ impl Graph {
             }
         }?;
         // The two are one identifier, whenever they were seen, so the time must not order them.
-        let by = Showing { at: MIN, sequence: 0, point: 0, source: 0 };
+        let by = Showing { at: MIN, sequence: 0, point: None, source: None };
         Some(self.show(node, other, ALIAS, by).edge)
     }
 
     fn seen_at(&mut self, node: NodeIndex, at: Timestamp) {
         let row = &mut self.nodes[node as usize];
-        let (first, last) = (row.first_seen.min(at), row.last_seen.max(at));
-        if (first, last) != (row.first_seen, row.last_seen) {
-            (row.first_seen, row.last_seen) = (first, last);
+        let (first, last) = (row.first_seen.get().min(at), row.last_seen.get().max(at));
+        let seen = (ShortTime::of(first), ShortTime::of(last));
+        if seen != (row.first_seen, row.last_seen) {
+            (row.first_seen, row.last_seen) = seen;
             self.dirty.mark(Touched::Node(node));
         }
     }
 
     /// Keeps the latest spelling, where it differs from the canonical value.
     fn keep_spelling(&mut self, node: NodeIndex, found: &Found, at: Timestamp) {
-        let latest = at >= self.nodes[node as usize].last_seen;
+        let row = &mut self.nodes[node as usize];
         match &found.raw {
             Some(raw) => {
                 let known = self.raw.get(&node);
                 if known.is_none_or(|(since, text)| (at, raw) > (*since, text)) {
+                    row.flags |= SPELT;
                     self.raw.insert(node, (at, raw.clone()));
                     self.dirty.mark(Touched::Node(node));
                 }
             }
-            None if latest && self.raw.remove(&node).is_some() => {
+            None if row.flags & SPELT != 0 && at >= row.last_seen.get() => {
+                row.flags &= !SPELT;
+                self.raw.remove(&node);
                 self.dirty.mark(Touched::Node(node));
             }
             None => {}
@@ -249,7 +273,8 @@ impl Graph {
     ) -> FragmentIndex {
         let (generation, made_at) = self.later.unwrap_or((0, sequence));
         let fragment = self.fragments.len() as FragmentIndex;
-        self.fragments.push(Birth { node, sequence, made_at, generation, received_at });
+        let birth = Birth { node, sequence, made_at, generation, received_at };
+        self.fragments.push(birth.into());
         if generation > 0 {
             self.later_born.insert((sequence, generation), fragment);
         }
@@ -264,37 +289,32 @@ impl Graph {
         nodes: &Nodes,
         disturbed: &mut Disturbed,
     ) {
-        let source = self.names.number(&event.source);
-        let mut by = Showing { at: event.occurred_at, sequence, point: 0, source };
+        let source = Some(&*event.source);
+        let mut by = Showing { at: event.occurred_at, sequence, point: None, source };
         for (node, found) in nodes.identifiers.iter().zip(&event.identifiers) {
             if *node != origin {
-                by.point = self.names.number(&found.point);
+                by.point = Some(&found.point);
                 let shown = self.show(origin, *node, LINK, by);
                 self.note(shown, disturbed);
             }
         }
-        by.point = 0;
+        by.point = None;
         if let (Some(external), Some(session)) = (nodes.external, nodes.session) {
             let shown = self.show(session, external, IN_SESSION, by);
-            if shown.is_new || shown.is_earlier {
-                self.choose(session, disturbed);
+            if (shown.is_new || shown.is_earlier) && !self.choose(session, disturbed) {
+                let is_earlier = shown.is_earlier;
+                self.note(Shown { is_new: false, is_earlier, ..shown }, disturbed);
             }
         }
         self.gather_company(origin, nodes, by, disturbed);
     }
 
-    fn note(&self, shown: super::evidence::Shown, disturbed: &mut Disturbed) {
+    pub(super) fn note(&self, shown: Shown, disturbed: &mut Disturbed) {
         if shown.is_new {
             disturbed.fresh.push(shown.edge);
-        } else if shown.is_earlier {
-            // An earlier time only matters where the order of edges does: beside suppressed ones.
-            let row = &self.edges[shown.edge as usize];
-            if self.clusters[self.cluster_of(row.a) as usize].dirty
-                || self.clusters[self.cluster_of(row.b) as usize].dirty
-            {
-                disturbed.seeds.push(row.a);
-                disturbed.seeds.push(row.b);
-            }
+        } else if shown.is_earlier && self.edges[shown.edge as usize].flags & SUPPRESSED != 0 {
+            // What is effective already makes no difference by coming earlier.
+            disturbed.earlier.push(shown.edge);
         }
     }
 
@@ -308,7 +328,7 @@ impl Graph {
                 chosen = edge;
             }
             if row.flags & IN_SESSION != 0 {
-                let candidate = (row.first_at, self.name_of(other), edge);
+                let candidate = (row.first_at.get(), self.name_of(other), edge);
                 if best.as_ref().is_none_or(|known| candidate < *known) {
                     best = Some(candidate);
                 }
@@ -328,13 +348,10 @@ impl Graph {
         Some([chosen, winner])
     }
 
-    pub(super) fn choose(&mut self, session: NodeIndex, disturbed: &mut Disturbed) {
+    /// Has a session choose again; answers whether the choice changed.
+    pub(super) fn choose(&mut self, session: NodeIndex, disturbed: &mut Disturbed) -> bool {
         match self.choose_in_session(session) {
-            None => {
-                if self.clusters[self.cluster_of(session) as usize].dirty {
-                    disturbed.seeds.push(session);
-                }
-            }
+            None => return false,
             Some([NONE, winner]) => disturbed.fresh.push(winner),
             Some([loser, winner]) => {
                 for edge in [loser, winner] {
@@ -345,6 +362,7 @@ impl Graph {
                 }
             }
         }
+        true
     }
 
     /// Who was seen with whom, for identifiers that can become hubs.
@@ -352,7 +370,7 @@ impl Graph {
         &mut self,
         origin: NodeIndex,
         nodes: &Nodes,
-        by: Showing,
+        by: Showing<'_>,
         disturbed: &mut Disturbed,
     ) {
         let mut all: SmallVec<[NodeIndex; 8]> = nodes.identifiers.iter().copied().collect();
@@ -402,101 +420,6 @@ impl Graph {
             identifier: Some(self.name_of(node)),
             reason: Some("hub"),
         });
-    }
-
-    /// Brings the clusters in line with the evidence, by the quick path where it will do.
-    pub(super) fn settle(
-        &mut self,
-        mut disturbed: Disturbed,
-        fragment: Option<FragmentIndex>,
-        before: &mut Before,
-        is_new: bool,
-    ) -> Effects {
-        let mut refused = Vec::new();
-        for edge in disturbed.fresh.clone() {
-            if let Err(obstacle) = self.quick_link(edge, before) {
-                match obstacle {
-                    Some(obstacle) => refused.push((edge, obstacle)),
-                    None => {
-                        let row = &self.edges[edge as usize];
-                        disturbed.seeds.extend([row.a, row.b]);
-                    }
-                }
-            }
-        }
-        if !disturbed.seeds.is_empty() {
-            refused.extend(self.rebuild(&disturbed.seeds, &disturbed.fresh, before));
-        }
-        if refused.is_empty() && before.leads.is_empty() {
-            return Effects { moves: Vec::new(), changes: disturbed.changes };
-        }
-        if let (true, Some(fragment)) = (is_new, fragment) {
-            before.leads.remove(&fragment);
-        }
-        let mut effects = self.compare(before, fragment, false);
-        for (edge, obstacle) in refused {
-            disturbed.changes.push(self.refusal(edge, obstacle));
-        }
-        effects.changes.append(&mut disturbed.changes);
-        effects
-    }
-
-    /// Adds one edge where no rule stands against it and no suppressed evidence is near.
-    /// `Err(None)` asks for a rebuild, `Err(Some(_))` refuses the edge for good.
-    fn quick_link(&mut self, edge: EdgeIndex, before: &mut Before) -> Result<(), Option<Obstacle>> {
-        if !self.is_active(edge) {
-            return Ok(());
-        }
-        let (a, b) = (self.edges[edge as usize].a, self.edges[edge as usize].b);
-        let (x, y) = (self.cluster_of(a), self.cluster_of(b));
-        let (left, right) = (&self.clusters[x as usize], &self.clusters[y as usize]);
-        if left.dirty || right.dirty {
-            return Err(None);
-        }
-        let within = left.edges + if x == y { 0 } else { right.edges };
-        if within >= self.rules.limits.component {
-            self.edges[edge as usize].flags |= OVERFLOW;
-            return Err(Some(Obstacle::Component));
-        }
-        if x != y {
-            if self.obstacle(x, y).is_some() {
-                return Err(None);
-            }
-            self.note_losers(x, y, before);
-            self.unite(x, y);
-        }
-        let cluster = self.cluster_of(a) as usize;
-        self.clusters[cluster].edges += 1;
-        Ok(())
-    }
-
-    /// Notes the fragments that a union moves: those on the side of the younger leader.
-    fn note_losers(&self, x: u32, y: u32, before: &mut Before) {
-        let (left, right) = (self.clusters[x as usize].lead, self.clusters[y as usize].lead);
-        if left == NONE || right == NONE {
-            return;
-        }
-        let losing = if self.older(left, right) == left { (y, right) } else { (x, left) };
-        for node in self.members(losing.0) {
-            if let Some(fragment) = self.fragment_of(node) {
-                before.note(fragment, losing.1);
-            }
-        }
-    }
-
-    pub(super) fn refusal(&self, edge: EdgeIndex, obstacle: Obstacle) -> Change {
-        let row = &self.edges[edge as usize];
-        let (weaker, other) = match self.rule(row.a).priority > self.rule(row.b).priority {
-            true => (row.a, row.b),
-            false => (row.b, row.a),
-        };
-        Change {
-            kind: "refusal",
-            profile: self.lead_of_node(other).or_else(|| self.lead_of_node(weaker)),
-            others: Vec::new(),
-            identifier: Some(self.name_of(weaker)),
-            reason: Some(obstacle.name()),
-        }
     }
 }
 

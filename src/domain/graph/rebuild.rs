@@ -6,16 +6,26 @@
 
 use super::link::Obstacle;
 use super::observe::Before;
-use super::rows::Touched;
-use super::{
-    ALIAS, CHOSEN, Cluster, EdgeIndex, Graph, MUST, NONE, NodeIndex, OVERFLOW, SUPPRESSED,
-};
+use super::pages::Touched;
+use super::row::{ALIAS, CHOSEN, Cluster, MUST, SUPPRESSED};
+use super::{ClusterIndex, EdgeIndex, Graph, NONE, NodeIndex};
 use crate::domain::time::Timestamp;
-use hashbrown::HashMap;
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
+use std::cmp::Ordering;
 
 /// What edges are ordered by, before their hashes: class, strength, earliest event time.
-type Key = (u8, u32, Timestamp);
+pub(super) type Key = (u8, u32, Timestamp);
+
+/// An edge between two nodes of a component, by their local numbers.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    edge: EdgeIndex,
+    x: u32,
+    y: u32,
+    key: Key,
+}
 
 /// What the constraints need to know of a growing cluster.
 #[derive(Clone, Debug, Default)]
@@ -32,8 +42,8 @@ struct Summary {
 /// A raw component under reconstruction; nodes go by their local numbers.
 struct Component {
     nodes: Vec<NodeIndex>,
-    local: HashMap<NodeIndex, u32, foldhash::fast::FixedState>,
-    edges: Vec<EdgeIndex>,
+    local: HashMap<NodeIndex, u32, FixedState>,
+    edges: Vec<Line>,
     parent: Vec<u32>,
     size: Vec<u32>,
     summary: Vec<Summary>,
@@ -53,9 +63,17 @@ impl Component {
     fn join(&mut self, x: u32, y: u32, cap: u32) -> Result<(), Obstacle> {
         let (into, from) =
             if self.size[x as usize] >= self.size[y as usize] { (x, y) } else { (y, x) };
-        if let Some(obstacle) = self.obstacle(into, from, cap) {
-            return Err(obstacle);
+        match self.obstacle(into, from, cap) {
+            Some(obstacle) => Err(obstacle),
+            None => {
+                self.unite(into, from);
+                Ok(())
+            }
         }
+    }
+
+    /// Joins two roots, the second of which is not the larger.
+    fn unite(&mut self, into: u32, from: u32) {
         self.parent[from as usize] = into;
         self.size[into as usize] += self.size[from as usize];
         let gone = std::mem::take(&mut self.summary[from as usize]);
@@ -69,7 +87,6 @@ impl Component {
                 None => kept.limited.push((kind, window, values, allowed)),
             }
         }
-        Ok(())
     }
 
     fn obstacle(&mut self, into: u32, from: u32, cap: u32) -> Option<Obstacle> {
@@ -98,73 +115,82 @@ impl Component {
 }
 
 impl Graph {
-    /// Rebuilds the raw components around `seeds` from their evidence. `fresh` are edges that have
-    /// just come; they are refused where the component is full. Answers what is newly refused.
+    /// Rebuilds the raw components around `seeds` from their evidence. Answers what is newly
+    /// refused.
+    ///
+    /// With `from`, all that has changed is that this edge has come, or has come earlier: what was
+    /// decided about the edges before it still holds.
     pub(super) fn rebuild(
         &mut self,
         seeds: &[NodeIndex],
-        fresh: &[EdgeIndex],
+        from: Option<EdgeIndex>,
         before: &mut Before,
     ) -> Vec<(EdgeIndex, Obstacle)> {
-        let mut refused = Vec::new();
         let mut component = self.gather(seeds);
-        if component.edges.len() > self.rules.limits.component as usize {
-            let over: Vec<EdgeIndex> =
-                fresh.iter().copied().filter(|edge| component.edges.contains(edge)).collect();
-            for edge in over {
-                self.edges[edge as usize].flags |= OVERFLOW;
-                self.dirty.mark(Touched::Edge(edge));
-                refused.push((edge, Obstacle::Component));
-            }
-            component = self.gather(seeds);
-        }
         for node in &component.nodes {
             if let Some(fragment) = self.fragment_of(*node) {
                 before.note(fragment, self.lead(fragment));
             }
         }
         self.summarise(&mut component);
-        self.order(&mut component.edges);
-        let suppressed = self.select(&mut component, &mut refused);
-        self.replace_clusters(&mut component, &suppressed);
+        let mut suppressed = Vec::new();
+        let open = match from {
+            Some(edge) => self.keep_before(edge, &mut component, &mut suppressed),
+            None => 0,
+        };
+        self.order(&mut component.edges[open..]);
+        let mut refused = Vec::new();
+        let latest = self.select(&mut component, open, &mut suppressed, &mut refused);
+        self.replace_clusters(&mut component, &suppressed, latest);
         refused
     }
 
-    /// The nodes and edges of the raw components that the seeds' clusters lie in.
+    /// The nodes and edges of the raw components that the seeds' clusters lie in, or lay in: whole
+    /// clusters and raw components as they were, and what evidence there is now adds to them.
     fn gather(&self, seeds: &[NodeIndex]) -> Component {
-        let mut nodes: Vec<NodeIndex> = Vec::new();
-        let mut local = HashMap::with_hasher(foldhash::fast::FixedState::default());
-        let mut edges = Vec::new();
+        let mut found = Found::default();
         for seed in seeds {
-            if local.contains_key(seed) {
-                continue;
-            }
-            for member in self.members(self.cluster_of(*seed)) {
-                add(&mut nodes, &mut local, member);
-            }
+            self.gather_around(*seed, &mut found);
         }
+        let mut edges = Vec::new();
         let mut at = 0;
-        while at < nodes.len() {
-            let node = nodes[at];
-            at += 1;
+        while at < found.nodes.len() {
+            let node = found.nodes[at];
             for (edge, other) in self.edges_of(node) {
                 if !self.is_active(edge) {
                     continue;
                 }
-                add(&mut nodes, &mut local, other);
+                if !found.clusters.contains(&self.cluster_of(other)) {
+                    self.gather_around(other, &mut found);
+                }
                 if self.edges[edge as usize].a == node {
-                    edges.push(edge);
+                    let (x, y, key) = (at as u32, found.local[&other], self.key(edge));
+                    edges.push(Line { edge, x, y, key });
                 }
             }
+            at += 1;
         }
-        let count = nodes.len();
+        let count = found.nodes.len();
         Component {
             parent: (0..count as u32).collect(),
             size: vec![1; count],
             summary: Vec::new(),
-            nodes,
-            local,
+            nodes: found.nodes,
+            local: found.local,
             edges,
+        }
+    }
+
+    /// Adds a node with its cluster and that one's raw component.
+    fn gather_around(&self, node: NodeIndex, found: &mut Found) {
+        let own = [self.cluster_of(node)];
+        for cluster in self.raw_clusters(own[0]).iter().chain(&own) {
+            if found.clusters.insert(*cluster) {
+                for member in self.members(*cluster) {
+                    found.local.insert(member, found.nodes.len() as u32);
+                    found.nodes.push(member);
+                }
+            }
         }
     }
 
@@ -177,7 +203,7 @@ impl Graph {
                 summary.unique.push(row.kind);
             }
             if let Some(limit) = rule.limit {
-                let window = Self::window(limit, row.first_seen);
+                let window = Self::window(limit, row.first_seen.get());
                 summary.limited.push((row.kind, window, 1, limit.values));
             }
             for (other, _) in self.apart.get(node).into_iter().flatten() {
@@ -203,20 +229,60 @@ impl Graph {
             3 => self.rule(row.a).priority.max(self.rule(row.b).priority),
             _ => 0,
         };
-        (class, strength, row.first_at)
+        (class, strength, row.first_at.get())
     }
 
-    fn order(&self, edges: &mut [EdgeIndex]) {
-        edges.sort_by_cached_key(|edge| self.key(*edge));
-        // Ties are rare, so hashes are only computed within runs of equal keys.
-        let mut from = 0;
-        while from < edges.len() {
-            let key = self.key(edges[from]);
-            let run = edges[from..].iter().take_while(|edge| self.key(**edge) == key).count();
-            if run > 1 {
-                edges[from..from + run].sort_by_cached_key(|edge| self.edge_hash(*edge));
+    /// Whether an edge comes before another in the total order.
+    pub(super) fn precedes(&self, edge: EdgeIndex, other: EdgeIndex) -> bool {
+        self.is_ahead(edge, self.key(edge), other, self.key(other))
+    }
+
+    fn is_ahead(&self, edge: EdgeIndex, key: Key, other: EdgeIndex, than: Key) -> bool {
+        match key.cmp(&than) {
+            Ordering::Less => true,
+            Ordering::Greater => false,
+            Ordering::Equal => edge != other && self.edge_hash(edge) < self.edge_hash(other),
+        }
+    }
+
+    /// Joins what was joined before `edge` came in the order, and puts what comes from there on at
+    /// the end. Answers where that begins.
+    fn keep_before(
+        &self,
+        edge: EdgeIndex,
+        component: &mut Component,
+        suppressed: &mut Vec<EdgeIndex>,
+    ) -> usize {
+        let from = self.key(edge);
+        let mut open = 0;
+        for at in 0..component.edges.len() {
+            let line = component.edges[at];
+            if !self.is_ahead(line.edge, line.key, edge, from) {
+                continue;
             }
-            from += run;
+            component.edges.swap(at, open);
+            open += 1;
+            if self.edges[line.edge as usize].flags & SUPPRESSED != 0 {
+                suppressed.push(line.edge);
+                continue;
+            }
+            let (x, y) = (component.root(line.x), component.root(line.y));
+            match component.size[x as usize].cmp(&component.size[y as usize]) {
+                _ if x == y => {}
+                Ordering::Less => component.unite(y, x),
+                _ => component.unite(x, y),
+            }
+        }
+        open
+    }
+
+    fn order(&self, edges: &mut [Line]) {
+        edges.sort_unstable_by_key(|line| line.key);
+        // Ties are rare, so hashes are only computed within runs of equal keys.
+        for run in edges.chunk_by_mut(|one, next| one.key == next.key) {
+            if run.len() > 1 {
+                run.sort_by_cached_key(|line| self.edge_hash(line.edge));
+            }
         }
     }
 
@@ -225,29 +291,33 @@ impl Graph {
         let row = &self.edges[edge as usize];
         let (a, b) = (self.name_of(row.a), self.name_of(row.b));
         let (a, b) = if a <= b { (a, b) } else { (b, a) };
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(a.as_bytes()).update(&[0]).update(b.as_bytes());
+        let mut text = a;
+        text.push('\0');
+        text.push_str(&b);
         let mut first = [0; 8];
-        first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+        first.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..8]);
         u64::from_be_bytes(first)
     }
 
-    /// Adds the edges in order; answers which were left out.
+    /// Adds the edges from number `open` on, which are in order. Answers the key of the last one
+    /// that is effective.
     fn select(
         &mut self,
         component: &mut Component,
+        open: usize,
+        suppressed: &mut Vec<EdgeIndex>,
         refused: &mut Vec<(EdgeIndex, Obstacle)>,
-    ) -> Vec<EdgeIndex> {
+    ) -> Key {
         let cap = self.rules.limits.identifiers;
-        let mut suppressed = Vec::new();
-        for at in 0..component.edges.len() {
-            let edge = component.edges[at];
-            let (a, b) = (self.edges[edge as usize].a, self.edges[edge as usize].b);
-            let (x, y) = (component.root(component.local[&a]), component.root(component.local[&b]));
+        let mut last = Key::default();
+        for at in open..component.edges.len() {
+            let Line { edge, x, y, key } = component.edges[at];
+            let (x, y) = (component.root(x), component.root(y));
             let outcome = if x == y { Ok(()) } else { component.join(x, y, cap) };
             let was = self.edges[edge as usize].flags & SUPPRESSED != 0;
-            if outcome.is_err() {
-                suppressed.push(edge);
+            match outcome {
+                Ok(()) => last = key,
+                Err(_) => suppressed.push(edge),
             }
             if outcome.is_err() != was {
                 self.edges[edge as usize].flags ^= SUPPRESSED;
@@ -257,11 +327,16 @@ impl Graph {
                 refused.push((edge, obstacle));
             }
         }
-        suppressed
+        last
     }
 
     /// Puts the rebuilt clusters in the place of the old ones.
-    fn replace_clusters(&mut self, component: &mut Component, suppressed: &[EdgeIndex]) {
+    fn replace_clusters(
+        &mut self,
+        component: &mut Component,
+        suppressed: &[EdgeIndex],
+        latest: Key,
+    ) {
         for node in &component.nodes {
             let cluster = self.nodes[*node as usize].cluster;
             if cluster != NONE && self.clusters[cluster as usize].size > 0 {
@@ -269,6 +344,7 @@ impl Graph {
                     self.profiles -= 1;
                 }
                 self.clusters[cluster as usize].size = 0;
+                self.raws.discard(self.clusters[cluster as usize].raw);
                 self.free_clusters.push(cluster);
             }
         }
@@ -283,19 +359,18 @@ impl Graph {
                 cluster => self.add_member(cluster, node),
             }
         }
-        for edge in &component.edges {
-            let cluster = self.cluster_of(self.edges[*edge as usize].a);
+        for line in &component.edges {
+            let cluster = self.cluster_of(component.nodes[line.x as usize]);
             self.clusters[cluster as usize].edges += 1;
         }
         for edge in suppressed {
-            for end in [self.edges[*edge as usize].a, self.edges[*edge as usize].b] {
-                let cluster = self.cluster_of(end);
-                self.clusters[cluster as usize].dirty = true;
-            }
+            let row = &self.edges[*edge as usize];
+            let (x, y) = (self.cluster_of(row.a), self.cluster_of(row.b));
+            self.bind(x, y, Some(latest));
         }
     }
 
-    fn add_member(&mut self, cluster: super::ClusterIndex, node: NodeIndex) {
+    fn add_member(&mut self, cluster: ClusterIndex, node: NodeIndex) {
         let head = self.clusters[cluster as usize].head;
         let after = self.nodes[head as usize].next;
         self.nodes[head as usize].next = node;
@@ -316,13 +391,10 @@ impl Graph {
     }
 }
 
-fn add(
-    nodes: &mut Vec<NodeIndex>,
-    local: &mut HashMap<NodeIndex, u32, foldhash::fast::FixedState>,
-    node: NodeIndex,
-) {
-    local.entry(node).or_insert_with(|| {
-        nodes.push(node);
-        (nodes.len() - 1) as u32
-    });
+/// Nodes of a component as they are found, with their local numbers and the clusters they were in.
+#[derive(Default)]
+struct Found {
+    nodes: Vec<NodeIndex>,
+    local: HashMap<NodeIndex, u32, FixedState>,
+    clusters: HashSet<ClusterIndex, FixedState>,
 }

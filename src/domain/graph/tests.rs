@@ -1,6 +1,10 @@
 //! Random worlds against a plain reference: the rule of design.md section 5, written a second time
 //! as sets and loops, without indexes, quick paths or state.
 
+mod oracle;
+mod orders;
+mod unmerge;
+
 use super::{Graph, Link};
 use crate::domain::event::{Event, Found, Payload, Standing, Timing};
 use crate::domain::rules::Rules;
@@ -55,6 +59,10 @@ struct World {
 }
 
 fn rules(world: World) -> Arc<Rules> {
+    Arc::new(Rules::new(&settings(world)))
+}
+
+fn settings(world: World) -> Settings {
     let mut settings = Settings::default();
     for id in ["web", "shop"] {
         let source = r#"{"profile_id":"u"}"#;
@@ -69,7 +77,7 @@ fn rules(world: World) -> Arc<Rules> {
         TypeConfig { shared_by: world.shared_by, ..TypeConfig::default() },
     );
     settings.limits.identifiers = world.cap;
-    Arc::new(Rules::new(&settings))
+    settings
 }
 
 /// The partition that the rule gives, from nothing but the events.
@@ -237,6 +245,28 @@ fn link(number: u64, (joins, _, a, b): &Hand) -> Link {
     Link { number, joins: *joins, a: end(a), b: end(b) }
 }
 
+/// The cannot-links of an unmerge, numbered from `first` on.
+fn laid(first: u64, pairs: Vec<super::Pair>) -> Vec<Link> {
+    let link = |(number, (a, b))| Link { number, joins: false, a, b };
+    (first..).zip(pairs).map(link).collect()
+}
+
+/// Where a snapshot would keep a page.
+fn place(page: &super::Page) -> (u8, u32) {
+    match page {
+        super::Page::Nodes(at, _) => (0, *at),
+        super::Page::Edges(at, _) => (1, *at),
+        super::Page::Fragments(at, _) => (2, *at),
+        super::Page::Names(..) => (3, 0),
+        super::Page::Apart(_) => (4, 0),
+    }
+}
+
+/// Whether the long forms are wanted.
+fn long() -> bool {
+    std::env::var_os("SELFSAME_LONG").is_some()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
@@ -300,8 +330,7 @@ proptest! {
         prop_assert_eq!((graph.partition(), graph.profiles()), (before, profiles));
         prop_assert_eq!(planned.is_some(), parts.len() > 1);
         let Some(planned) = planned else { return Ok(()) };
-        let link = |(number, (a, b))| Link { number, joins: false, a, b };
-        let unmerged = graph.part(&(1..).zip(planned).map(link).collect::<Vec<_>>());
+        let unmerged = graph.part(&laid(1, planned));
         prop_assert!(unmerged.profiles.len() >= parts.len());
         let eldest: Vec<u32> = parts.iter().filter_map(|part| graph.eldest(part)).collect();
         let apart = |graph: &Graph| {
@@ -368,14 +397,7 @@ proptest! {
         let mut pages = BTreeMap::new();
         let mut store = |graph: &mut Graph| {
             for page in graph.take_changed_pages() {
-                let key = match &page {
-                    super::Page::Nodes(at, _) => (0, *at),
-                    super::Page::Edges(at, _) => (1, *at),
-                    super::Page::Fragments(at, _) => (2, *at),
-                    super::Page::Names(..) => (3, 0),
-                    super::Page::Apart(_) => (4, 0),
-                };
-                pages.insert(key, page);
+                pages.insert(place(&page), page);
             }
         };
         let cut = cut.index(all.len());

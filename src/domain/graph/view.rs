@@ -1,6 +1,7 @@
 //! What the graph knows of one profile, for reading and for the state digest.
 
-use super::{ANONYMOUS, FragmentIndex, Graph, HUB, NodeIndex, SESSION, SUPPRESSED};
+use super::row::{HUB, SUPPRESSED};
+use super::{ANONYMOUS, FragmentIndex, Graph, NodeIndex, SESSION};
 use crate::domain::id::Identifier;
 use crate::domain::time::Timestamp;
 use std::collections::BTreeSet;
@@ -103,8 +104,8 @@ impl Graph {
             kind: self.types.name(row.kind).to_owned(),
             value,
             raw,
-            first_seen: row.first_seen,
-            last_seen: row.last_seen,
+            first_seen: row.first_seen.get(),
+            last_seen: row.last_seen.get(),
             status,
         }
     }
@@ -129,6 +130,7 @@ impl Graph {
 
     /// When a session or identifier was first and last seen, by event time.
     pub fn seen(&self, node: NodeIndex) -> (Timestamp, Timestamp) {
-        (self.nodes[node as usize].first_seen, self.nodes[node as usize].last_seen)
+        let row = &self.nodes[node as usize];
+        (row.first_seen.get(), row.last_seen.get())
     }
 }

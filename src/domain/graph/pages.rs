@@ -1,10 +1,9 @@
 //! The graph as rows, for snapshots: which pages changed since the last one, and how a graph is
 //! put together again. Clusters and lists are not written: they follow from the effective edges.
 
-use super::{
-    Birth, Edge, EdgeIndex, FREE, FragmentIndex, GONE, Graph, HUB, Mail, NONE, Names, Node,
-    NodeIndex, SUPPRESSED,
-};
+use super::kinds::Mail;
+use super::row::{Edge, FREE, GONE, HUB, Node, SPELT, SUPPRESSED, ShortSequence, ShortTime};
+use super::{Birth, EdgeIndex, FragmentIndex, Graph, NONE, Names, NodeIndex};
 use crate::domain::id::Sequence;
 use crate::domain::normalise::email_hash;
 use crate::domain::rules::Rules;
@@ -123,6 +122,40 @@ pub enum Page {
     Apart(Vec<(NodeIndex, NodeIndex, u64)>),
 }
 
+impl From<&Edge> for EdgeRow {
+    fn from(row: &Edge) -> Self {
+        Self {
+            a: row.a,
+            b: row.b,
+            first_at: row.first_at.get(),
+            first_event: row.first_event.get(),
+            last_event: row.last_event.get(),
+            count: row.count,
+            point: row.point,
+            source: row.source,
+            flags: row.flags,
+        }
+    }
+}
+
+impl From<EdgeRow> for Edge {
+    fn from(row: EdgeRow) -> Self {
+        Self {
+            a: row.a,
+            b: row.b,
+            next_a: NONE,
+            next_b: NONE,
+            first_at: ShortTime::of(row.first_at),
+            first_event: ShortSequence::of(row.first_event),
+            last_event: ShortSequence::of(row.last_event),
+            count: row.count,
+            point: row.point,
+            source: row.source,
+            flags: row.flags,
+        }
+    }
+}
+
 impl Graph {
     /// The pages that changed since the last call, in the order of their keys.
     pub fn take_changed_pages(&mut self) -> Vec<Page> {
@@ -141,7 +174,8 @@ impl Graph {
             pages.push(Page::Edges(page, rows));
         }
         for page in self.dirty.fragments.take() {
-            let rows = range(page, self.fragments.len()).map(|at| birth_row(&self.fragments[at]));
+            let rows = range(page, self.fragments.len())
+                .map(|at| birth_row(&Birth::from(&self.fragments[at])));
             pages.push(Page::Fragments(page, rows.collect()));
         }
         if std::mem::take(&mut self.dirty.apart) {
@@ -157,28 +191,18 @@ impl Graph {
         let row = &self.nodes[at];
         (row.flags & FREE == 0).then(|| NodeRow {
             kind: row.kind,
-            flags: row.flags,
+            flags: row.flags & HUB,
             value: self.text(at as NodeIndex).into(),
             fragment: row.fragment,
-            first_seen: row.first_seen,
-            last_seen: row.last_seen,
+            first_seen: row.first_seen.get(),
+            last_seen: row.last_seen.get(),
             raw: self.raw.get(&(at as NodeIndex)).cloned(),
         })
     }
 
     fn edge_row(&self, at: usize) -> Option<EdgeRow> {
         let row = &self.edges[at];
-        (row.flags & GONE == 0).then_some(EdgeRow {
-            a: row.a,
-            b: row.b,
-            first_at: row.first_at,
-            first_event: row.first_event,
-            last_event: row.last_event,
-            count: row.count,
-            point: row.point,
-            source: row.source,
-            flags: row.flags,
-        })
+        (row.flags & GONE == 0).then(|| row.into())
     }
 
     /// Puts a graph together from its pages, in any order.
@@ -190,21 +214,19 @@ impl Graph {
         pages: impl Iterator<Item = Page>,
     ) -> Result<Self, String> {
         let mut graph = Self::new(rules);
-        let mut edges: Vec<(EdgeIndex, EdgeRow)> = Vec::new();
         let mut apart = Vec::new();
-        let mut texts: Vec<(NodeIndex, NodeRow)> = Vec::new();
         for page in pages {
             match page {
-                Page::Nodes(page, rows) => texts.extend(numbered(page, rows)),
-                Page::Edges(page, rows) => edges.extend(numbered(page, rows)),
+                Page::Nodes(page, rows) => graph.put_nodes(page, rows),
+                Page::Edges(page, rows) => graph.put_edges(page, rows),
                 Page::Fragments(page, rows) => graph.load_births(page, &rows),
                 Page::Names(types, names) => graph.load_names(&types, &names),
                 Page::Apart(pairs) => apart = pairs,
             }
         }
         graph.refresh_flags();
-        graph.load_nodes(texts)?;
-        graph.load_edges(edges)?;
+        graph.load_nodes()?;
+        graph.load_edges()?;
         for (a, b, link) in apart {
             graph.apart.entry(a).or_default().push((b, link));
             graph.apart.entry(b).or_default().push((a, link));
@@ -215,19 +237,13 @@ impl Graph {
 
     fn load_births(&mut self, page: u32, rows: &[BirthRow]) {
         let from = (page * ROWS) as usize;
-        if self.fragments.len() < from + rows.len() {
-            let empty = Birth {
-                node: NONE,
-                sequence: 0,
-                made_at: 0,
-                generation: 0,
-                received_at: Timestamp(0),
-            };
-            self.fragments.resize(from + rows.len(), empty);
-        }
+        let empty =
+            Birth { node: NONE, sequence: 0, made_at: 0, generation: 0, received_at: Timestamp(0) };
+        self.fragments.grow(from + rows.len(), empty.into());
         for (at, row) in rows.iter().enumerate() {
             let BirthRow { node, sequence, made_at, generation, received_at } = *row;
-            self.fragments[from + at] = Birth { node, sequence, made_at, generation, received_at };
+            let birth = Birth { node, sequence, made_at, generation, received_at };
+            self.fragments[from + at] = birth.into();
             if generation > 0 {
                 self.later_born.insert((sequence, generation), (from + at) as FragmentIndex);
             }
@@ -243,92 +259,78 @@ impl Graph {
         }
     }
 
-    fn load_nodes(&mut self, rows: Vec<(NodeIndex, NodeRow)>) -> Result<(), String> {
-        let count = rows.iter().map(|(at, _)| *at as usize + 1).max().unwrap_or(0);
-        let free = Node {
-            text: 0,
-            kind: 0,
-            flags: FREE,
-            cluster: NONE,
-            next: NONE,
-            edges: NONE,
-            fragment: NONE,
-            first_seen: Timestamp(0),
-            last_seen: Timestamp(0),
-        };
-        self.nodes = vec![free; count];
-        self.clusters.reserve(count);
-        for (node, row) in rows {
-            if row.kind as usize >= self.flags.len() {
-                return Err(format!("node {node} has the unknown type {}", row.kind));
-            }
-            if row.fragment != NONE && row.fragment as usize >= self.fragments.len() {
-                return Err(format!("node {node} names the unknown fragment {}", row.fragment));
-            }
-            let at = self.text.len() as u64;
-            self.text.extend_from_slice(row.value.as_bytes());
-            self.nodes[node as usize] = Node {
-                text: (at << 16) | row.value.len().min(0xFFFF) as u64,
-                kind: row.kind,
-                flags: row.flags & HUB,
-                cluster: NONE,
-                next: NONE,
-                edges: NONE,
-                fragment: row.fragment,
-                first_seen: row.first_seen,
-                last_seen: row.last_seen,
-            };
+    fn put_nodes(&mut self, page: u32, rows: Vec<Option<NodeRow>>) {
+        for (node, row) in numbered(page, rows) {
+            self.nodes.grow(node as usize + 1, Node::free());
+            let mut kept = self.new_row(row.kind, &row.value);
+            kept.flags = row.flags & HUB;
+            kept.fragment = row.fragment;
+            kept.first_seen = ShortTime::of(row.first_seen);
+            kept.last_seen = ShortTime::of(row.last_seen);
             if let Some(raw) = row.raw {
+                kept.flags |= SPELT;
                 self.raw.insert(node, raw);
+            }
+            self.nodes[node as usize] = kept;
+        }
+    }
+
+    fn put_edges(&mut self, page: u32, rows: Vec<Option<EdgeRow>>) {
+        for (edge, row) in numbered(page, rows) {
+            self.edges.grow(edge as usize + 1, Edge::free());
+            self.edges[edge as usize] = row.into();
+        }
+    }
+
+    /// Makes what follows from the nodes, once all of them are there.
+    fn load_nodes(&mut self) -> Result<(), String> {
+        let count = self.nodes.len() as NodeIndex;
+        self.index.reserve(count as usize, |_| 0);
+        for node in 0..count {
+            let row = &self.nodes[node as usize];
+            let (kind, fragment) = (row.kind, row.fragment);
+            if row.flags & FREE != 0 {
+                continue;
+            }
+            if usize::from(kind) >= self.flags.len() {
+                return Err(format!("node {node} has the unknown type {kind}"));
+            }
+            if fragment != NONE && fragment as usize >= self.fragments.len() {
+                return Err(format!("node {node} names the unknown fragment {fragment}"));
             }
             self.insert_key(node);
             self.make_singleton(node);
             if self.mail_aliases && self.rule(node).mail == Mail::Clear {
-                let hash = email_hash(&row.value);
+                let hash = email_hash(self.text(node));
                 if let Ok(short) = u64::from_str_radix(&hash[..16], 16) {
                     self.mail_hashes.insert(short, node);
                 }
             }
         }
-        for node in (0..count as NodeIndex).rev() {
-            if self.nodes[node as usize].flags & FREE != 0 {
-                self.free_nodes.push(node);
-            }
-        }
+        let is_free = |node: &NodeIndex| self.nodes[*node as usize].flags & FREE != 0;
+        self.free_nodes = (0..count).rev().filter(is_free).collect();
         Ok(())
     }
 
-    fn load_edges(&mut self, rows: Vec<(EdgeIndex, EdgeRow)>) -> Result<(), String> {
-        let count = rows.iter().map(|(at, _)| *at as usize + 1).max().unwrap_or(0);
-        self.edges = vec![super::evidence::EMPTY; count];
-        for (edge, row) in &rows {
+    /// Makes what follows from the edges, once all nodes and edges are there.
+    fn load_edges(&mut self) -> Result<(), String> {
+        let count = self.edges.len() as EdgeIndex;
+        for edge in 0..count {
+            let row = &self.edges[edge as usize];
+            if row.flags & GONE != 0 {
+                continue;
+            }
             let known = |node: NodeIndex| {
                 self.nodes.get(node as usize).is_some_and(|row| row.flags & FREE == 0)
             };
             if row.a >= row.b || !known(row.a) || !known(row.b) {
                 return Err(format!("edge {edge} joins unknown nodes {} and {}", row.a, row.b));
             }
-            self.edges[*edge as usize] = Edge {
-                a: row.a,
-                b: row.b,
-                next_a: NONE,
-                next_b: NONE,
-                first_at: row.first_at,
-                first_event: row.first_event,
-                last_event: row.last_event,
-                count: row.count,
-                point: row.point,
-                source: row.source,
-                flags: row.flags,
-            };
-            self.attach(*edge);
+            self.attach(edge);
         }
-        for edge in (0..count as EdgeIndex).rev() {
-            if self.edges[edge as usize].flags & GONE != 0 {
-                self.free_edges.push(edge);
-            }
-        }
-        for (edge, _) in rows {
+        let is_free = |edge: &EdgeIndex| self.edges[*edge as usize].flags & GONE != 0;
+        self.free_edges = (0..count).rev().filter(is_free).collect();
+        for edge in 0..count {
             self.join_loaded(edge);
         }
         Ok(())
@@ -343,13 +345,11 @@ impl Graph {
         let (a, b, left_out) = (row.a, row.b, row.flags & SUPPRESSED != 0);
         let (x, y) = (self.cluster_of(a), self.cluster_of(b));
         if left_out {
-            self.clusters[x as usize].dirty = true;
-            self.clusters[y as usize].dirty = true;
+            self.bind(x, y, None);
         } else if x != y {
             self.unite(x, y);
         }
-        let cluster = self.cluster_of(a) as usize;
-        self.clusters[cluster].edges += 1;
+        self.count_edge(edge);
     }
 }
 
