@@ -125,6 +125,9 @@ async fn preview(flags: &Flags, folder: &Path) -> anyhow::Result<()> {
         rate(&engine, flags, made..next, users).await?;
         made = next;
     }
+    // What fell behind is caught up with first: profiles on their way to rest, a snapshot.
+    engine.snapshot().await.map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
+    tokio::time::sleep(Duration::from_secs(flags.seconds)).await;
     let calm =
         serve(&engine, flags, 4 * users, tokio::time::sleep(Duration::from_secs(flags.seconds)));
     let (calm, ()) = calm.await?;
