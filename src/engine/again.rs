@@ -31,6 +31,8 @@ pub(super) struct Basis {
     pub(super) applied: Sequence,
     /// Records of erased persons.
     pub(super) hidden: BTreeSet<Sequence>,
+    /// How many erasures there were.
+    pub(super) erasures: usize,
 }
 
 impl Basis {
@@ -44,6 +46,7 @@ impl Basis {
             generation: next_generation(core.counters.generation),
             applied: core.applied,
             hidden: core.hidden.clone(),
+            erasures: core.erasures.len(),
         }
     }
 }
@@ -63,12 +66,14 @@ pub(super) struct Draft {
     folds: bool,
     /// Up to where its fragments are known.
     known_to: Sequence,
+    erasures: usize,
 }
 
 impl Draft {
     /// An empty draft, with the operators' links laid.
     pub(super) fn new(basis: Basis) -> Self {
-        let Basis { genesis, effective, ancestry, links, generation, applied, hidden } = basis;
+        let Basis { genesis, effective, ancestry, links, generation, applied, hidden, erasures } =
+            basis;
         let mut core = Core::resolving(genesis, effective);
         let taken = ancestry.len();
         core.graph.inherit(ancestry, generation);
@@ -85,6 +90,7 @@ impl Draft {
             generation,
             folds: true,
             known_to: applied,
+            erasures,
         }
     }
 
@@ -94,12 +100,14 @@ impl Draft {
     }
 
     /// Whether it comes to the same as a draft that begins now. It does not where the configuration
-    /// or the hidden records are others; where a link that it laid was lifted (a must-link leaves its
+    /// or the hidden records are others, or were meanwhile (an erasure that is over hides nothing any
+    /// more, but the draft may have read the person before); where a link that it laid was lifted (a must-link leaves its
     /// time on the edge); and where events that were read again made fragments since.
     pub(super) fn is_good_for(&self, core: &Core) -> bool {
         let late = core.graph.ancestry(self.taken);
         Arc::ptr_eq(&self.core.effective, &core.effective)
             && self.core.hidden == core.hidden
+            && self.erasures == core.erasures.len()
             && self.core.links.keys().all(|number| core.links.contains_key(number))
             && self.generation == next_generation(core.counters.generation)
             && !self.core.graph.is_too_late_for(&late, self.core.applied)

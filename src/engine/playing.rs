@@ -89,6 +89,7 @@ impl Core {
             generation: super::acts::next_generation(self.counters.generation),
             applied: self.applied,
             hidden: self.hidden.clone(),
+            erasures: self.erasures.len(),
         }
     }
 }
