@@ -8,18 +8,15 @@
 //! CRC32C, and an `fdatasync` after every 100 of them. Rounds are interleaved; medians are shown.
 //! The goal: engine ÷ plain file at least 0.35.
 
+#[path = "load/in_process.rs"]
+mod in_process;
 #[path = "load/workload.rs"]
 mod workload;
 
 use clap::Parser;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-use selfsame::clock::Clock;
-use selfsame::config::{Config, Inputs};
-use selfsame::domain::event::Payload;
-use selfsame::domain::extract::RequestFacts;
+use in_process::{ingest, median, start, submission};
 use selfsame::domain::settings::Durability;
-use selfsame::engine::{Engine, Options, Submission};
+use selfsame::engine::{Engine, Submission};
 use selfsame::records::encode_event;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -68,20 +65,18 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn run(flags: &Flags, folder: &Path) -> anyhow::Result<()> {
-    let engine = start(flags, folder)?;
-    tokio::select! {
-        () = engine.ready() => {}
-        why = engine.failed() => anyhow::bail!(why),
-    }
+    let config = workload::configuration(&flags.durability);
+    let queue = flags.in_flight.max(1_000) * 2;
+    let engine = start(folder, &config, queue, flags.arbiters).await?;
     let mut submissions = Submissions { engine: engine.clone(), flags, next: 0 };
     // Every user once or so, so that the rounds meet known ones.
-    ingest(&engine, flags, submissions.take(2 * flags.users)?).await?;
+    ingest(&engine, flags.in_flight, submissions.take(2 * flags.users)?).await?;
     let (mut rates, mut plain_rates, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..flags.rounds {
         let all = submissions.take(flags.events)?;
         let plain = plain_file(folder, &all)?;
         let started = Instant::now();
-        ingest(&engine, flags, all).await?;
+        ingest(&engine, flags.in_flight, all).await?;
         let rate = flags.events as f64 / started.elapsed().as_secs_f64();
         rates.push(rate);
         plain_rates.push(plain);
@@ -94,36 +89,6 @@ async fn run(flags: &Flags, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn median(all: &mut [f64]) -> f64 {
-    all.sort_unstable_by(f64::total_cmp);
-    all[all.len() / 2]
-}
-
-fn start(flags: &Flags, folder: &Path) -> anyhow::Result<Engine> {
-    let config = folder.join("config");
-    std::fs::create_dir_all(&config)?;
-    let text = workload::configuration(&flags.durability);
-    std::fs::write(config.join("bench.toml"), text)?;
-    let config = Config::load(&Inputs { folder: Some(config), ..Inputs::default() })?;
-    Ok(Engine::start(Options {
-        data: folder.join("data"),
-        settings: config.settings,
-        clock: Clock::system(),
-        queue: flags.in_flight.max(1_000) * 2,
-        active_profiles: 200_000,
-        snapshot_every: Duration::from_secs(3_600),
-        snapshot_every_events: u64::MAX,
-        segment_bytes: 64 << 20,
-        free_bytes_min: 0,
-        retain: Default::default(),
-        arbiters: flags.arbiters,
-        metrics: Default::default(),
-        panic_on: None,
-        guard: Default::default(),
-        secrets: Default::default(),
-    }))
-}
-
 /// Events as the HTTP side hands them over, made before the clock runs.
 struct Submissions<'f> {
     engine: Engine,
@@ -133,40 +98,11 @@ struct Submissions<'f> {
 
 impl Submissions<'_> {
     fn take(&mut self, count: u64) -> anyhow::Result<Vec<Submission>> {
-        let effective = self.engine.effective()?;
-        let source = &effective.compiled.sources["bench"];
-        let mut body = Vec::new();
-        let one = |number| {
-            workload::write_body(number, self.flags.users, &mut body);
-            let facts = RequestFacts {
-                event_type: "order",
-                session: None,
-                header: &|_| None,
-                query: &[],
-                received_at: Clock::system().now(),
-                batch_index: None,
-                passed_over: &|_| {},
-            };
-            let payload = Payload::Json(bytes::Bytes::copy_from_slice(&body));
-            let event = effective.compiled.extract(source, &facts, payload, &effective.hash_key);
-            let (durability, dedupe_window_ms) = (source.durability, source.dedupe_window_ms);
-            Submission { event, durability, dedupe_window_ms }
-        };
-        let all = (self.next..self.next + count).map(one).collect();
+        let one = |number| submission(&self.engine, number, self.flags.users);
+        let all = (self.next..self.next + count).map(one).collect::<Result<_, _>>()?;
         self.next += count;
         Ok(all)
     }
-}
-
-async fn ingest(engine: &Engine, flags: &Flags, all: Vec<Submission>) -> anyhow::Result<()> {
-    let mut all = all.into_iter();
-    let mut under_way: FuturesUnordered<_> =
-        all.by_ref().take(flags.in_flight).map(|one| engine.ingest(one)).collect();
-    while let Some(receipt) = under_way.next().await {
-        receipt?;
-        under_way.extend(all.next().map(|one| engine.ingest(one)));
-    }
-    Ok(())
 }
 
 /// Events per second of a plain file: one write, one checksum and one `fdatasync` per 100 records.

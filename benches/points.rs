@@ -10,6 +10,8 @@
 //! goals: with points ÷ without at least 0.8; a preview over 1,000,000 profiles in at most 20 s, with
 //! the p99 of events at most doubled.
 
+#[path = "load/in_process.rs"]
+mod in_process;
 #[path = "load/workload.rs"]
 mod workload;
 
@@ -18,16 +20,16 @@ use clap::Parser;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hdrhistogram::Histogram;
-use selfsame::clock::Clock;
-use selfsame::config::{Config, Inputs};
-use selfsame::domain::event::Payload;
-use selfsame::domain::extract::RequestFacts;
-use selfsame::engine::{Engine, Options, Preview, Submission};
+use in_process::{ingest, median, start, submission};
+use selfsame::engine::{Engine, Preview};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Events that may wait for the journal.
+const QUEUE: usize = 8_192;
 
 /// Measures what identification points cost.
 #[derive(Debug, Parser)]
@@ -70,8 +72,8 @@ fn main() -> anyhow::Result<()> {
 
 /// Events with a point that reads them beside the same without.
 async fn compare(flags: &Flags, folder: &Path) -> anyhow::Result<()> {
-    let with = start(&folder.join("with"), &workload::configuration("fsynced")).await?;
-    let without = start(&folder.join("without"), &workload::source("fsynced")).await?;
+    let with = start(&folder.join("with"), &workload::configuration("fsynced"), QUEUE, 1).await?;
+    let without = start(&folder.join("without"), &workload::source("fsynced"), QUEUE, 1).await?;
     let users = flags.events / 2;
     let (mut rates, mut plain, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=flags.rounds {
@@ -104,20 +106,15 @@ async fn rate(
     // Every tenth number carries a mail, and it is those that are compared.
     let all: Result<Vec<_>, _> =
         numbers.map(|number| submission(engine, number * 10, users)).collect();
-    let mut all = all?.into_iter();
+    let all = all?;
     let started = Instant::now();
-    let mut under_way: FuturesUnordered<_> =
-        all.by_ref().take(flags.in_flight).map(|one| engine.ingest(one)).collect();
-    while let Some(receipt) = under_way.next().await {
-        receipt?;
-        under_way.extend(all.next().map(|one| engine.ingest(one)));
-    }
+    ingest(engine, flags.in_flight, all).await?;
     Ok(count as f64 / started.elapsed().as_secs_f64())
 }
 
 /// A preview of the point over profiles that were made without it.
 async fn preview(flags: &Flags, folder: &Path) -> anyhow::Result<()> {
-    let engine = start(folder, &workload::source("written")).await?;
+    let engine = start(folder, &workload::source("written"), QUEUE, 1).await?;
     let users = flags.profiles;
     let mut made = 0;
     while made < 2 * users {
@@ -191,57 +188,4 @@ async fn serve<T>(
         });
     }
     unreachable!("numbers do not end")
-}
-
-fn submission(engine: &Engine, number: u64, users: u64) -> anyhow::Result<Submission> {
-    let effective = engine.effective()?;
-    let source = &effective.compiled.sources["bench"];
-    let mut body = Vec::new();
-    workload::write_body(number, users, &mut body);
-    let facts = RequestFacts {
-        event_type: "order",
-        session: None,
-        header: &|_| None,
-        query: &[],
-        received_at: Clock::system().now(),
-        batch_index: None,
-        passed_over: &|_| {},
-    };
-    let event =
-        effective.compiled.extract(source, &facts, Payload::Json(body.into()), &effective.hash_key);
-    let (durability, dedupe_window_ms) = (source.durability, source.dedupe_window_ms);
-    Ok(Submission { event, durability, dedupe_window_ms })
-}
-
-fn median(all: &mut [f64]) -> f64 {
-    all.sort_unstable_by(f64::total_cmp);
-    all[all.len() / 2]
-}
-
-async fn start(folder: &Path, config: &str) -> anyhow::Result<Engine> {
-    let config_folder = folder.join("config");
-    std::fs::create_dir_all(&config_folder)?;
-    std::fs::write(config_folder.join("bench.toml"), config)?;
-    let config = Config::load(&Inputs { folder: Some(config_folder), ..Inputs::default() })?;
-    let engine = Engine::start(Options {
-        data: folder.join("data"),
-        settings: config.settings,
-        clock: Clock::system(),
-        queue: 8_192,
-        active_profiles: 200_000,
-        snapshot_every: Duration::from_secs(3_600),
-        snapshot_every_events: u64::MAX,
-        segment_bytes: 64 << 20,
-        free_bytes_min: 0,
-        retain: Default::default(),
-        arbiters: 1,
-        metrics: Default::default(),
-        panic_on: None,
-        guard: Default::default(),
-        secrets: Default::default(),
-    });
-    tokio::select! {
-        () = engine.ready() => Ok(engine),
-        why = engine.failed() => anyhow::bail!(why),
-    }
 }

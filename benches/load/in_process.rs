@@ -1,0 +1,85 @@
+//! The engine within a bench's own process, and the events that it is given.
+
+use super::workload;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use selfsame::clock::Clock;
+use selfsame::config::{Config, Inputs};
+use selfsame::domain::event::Payload;
+use selfsame::domain::extract::RequestFacts;
+use selfsame::engine::{Engine, Options, Submission};
+use std::path::Path;
+use std::time::Duration;
+
+/// Starts an engine with a configuration; answers once it is ready.
+pub async fn start(
+    folder: &Path,
+    config: &str,
+    queue: usize,
+    arbiters: usize,
+) -> anyhow::Result<Engine> {
+    let config_folder = folder.join("config");
+    std::fs::create_dir_all(&config_folder)?;
+    std::fs::write(config_folder.join("bench.toml"), config)?;
+    let config = Config::load(&Inputs { folder: Some(config_folder), ..Inputs::default() })?;
+    let engine = Engine::start(Options {
+        data: folder.join("data"),
+        settings: config.settings,
+        clock: Clock::system(),
+        queue,
+        active_profiles: 200_000,
+        snapshot_every: Duration::from_secs(3_600),
+        snapshot_every_events: u64::MAX,
+        segment_bytes: 64 << 20,
+        free_bytes_min: 0,
+        retain: Default::default(),
+        arbiters,
+        metrics: Default::default(),
+        panic_on: None,
+        guard: Default::default(),
+        secrets: Default::default(),
+    });
+    tokio::select! {
+        () = engine.ready() => Ok(engine),
+        why = engine.failed() => anyhow::bail!(why),
+    }
+}
+
+/// Event `number` as the HTTP side hands it over.
+pub fn submission(engine: &Engine, number: u64, users: u64) -> anyhow::Result<Submission> {
+    let effective = engine.effective()?;
+    let source = &effective.compiled.sources["bench"];
+    let mut body = Vec::new();
+    workload::write_body(number, users, &mut body);
+    let facts = RequestFacts {
+        event_type: "order",
+        session: None,
+        header: &|_| None,
+        query: &[],
+        received_at: Clock::system().now(),
+        batch_index: None,
+        passed_over: &|_| {},
+    };
+    let payload = Payload::Json(body.into());
+    let event = effective.compiled.extract(source, &facts, payload, &effective.hash_key);
+    let (durability, dedupe_window_ms) = (source.durability, source.dedupe_window_ms);
+    Ok(Submission { event, durability, dedupe_window_ms })
+}
+
+/// Has events stored, so many under way at a time.
+pub async fn ingest(engine: &Engine, in_flight: usize, all: Vec<Submission>) -> anyhow::Result<()> {
+    let mut all = all.into_iter();
+    let mut under_way: FuturesUnordered<_> =
+        all.by_ref().take(in_flight).map(|one| engine.ingest(one)).collect();
+    while let Some(receipt) = under_way.next().await {
+        receipt?;
+        under_way.extend(all.next().map(|one| engine.ingest(one)));
+    }
+    Ok(())
+}
+
+/// The one in the middle.
+pub fn median(all: &mut [f64]) -> f64 {
+    all.sort_unstable_by(f64::total_cmp);
+    all[all.len() / 2]
+}
