@@ -336,14 +336,12 @@ impl Core {
         self.counters.generation = next_generation(self.counters.generation);
         self.graph.make_later(Some((self.counters.generation, act)));
         for Revised { sequence, content, version, bytes } in events {
-            let is_loose =
-                self.profile_less.remove(sequence) | self.quarantined.remove(sequence).is_some();
-            let Some(event) = decode_event(*version, bytes).ok().filter(|_| is_loose) else {
-                continue;
-            };
-            self.touch_loose(*sequence);
-            self.counters.loose_content = self.counters.loose_content.wrapping_sub(*content);
-            self.revised.insert(*sequence, act);
+            let Some(was_counted) = self.take_up(*sequence) else { continue };
+            let Ok(event) = decode_event(*version, bytes) else { continue };
+            if was_counted {
+                self.counters.loose_content = self.counters.loose_content.wrapping_sub(*content);
+            }
+            self.revised.extend([(*sequence, act)]);
             self.touch_revised(*sequence);
             let placement = self.place(*sequence, &event);
             self.recount(placement.fragment);
@@ -353,6 +351,18 @@ impl Core {
         let stored = acted.placed.iter().filter(|(_, _, one)| one.fragment.is_some()).count();
         acted.answer = Answer::Reprocessed(stored);
         acted
+    }
+
+    /// Takes an event out of those on no profile. Answers whether its content was counted there: that
+    /// of one that panicked never was; `None` where it is not among them.
+    pub(super) fn take_up(&mut self, sequence: Sequence) -> Option<bool> {
+        let is_less = self.profile_less.remove(&sequence);
+        let reason = self.quarantined.remove(&sequence);
+        if !is_less && reason.is_none() {
+            return None;
+        }
+        self.touch_loose(sequence);
+        Some(reason != Some(Reason::Panicked))
     }
 
     pub(super) fn tell_act(&mut self, change: Change, at: Timestamp, reason: Option<&str>) {

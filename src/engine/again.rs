@@ -9,7 +9,7 @@
 use super::acts::next_generation;
 use super::core::{Core, Fresh, Placement};
 use super::effective::Effective;
-use super::replay::{ReplayError, reading, set_aside};
+use super::replay::{Aside, ReplayError, reading, set_aside};
 use crate::domain::event::Event;
 use crate::domain::fragment::{Fragment, content_hash};
 use crate::domain::graph::{Ancestry, FragmentIndex, Link};
@@ -59,7 +59,7 @@ pub(super) type Seeing<'a> =
 pub(super) struct Draft {
     core: Core,
     fragments: HashMap<FragmentIndex, Fragment>,
-    aside: BTreeSet<Sequence>,
+    aside: Aside,
     taken: usize,
     generation: u16,
     /// Whether values are wanted too, not only who is who.
@@ -85,7 +85,7 @@ impl Draft {
         Self {
             core,
             fragments: HashMap::new(),
-            aside: BTreeSet::new(),
+            aside: Aside::default(),
             taken,
             generation,
             folds: true,
@@ -155,7 +155,7 @@ impl Draft {
         see: &mut Seeing<'_>,
     ) -> Result<(), ReplayError> {
         let from = (self.core.applied + 1).max(reader.first_sequence());
-        self.aside.append(&mut set_aside(reader, from)?);
+        self.aside.append(set_aside(reader, from)?);
         for record in reader.scan(from) {
             let (sequence, record) = record.map_err(|cause| reading(from, cause.into()))?;
             if sequence > upto {
@@ -184,7 +184,7 @@ impl Draft {
         let event = self.core.effective.compiled.reread_points(&event.source, event);
         let placement = self.core.event(sequence, &event);
         if let Some(fragment) = placement.fragment {
-            self.apply(sequence, &event, fragment);
+            self.apply((sequence, sequence), &event, fragment);
         }
         self.forget_changes();
         (event, placement)
@@ -200,12 +200,18 @@ impl Draft {
         self.core.applied = self.core.applied.max(sequence.saturating_sub(1));
     }
 
-    fn apply(&mut self, sequence: Sequence, event: &Event, fragment: FragmentIndex) {
+    /// Applies an event, because of a record: its own, or the act that read it again.
+    fn apply(
+        &mut self,
+        (record, sequence): (Sequence, Sequence),
+        event: &Event,
+        fragment: FragmentIndex,
+    ) {
         if !self.folds {
             return;
         }
         let fragment = self.fragments.entry(fragment).or_default();
-        if !self.aside.contains(&sequence) {
+        if !self.aside.holds(sequence, record) {
             fragment.apply(sequence, event, content_hash(event), self.core.graph.rules());
         }
     }
@@ -227,9 +233,9 @@ impl Draft {
         };
         let acted = self.core.act(sequence, act);
         self.core.graph.make_later(Some((self.generation, Sequence::MAX)));
-        for (sequence, event, placement) in acted.placed {
+        for (at, event, placement) in acted.placed {
             if let Some(fragment) = placement.fragment {
-                self.apply(sequence, &event, fragment);
+                self.apply((sequence, at), &event, fragment);
             }
         }
         self.forget_changes();

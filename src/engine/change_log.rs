@@ -5,6 +5,7 @@
 //! in the very runs that a snapshot writes: about 70 bytes each in memory, written once, and cheap
 //! to hand to another thread that looks something up.
 
+use crate::domain::graph::Obstacle;
 use crate::records::{self, ChangeRow, RecordError};
 use std::sync::Arc;
 
@@ -22,9 +23,35 @@ pub struct ChangeLog {
     tail_bytes: usize,
     /// How many full runs the snapshot holds.
     saved: usize,
-    /// How many there ever were of each kind, by number of the kind.
-    totals: [u64; ChangeRow::KINDS.len()],
+    /// How many there ever were.
+    totals: Totals,
 }
+
+/// How many changes there ever were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Of each kind, by number of the kind.
+    pub kinds: [u64; ChangeRow::KINDS.len()],
+    /// Refusals by their reason.
+    pub refusals: [u64; Obstacle::ALL.len()],
+}
+
+impl Totals {
+    fn add(&mut self, row: &ChangeRow) {
+        if let Some(total) = self.kinds.get_mut(usize::from(row.kind)) {
+            *total += 1;
+        }
+        let is_why = |why: &Obstacle| row.reason.as_deref() == Some(why.name());
+        if usize::from(row.kind) == REFUSAL
+            && let Some(why) = Obstacle::ALL.iter().position(is_why)
+        {
+            self.refusals[why] += 1;
+        }
+    }
+}
+
+/// The number of the kind of refusals.
+const REFUSAL: usize = 2;
 
 /// The log as it was at one moment, for another thread.
 #[derive(Debug)]
@@ -34,16 +61,14 @@ pub struct ChangesThen {
 }
 
 impl ChangeLog {
-    /// How many there are of each kind, by number of the kind.
-    pub fn totals(&self) -> [u64; ChangeRow::KINDS.len()] {
+    /// How many there ever were.
+    pub fn totals(&self) -> Totals {
         self.totals
     }
 
     /// Adds the next change.
     pub(super) fn push(&mut self, row: ChangeRow) {
-        if let Some(total) = self.totals.get_mut(usize::from(row.kind)) {
-            *total += 1;
-        }
+        self.totals.add(&row);
         if self.tail.len() >= RUN || self.tail_bytes >= RUN_BYTES {
             self.seal();
         }
@@ -173,7 +198,7 @@ mod tests {
             others: Vec::new(),
             event: None,
             identifier: Some(format!("email:{number}@x.example")),
-            reason: None,
+            reason: Some("limit".to_owned()),
             at: Timestamp(0),
         }
     }
@@ -200,7 +225,8 @@ mod tests {
         assert_eq!(log.page(u64::MAX, 5).unwrap(), []);
         let odd = |row: &ChangeRow| row.number % 2 == 1;
         assert_eq!(numbers(&log.now().newest(2_051, 3, odd).unwrap()), [2_049, 2_047, 2_045]);
-        assert_eq!(log.totals(), [0, 0, 2_100, 0, 0, 0]);
+        assert_eq!(log.totals().kinds, [0, 0, 2_100, 0, 0, 0]);
+        assert_eq!(log.totals().refusals, [0, 2_100, 0, 0, 0]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use super::campaign_state::CampaignState;
 use super::change_log::ChangeLog;
 use super::effective::{Effective, Objects};
+use super::rereadings::Rereadings;
 use crate::domain::event::{Event, Reason, Standing};
 use crate::domain::fragment::content_hash;
 use crate::domain::graph::{Birth, Change, FragmentIndex, Graph, Move, Page};
@@ -38,7 +39,7 @@ pub struct Core {
     /// Operators' links by number.
     pub links: BTreeMap<u64, LinkRow>,
     /// Events that were read again, and the act that holds how they read now.
-    pub revised: BTreeMap<Sequence, Sequence>,
+    pub revised: Rereadings,
     /// The configuration under which the graph was resolved; behind the one in force while a
     /// re-resolution is under way.
     pub resolved: Settings,
@@ -141,7 +142,7 @@ impl Core {
             counters: Counters::default(),
             changes: ChangeLog::default(),
             links: BTreeMap::new(),
-            revised: BTreeMap::new(),
+            revised: Rereadings::default(),
             erasure_keys: BTreeSet::new(),
             suppressed: BTreeSet::new(),
             dedupe_rows: VecDeque::new(),

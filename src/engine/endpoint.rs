@@ -167,7 +167,7 @@ impl IdentityActor {
 
     /// Asks what a timer asks, with the event that its run began with.
     pub(super) fn put_timer(&mut self, mut question: Question, context: &mut Context<Self>) {
-        question.read_event(&self.shared.reader);
+        question.read_event(&mut self.shared.events());
         self.put_question(question, context);
     }
 
@@ -227,7 +227,7 @@ impl IdentityActor {
         match self.core.question_of_attempt(number, now) {
             Some(mut question) => {
                 if self.core.audience_reads_event(number) {
-                    question.read_event(&self.shared.reader);
+                    question.read_event(&mut self.shared.events());
                 }
                 self.put_question(question, context);
             }
@@ -554,7 +554,7 @@ impl super::profile::ProfileActor {
         let fragments: Vec<(FragmentIndex, &Fragment)> =
             self.fragments.iter().map(|(index, fragment)| (*index, fragment)).collect();
         let shared = &self.shared;
-        match told(&question, &fragments, set_values, (Some(&shared.rest), &shared.reader)) {
+        match told(&question, &fragments, set_values, (Some(&shared.rest), &mut shared.events())) {
             Ok(told) => match reply {
                 // Whoever asked may have gone away.
                 Some(reply) => drop(reply.send((question, told))),

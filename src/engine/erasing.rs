@@ -167,17 +167,15 @@ impl Core {
             if !self.emptied.contains(sequence) {
                 self.counters.events = self.counters.events.saturating_sub(1);
             }
-            if self.revised.remove(sequence).is_some() {
+            if self.revised.remove(*sequence) {
                 self.touch_revised(*sequence);
             }
         }
         for (sequence, content) in &loose {
-            let was_there =
-                self.profile_less.remove(sequence) | self.quarantined.remove(sequence).is_some();
-            if was_there {
+            if let Some(was_counted) = self.take_up(*sequence) {
                 self.counters.events = self.counters.events.saturating_sub(1);
-                self.counters.loose_content = self.counters.loose_content.wrapping_sub(*content);
-                self.touch_loose(*sequence);
+                let content = if was_counted { *content } else { 0 };
+                self.counters.loose_content = self.counters.loose_content.wrapping_sub(content);
             }
             profile_events += 1;
         }

@@ -6,6 +6,7 @@
 //! stored.
 
 use super::acts::Answer;
+use super::change_log::Totals;
 use super::committer::Then;
 use super::core::Core;
 use super::endpoint::Sending;
@@ -21,7 +22,7 @@ use crate::domain::event::{Event, Placed, Standing};
 use crate::domain::graph::{FragmentIndex, Move};
 use crate::domain::id::Sequence;
 use crate::domain::view::EventView;
-use crate::records::{ActRecord, ChangeRow};
+use crate::records::ActRecord;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
 use crossbeam_channel::Sender;
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,7 +114,7 @@ pub(super) struct IdentityActor {
     /// The live side of campaigns.
     pub(super) sending: Sending,
     /// The changes of identity that are counted, by kind.
-    counted: [u64; ChangeRow::KINDS.len()],
+    counted: Totals,
     /// Its own address, once it runs.
     pub(super) address: Option<Addr<Self>>,
 }
@@ -211,14 +212,14 @@ impl IdentityActor {
         let receipt = Receipt { event_id, status: Status::Stored, profile_id: None };
         let question = self.core.question_of_event(sequence, &event, &placement);
         let apply = Apply {
+            record: sequence,
             sequence,
             event,
             content,
             fragment,
             is_new: placement.is_new,
             rules: Arc::clone(self.core.graph.rules()),
-            receipt,
-            reply,
+            told: Some((receipt, reply)),
         };
         let at_rest = self.at_rest(lead, placement.is_new.then_some(fragment));
         let profile = self.profiles.active(lead, &self.core, at_rest, context.address());
@@ -232,10 +233,9 @@ impl IdentityActor {
     pub(super) fn count_changes(&mut self) {
         let now = self.core.changes.totals();
         let metrics = &self.shared.metrics;
-        let counters = [&metrics.merges, &metrics.unmerges, &metrics.link_refusals];
-        for ((counter, now), before) in counters.into_iter().zip(now).zip(self.counted) {
-            counter.inc_by(now.saturating_sub(before));
-        }
+        let before = self.counted;
+        metrics.count_identity_changes(since(now.kinds, before.kinds));
+        metrics.count_link_refusals(since(now.refusals, before.refusals));
         self.counted = now;
     }
 
@@ -515,4 +515,9 @@ impl Handler<SnapshotDone> for IdentityActor {
         }
         self.dispatch(context);
     }
+}
+
+/// By how much counts have grown.
+fn since<const N: usize>(now: [u64; N], before: [u64; N]) -> [u64; N] {
+    std::array::from_fn(|at| now[at].saturating_sub(before[at]))
 }

@@ -32,6 +32,7 @@ mod question;
 mod reading;
 mod rebuild;
 mod replay;
+mod rereadings;
 mod resolving;
 mod rest;
 mod retention;

@@ -9,14 +9,15 @@ use super::open::{EngineError, starting_point};
 use super::profile::Viewed;
 use super::reading::{ProfileRef, digest_view};
 use super::replay::replay;
+use super::rereadings::{EventError, Events};
 use super::rest::{Rest, RowError};
 use crate::domain::event::Standing;
 use crate::domain::fragment::Fragment;
 use crate::domain::graph::{FragmentIndex, NONE};
 use crate::domain::id::{IdKind, Sequence};
 use crate::domain::view::{DigestView, EventView, ProfileView};
-use crate::journal::{self, JournalError, JournalReader};
-use crate::records::{Genesis, RecordError, decode_event, kind};
+use crate::journal::{self, JournalReader};
+use crate::records::{Genesis, kind};
 use crate::snapshot::SnapshotStore;
 use uuid::Uuid;
 
@@ -54,12 +55,9 @@ pub enum OfflineError {
     /// A row is missing or damaged.
     #[error(transparent)]
     Row(#[from] RowError),
-    /// The journal cannot be read.
+    /// The event cannot be read.
     #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// A record does not decode.
-    #[error(transparent)]
-    Record(#[from] RecordError),
+    Event(#[from] EventError),
 }
 
 impl OfflineState {
@@ -119,9 +117,8 @@ impl OfflineState {
         id: &str,
     ) -> Result<Option<EventView>, OfflineError> {
         let Some(parts) = self.core.genesis.id_key.read(IdKind::Event, id) else { return Ok(None) };
-        let record = reader.read(parts.sequence)?.filter(|record| record.kind == kind::EVENT);
-        let Some(record) = record else { return Ok(None) };
-        let event = decode_event(record.version, &record.bytes)?;
+        let event = Events::new(reader, &self.core.revised).read(parts.sequence)?;
+        let Some(event) = event else { return Ok(None) };
         let is_open = !matches!(event.standing, Standing::Quarantined(_));
         let lead = self.core.locate(parts.sequence, &event).filter(|_| is_open);
         let view = self.core.event_view(parts.sequence, &event, lead);

@@ -279,6 +279,7 @@ impl Prepared {
             kept: core.campaigns.outbox.kept().clone(),
             secrets: options.secrets,
             reader,
+            rereadings: core.revised.clone(),
             genesis: core.genesis,
             clock: options.clock,
             directory: dashmap::DashMap::new(),

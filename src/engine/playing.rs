@@ -10,6 +10,7 @@ use super::core::{Core, Placement};
 use super::deliveries::Outbox;
 use super::effective::{Effective, Objects};
 use super::question::{Question, Told, told};
+use super::rereadings::Events;
 use super::rest::RowError;
 use crate::domain::campaign::{Decision, Ended, Preview};
 use crate::domain::compiled::SettingsProblem;
@@ -128,7 +129,8 @@ impl<'a> Playing<'a> {
         let campaign = core.compiled_campaigns().get(self.campaign);
         let triggers = campaign.is_some_and(|one| one.is_triggered_by(&event.kind, &event.source));
         let set_values = core.graph.rules().limits.set_values;
-        let (question, told) = self.told(question, fragments, set_values)?;
+        let journal = Events::new(self.reader, &core.revised);
+        let (question, told) = self.told(question, fragments, set_values, journal)?;
         core.count(&question, told.recent);
         let preview = match triggers {
             true => core.judged(&question, &told.folded, self.campaign),
@@ -154,8 +156,9 @@ impl<'a> Playing<'a> {
             let (fragment, campaign) = (core.fragment_key(fragment), campaign.into());
             let act = ActRecord::TimerFired { at, campaign, fragment, run };
             if let Some(mut question) = core.campaign_act(act).asks {
-                question.read_event(self.reader);
-                let (question, told) = self.told(*question, fragments, set_values)?;
+                question.read_event(&mut Events::new(self.reader, &core.revised));
+                let journal = Events::new(self.reader, &core.revised);
+                let (question, told) = self.told(*question, fragments, set_values, journal)?;
                 core.count(&question, told.recent);
                 let decisions = core.decisions(&question, &told.folded);
                 self.tally.take(&question, None, &decisions);
@@ -170,6 +173,7 @@ impl<'a> Playing<'a> {
         mut question: Question,
         fragments: &HashMap<FragmentIndex, Fragment>,
         set_values: u32,
+        mut journal: Events,
     ) -> Result<(Question, Told), RowError> {
         if let Some(id) = self.profile {
             id.clone_into(&mut question.id);
@@ -177,7 +181,7 @@ impl<'a> Playing<'a> {
         let mine = question.fragments.iter();
         let mine: Vec<(FragmentIndex, &Fragment)> =
             mine.filter_map(|one| Some((*one, fragments.get(one)?))).collect();
-        let told = told(&question, &mine, set_values, (None, self.reader))?;
+        let told = told(&question, &mine, set_values, (None, &mut journal))?;
         Ok((question, told))
     }
 

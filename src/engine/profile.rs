@@ -13,7 +13,7 @@ use super::shared::{Reply, Shared};
 use super::snapshots::Collector;
 use super::{Receipt, Refusal, Status, rebuild};
 use crate::domain::event::{Event, Reason};
-use crate::domain::fragment::{Fragment, content_hash};
+use crate::domain::fragment::Fragment;
 use crate::domain::graph::{ClusterView, FragmentIndex};
 use crate::domain::id::Sequence;
 use crate::domain::profile::Folded;
@@ -40,14 +40,6 @@ pub(super) struct Viewed {
 pub(super) enum Op {
     /// An event of one of its fragments.
     Apply(Box<Apply>),
-    /// An event that found its place after the fact; nobody waits for it.
-    Late {
-        sequence: Sequence,
-        event: Box<Event>,
-        fragment: FragmentIndex,
-        is_new: bool,
-        rules: Arc<Rules>,
-    },
     /// An answer that must not overtake the events before it.
     Answer(Reply, Receipt),
     /// Gives fragments to another profile.
@@ -74,14 +66,16 @@ pub(super) enum Op {
 
 /// An event to apply.
 pub(super) struct Apply {
+    /// The record because of which it is applied: its own, or the act that read it again.
+    pub(super) record: Sequence,
     pub(super) sequence: Sequence,
     pub(super) event: Box<Event>,
     pub(super) content: u128,
     pub(super) fragment: FragmentIndex,
     pub(super) is_new: bool,
     pub(super) rules: Arc<Rules>,
-    pub(super) receipt: Receipt,
-    pub(super) reply: Reply,
+    /// Who waits for it; nobody, where it found its place after the fact.
+    pub(super) told: Option<(Receipt, Reply)>,
 }
 
 /// The profile actor.
@@ -147,14 +141,6 @@ impl ProfileActor {
     fn perform(&mut self, op: Op, context: &mut Context<Self>) {
         match op {
             Op::Apply(apply) => self.apply(*apply),
-            Op::Late { sequence, event, fragment, is_new, rules } => {
-                if is_new && self.fragment(fragment).is_none() {
-                    self.fragments.push((fragment, Fragment::default()));
-                }
-                if let Some(fragment) = self.fragment(fragment) {
-                    fragment.apply(sequence, &event, content_hash(&event), &rules);
-                }
-            }
             Op::Answer(reply, receipt) => reply.send(Ok(receipt)),
             Op::Release { fragments, to, step } => self.release(&fragments, &to, step),
             Op::Expect { step, givers } => {
@@ -196,15 +182,18 @@ impl ProfileActor {
         });
         match outcome {
             Ok(()) => {
-                let receipt = Receipt { profile_id: Some(self.id), ..apply.receipt };
-                apply.reply.send(Ok(receipt));
+                if let Some((receipt, reply)) = apply.told {
+                    reply.send(Ok(Receipt { profile_id: Some(self.id), ..receipt }));
+                }
             }
             Err(()) => {
                 self.shared.set_aside(sequence);
                 let _ = self.rebuild(fragment, &apply); // it fails the engine itself
-                let status = Status::Quarantined(Reason::Panicked);
                 self.identity.do_send(SetAside { sequence });
-                apply.reply.send(Ok(Receipt { status, ..apply.receipt }));
+                if let Some((receipt, reply)) = apply.told {
+                    let status = Status::Quarantined(Reason::Panicked);
+                    reply.send(Ok(Receipt { status, ..receipt }));
+                }
             }
         }
     }
@@ -235,8 +224,7 @@ impl ProfileActor {
             sequence = apply.sequence,
             "applying an event panicked; its fragment is rebuilt"
         );
-        let before = (apply.sequence, &*apply.event);
-        match rebuild::fragment(&self.shared, fragment, before, &apply.rules) {
+        match rebuild::before(&self.shared, apply) {
             Ok(state) => {
                 self.shared.metrics.actor_restarts.inc();
                 if let Some(place) = self.fragment(fragment) {

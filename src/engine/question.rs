@@ -3,6 +3,7 @@
 use super::core::{Core, Placement};
 use super::deliveries::EndpointNumber;
 use super::endpoint::TimerKey;
+use super::rereadings::Events;
 use super::rest::{Rest, RowError};
 use crate::domain::campaign::{EventFacts, FragmentRuns, Person};
 use crate::domain::event::{Event, Payload, Standing};
@@ -11,8 +12,7 @@ use crate::domain::graph::{FragmentIndex, Shown};
 use crate::domain::id::Sequence;
 use crate::domain::profile::Folded;
 use crate::domain::time::Timestamp;
-use crate::journal::JournalReader;
-use crate::records::{FragmentKey, decode_event, kind};
+use crate::records::FragmentKey;
 use uuid::Uuid;
 
 /// What is asked of a profile on behalf of its campaigns.
@@ -81,8 +81,8 @@ impl Question {
     }
 
     /// Fetches the event that triggered the run, as far as it is still kept.
-    pub(super) fn read_event(&mut self, reader: &JournalReader) {
-        self.event = event_of(reader, self.run);
+    pub(super) fn read_event(&mut self, events: &mut Events) {
+        self.event = events.find(self.run);
     }
 
     pub(super) fn person<'a>(&'a self, folded: &'a Folded) -> Person<'a> {
@@ -117,18 +117,12 @@ pub(super) fn facts<'a>(
     }
 }
 
-/// An event of the journal, where it is still kept and can be read.
-pub(super) fn event_of(reader: &JournalReader, sequence: Sequence) -> Option<Box<Event>> {
-    let record = reader.read(sequence).ok()?.filter(|record| record.kind == kind::EVENT)?;
-    decode_event(record.version, &record.bytes).ok().map(Box::new)
-}
-
 /// A profile's answer to a question, from its fragments. A draft has nothing at rest.
 pub(super) fn told(
     question: &Question,
     fragments: &[(FragmentIndex, &Fragment)],
     set_values: u32,
-    (rest, reader): (Option<&Rest>, &JournalReader),
+    (rest, journal): (Option<&Rest>, &mut Events),
 ) -> Result<Told, RowError> {
     let folded = Folded::new(fragments.iter().map(|(_, one)| *one), set_values);
     let mut recent = Vec::new();
@@ -141,7 +135,7 @@ pub(super) fn told(
             }
         }
         sequences.extend(timeline.late.iter().copied());
-        let events = sequences.into_iter().filter_map(|sequence| event_of(reader, sequence));
+        let events = sequences.into_iter().filter_map(|sequence| journal.find(sequence));
         recent.push((*index, events.map(|event| (event.kind, event.occurred_at)).collect()));
     }
     Ok(Told { folded, recent })

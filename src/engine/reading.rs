@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::view::{
     ChangeView, ChangesPage, DigestView, EventView, ProfileView, SessionView, SnapshotView,
 };
-use crate::records::{ChangeRow, decode_event, kind};
+use crate::records::{ChangeRow, kind};
 use actix::Context;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -228,6 +228,7 @@ impl Engine {
         }
         let before = page.before.unwrap_or(Sequence::MAX);
         let reader = self.running()?.shared.reader.clone();
+        let mut events = self.running()?.shared.events();
         let limit = page.limit;
         let scan = actix_rt::task::spawn_blocking(move || {
             let mut found: Found = Vec::new();
@@ -242,7 +243,7 @@ impl Engine {
                 if record.kind != kind::EVENT {
                     continue;
                 }
-                let event = decode_event(record.version, &record.bytes);
+                let event = events.decoded(sequence, &record);
                 let event = event.map_err(|error| unreadable(&error))?;
                 if filter.fits(&event) {
                     found.push((sequence, Box::new(event)));
@@ -290,16 +291,12 @@ impl Engine {
 
     /// Reads events from the journal; what is no event is left out.
     pub(super) async fn read_all(&self, sequences: Vec<Sequence>) -> Result<Found, Refusal> {
-        let reader = self.running()?.shared.reader.clone();
+        let mut events = self.running()?.shared.events();
         let read = move || {
             let mut found: Found = Vec::with_capacity(sequences.len());
             for sequence in sequences.into_iter().filter(|sequence| *sequence > 0) {
-                let record = reader.read(sequence).map_err(|error| unreadable(&error))?;
-                let Some(record) = record.filter(|record| record.kind == kind::EVENT) else {
-                    continue;
-                };
-                let event = decode_event(record.version, &record.bytes);
-                found.push((sequence, Box::new(event.map_err(|error| unreadable(&error))?)));
+                let event = events.read(sequence).map_err(|error| unreadable(&error))?;
+                found.extend(event.map(|event| (sequence, Box::new(event))));
             }
             Ok(found)
         };

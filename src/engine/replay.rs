@@ -5,6 +5,7 @@ use super::core::{Core, Placement};
 use super::erasure_log::Line;
 use super::question::{Question, told};
 use super::rebuild::RebuildError;
+use super::rereadings::Events;
 use super::rest::{FragmentRows, Rest, RowError};
 use super::rows::Row;
 use crate::domain::event::Event;
@@ -18,7 +19,7 @@ use crate::records::{
 };
 use crate::snapshot::SnapshotError;
 use hashbrown::HashMap;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// Fragments in memory at most while replaying; beyond it a snapshot is written on the way.
 const FRAGMENTS_MAX: usize = 500_000;
@@ -74,7 +75,7 @@ struct Replay<'a> {
     rest: &'a Rest,
     reader: JournalReader,
     fragments: HashMap<FragmentIndex, Fragment>,
-    aside: BTreeSet<Sequence>,
+    aside: Aside,
     dedupe: Vec<DedupeRow>,
     records: u64,
     acts: Vec<ActRecord>,
@@ -129,19 +130,31 @@ pub(super) fn reading(at: Sequence, cause: RebuildError) -> ReplayError {
     ReplayError::Reading { at, cause }
 }
 
-/// Events that were set aside after the fact: they must not be applied a second time.
-pub(super) fn set_aside(
-    reader: &JournalReader,
-    from: Sequence,
-) -> Result<BTreeSet<Sequence>, ReplayError> {
-    let mut all = BTreeSet::new();
+/// Events that were set aside after the fact, and the last act that did so: no record before that
+/// one may apply them a second time. One behind it read them again, with success.
+#[derive(Debug, Default)]
+pub(super) struct Aside(BTreeMap<Sequence, Sequence>);
+
+impl Aside {
+    /// Whether `record` was in vain for an event.
+    pub(super) fn holds(&self, event: Sequence, record: Sequence) -> bool {
+        self.0.get(&event).is_some_and(|act| *act > record)
+    }
+
+    pub(super) fn append(&mut self, mut more: Self) {
+        self.0.append(&mut more.0);
+    }
+}
+
+pub(super) fn set_aside(reader: &JournalReader, from: Sequence) -> Result<Aside, ReplayError> {
+    let mut all = Aside::default();
     for record in reader.scan(from) {
         let (at, record) = record.map_err(|cause| reading(from, cause.into()))?;
         if record.kind == kind::ACT {
             let act = ActRecord::decode(record.version, &record.bytes)
                 .map_err(|cause| reading(at, cause.into()))?;
             if let ActRecord::SetAside { sequence, .. } = act {
-                all.insert(sequence);
+                all.0.insert(sequence, at);
             }
         }
     }
@@ -188,11 +201,15 @@ impl Replay<'_> {
             self.dedupe.push(DedupeRow { key, sequence, received_at: event.received_at });
         }
         let placement = self.core.event(sequence, event);
-        self.apply(sequence, event, &placement)?;
+        self.apply((sequence, sequence), event, &placement)?;
         match self.core.question_of_event(sequence, event, &placement) {
-            Some(question) if !self.aside.contains(&sequence) => self.decide(&question),
+            Some(question) if !self.aside.holds(sequence, sequence) => self.decide(&question),
             _ => Ok(()),
         }
+    }
+
+    fn events(&self) -> Events {
+        Events::new(&self.reader, &self.core.revised)
     }
 
     /// Draws the consequences that campaigns drew then.
@@ -206,7 +223,7 @@ impl Replay<'_> {
         let mine: Vec<(FragmentIndex, &Fragment)> =
             mine.filter_map(|one| Some((*one, self.fragments.get(one)?))).collect();
         let set_values = self.core.graph.rules().limits.set_values;
-        let mut told = told(question, &mine, set_values, (Some(self.rest), &self.reader))?;
+        let mut told = told(question, &mine, set_values, (Some(self.rest), &mut self.events()))?;
         Ok(self.core.decide(question, &mut told)?)
     }
 
@@ -223,10 +240,11 @@ impl Replay<'_> {
             pending.events = Some(events);
         }
         for (at, event, placement) in &acted.placed {
-            self.apply(*at, event, placement).map_err(|cause| reading(sequence, cause.into()))?;
+            self.apply((sequence, *at), event, placement)
+                .map_err(|cause| reading(sequence, cause.into()))?;
         }
         if let Some(mut question) = acted.asks {
-            question.read_event(&self.reader);
+            question.read_event(&mut self.events());
             self.decide(&question).map_err(|cause| reading(sequence, cause.into()))?;
         }
         if let Some(now) = acted.switches {
@@ -300,9 +318,10 @@ impl Replay<'_> {
         Ok(events)
     }
 
+    /// Applies an event, because of a record: its own, or the act that read it again.
     fn apply(
         &mut self,
-        sequence: Sequence,
+        (record, sequence): (Sequence, Sequence),
         event: &Event,
         placement: &Placement,
     ) -> Result<(), RowError> {
@@ -314,7 +333,7 @@ impl Replay<'_> {
                 false => entry.insert(self.rest.load(index)?),
             },
         };
-        if !self.aside.contains(&sequence) {
+        if !self.aside.holds(sequence, record) {
             let rules = self.core.graph.rules();
             fragment.apply(sequence, event, content_hash(event), rules);
         }

@@ -6,10 +6,11 @@ use super::background;
 use super::committer::Then;
 use super::erasure_log::{self, Line};
 use super::identity::IdentityActor;
-use super::profile::Op;
+use super::profile::{Apply, Op};
 use super::rest::FragmentRows;
 use super::router::Append;
 use crate::domain::event::Event;
+use crate::domain::fragment::content_hash;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::records::{ActRecord, kind};
@@ -224,7 +225,7 @@ impl IdentityActor {
             self.regroup(&acted.moves, None, context);
         }
         for (at, event, placement) in acted.placed {
-            self.placed_late(at, event, placement, context);
+            self.placed_late((sequence, at), event, placement, context);
         }
         if let Answer::Erasing(erasure) = acted.answer {
             self.search(erasure, events, context);
@@ -254,14 +255,15 @@ impl IdentityActor {
         acted.answer
     }
 
-    /// An event that found its profile after the fact.
+    /// An event that found its profile after the fact, by an act.
     fn placed_late(
         &mut self,
-        sequence: Sequence,
+        (record, sequence): (Sequence, Sequence),
         event: Box<Event>,
         placement: super::core::Placement,
         context: &mut Context<Self>,
     ) {
+        self.shared.take_up(sequence);
         let unborn = placement.fragment.filter(|_| placement.is_new);
         if !placement.moves.is_empty() {
             self.regroup(&placement.moves, unborn, context);
@@ -269,13 +271,17 @@ impl IdentityActor {
         if let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) {
             let at_rest = self.at_rest(lead, unborn);
             let profile = self.profiles.active(lead, &self.core, at_rest, context.address());
-            profile.do_send(Op::Late {
+            let apply = Apply {
+                record,
                 sequence,
+                content: content_hash(&event),
                 event,
                 fragment,
                 is_new: placement.is_new,
                 rules: Arc::clone(self.core.graph.rules()),
-            });
+                told: None,
+            };
+            profile.do_send(Op::Apply(Box::new(apply)));
         }
     }
 }

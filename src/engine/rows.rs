@@ -115,8 +115,7 @@ pub(super) fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, Rec
     }
     for bucket in &fresh.revised {
         let span = bucket * BUCKET..(bucket + 1) * BUCKET;
-        let all: Vec<(Sequence, Sequence)> =
-            core.revised.range(span).map(|(event, act)| (*event, *act)).collect();
+        let all = core.revised.within(span);
         let row = records::encode("events read again", &all)?;
         rows.push((key(b'v', *bucket), (!all.is_empty()).then_some(row)));
     }
@@ -284,7 +283,7 @@ mod tests {
             });
             core.suppressed.insert(hash(number));
             core.hidden.insert(number);
-            core.revised.insert(number, number + 1);
+            core.revised.extend([(number, number + 1)]);
             core.touch_revised(number);
             core.quarantined.insert(number, Reason::TooDeep);
             core.touch_loose(number);

@@ -1,5 +1,6 @@
 //! What all parts of a running engine hold in common, and how answers find their way back.
 
+use super::rereadings::{Events, Rereadings};
 use super::rest::Rest;
 use super::turns::{self, Home};
 use super::{Receipt, Refusal};
@@ -25,6 +26,8 @@ pub struct Shared {
     pub(super) secrets: crate::outbound::secrets::Secrets,
     /// Reads the journal.
     pub reader: JournalReader,
+    /// Which of its events read otherwise now.
+    pub(super) rereadings: Rereadings,
     /// The folder's keys.
     pub genesis: Genesis,
     /// The data folder.
@@ -60,6 +63,11 @@ pub struct PanicOn {
 }
 
 impl Shared {
+    /// The journal's events as they read now.
+    pub(super) fn events(&self) -> Events {
+        Events::new(&self.reader, &self.rereadings)
+    }
+
     /// Stops acknowledging, for good; the first cause is kept.
     pub(super) fn fail(&self, why: String) {
         tracing::error!(%why, "the engine stops: no further event is acknowledged");
@@ -87,6 +95,13 @@ impl Shared {
     pub(super) fn set_aside(&self, sequence: Sequence) {
         if let Ok(mut aside) = self.aside.lock() {
             aside.insert(sequence);
+        }
+    }
+
+    /// An event that was set aside is read again.
+    pub(super) fn take_up(&self, sequence: Sequence) {
+        if let Ok(mut aside) = self.aside.lock() {
+            aside.remove(&sequence);
         }
     }
 

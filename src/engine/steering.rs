@@ -8,7 +8,7 @@ use super::effective::Effective;
 use super::objects::ObjectRefusal;
 use super::{Engine, Refusal};
 use crate::domain::compiled::SettingsProblem;
-use crate::domain::event::{Payload, Reason, Standing};
+use crate::domain::event::{Payload, Standing};
 use crate::domain::fragment::content_hash;
 use crate::domain::graph::{Explanation, FragmentIndex, Graph, NONE, Pair};
 use crate::domain::id::{IdKind, Identifier, Sequence};
@@ -275,7 +275,6 @@ impl Engine {
                 }
                 considered += 1;
                 let content = content_hash(&event);
-                let was_panic = matches!(event.standing, Standing::Quarantined(Reason::Panicked));
                 let now = effective.compiled.reprocess(&event.source, &event);
                 let is_placed = !matches!(now.standing, Standing::Quarantined(_))
                     && matches!(now.payload, Payload::Json(_))
@@ -283,7 +282,7 @@ impl Engine {
                         || now.session.is_some()
                         || !now.identifiers.is_empty()
                         || now.standing == Standing::Anonymous);
-                if was_panic || !is_placed {
+                if !is_placed {
                     continue;
                 }
                 let bytes = encode_event(&now)

@@ -15,6 +15,7 @@ use std::time::Duration;
 mod campaigns;
 mod erasures;
 mod operators;
+mod rereadings;
 mod retention;
 
 fn settings() -> Settings {

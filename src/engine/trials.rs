@@ -5,7 +5,7 @@ use super::background;
 use super::objects::ObjectRefusal;
 use super::playing::{Judged, Playing};
 use super::profile::Op;
-use super::question::{Question, Told, event_of, facts};
+use super::question::{Question, Told, facts};
 use super::replay::{ReplayError, reading};
 use super::{Engine, Refusal};
 use crate::domain::campaign::{Counted, FragmentRuns, Preview, RuleReport, Standing};
@@ -231,7 +231,7 @@ impl Engine {
         let shared = Arc::clone(&self.running()?.shared);
         let parts = shared.genesis.id_key.read(IdKind::Event, id).ok_or(ObjectRefusal::NotFound)?;
         let sequence = parts.sequence;
-        let event = event_of(&shared.reader, sequence).ok_or(ObjectRefusal::NotFound)?;
+        let event = shared.events().find(sequence).ok_or(ObjectRefusal::NotFound)?;
         let found = self.ask(move |identity, _| {
             let core = &identity.core;
             (!core.hidden.contains(&sequence)).then(|| core.as_it_reads_now(sequence, event))

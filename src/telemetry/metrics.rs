@@ -7,6 +7,8 @@
 use crate::code::Code;
 use crate::domain::event::{Reason, Status};
 use crate::domain::extract::PassedOver;
+use crate::domain::graph::Obstacle;
+use crate::records::ChangeRow;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -34,6 +36,13 @@ impl<const N: usize> Each<N> {
     fn count(&self, place: usize) {
         if let Some(counter) = self.0.get(place) {
             counter.inc();
+        }
+    }
+
+    /// Counts so many of each.
+    fn add(&self, counts: [u64; N]) {
+        for (counter, count) in self.0.iter().zip(counts) {
+            counter.inc_by(count);
         }
     }
 }
@@ -67,14 +76,10 @@ pub struct Metrics {
     pub profiles: Gauge,
     /// Profiles in memory.
     pub active_profiles: Gauge,
-    /// Clusters that became one.
-    pub merges: Counter,
-    /// Clusters that became several.
-    pub unmerges: Counter,
+    identity_changes: Each<{ ChangeRow::KINDS.len() }>,
     /// Events that are not counted by their type: see `limits.event_types`.
     pub untyped_events: Counter,
-    /// Links refused by a rule.
-    pub link_refusals: Counter,
+    link_refusals: Each<{ Obstacle::ALL.len() }>,
     /// Snapshots taken.
     pub snapshots: Counter,
     snapshot_seconds: Histogram,
@@ -122,6 +127,8 @@ impl Metrics {
         let passed_over =
             family(r, "identifiers_passed_over", "Identifiers that identify nobody, by reason");
         let refusals = family(r, "refusals", "Refused requests by code");
+        let changes = family(r, "identity_changes", "Merges, unmerges and other changes, by kind");
+        let links = family(r, "link_refusals", "Links refused by a rule, by reason");
         let ended = family(r, "deliveries_ended", "Deliveries that are over, by how");
         let attempts = family(r, "delivery_attempts", "Calls by what came back");
         let breakers: Family<[(&'static str, String); 1], Gauge> = Family::default();
@@ -144,10 +151,9 @@ impl Metrics {
             queue_depth: gauge(r, "queue_depth", "Events waiting for the committer"),
             profiles: gauge(r, "profiles", "Live profiles"),
             active_profiles: gauge(r, "active_profiles", "Profiles in memory"),
-            merges: counter(r, "merges", "Clusters that became one"),
-            unmerges: counter(r, "unmerges", "Clusters that became several"),
+            identity_changes: Each::new(&changes, "kind", ChangeRow::KINDS),
             untyped_events: counter(r, "untyped_events", "Events beyond limits.event_types"),
-            link_refusals: counter(r, "link_refusals", "Links refused by a rule"),
+            link_refusals: Each::new(&links, "reason", Obstacle::ALL.map(Obstacle::name)),
             snapshots: counter(r, "snapshots", "Snapshots taken"),
             snapshot_seconds: seconds(r, "snapshot", "Time of one snapshot", latency()),
             recovery_done: gauge(r, "recovery_done_records", "Records replayed since the start"),
@@ -197,9 +203,17 @@ impl Metrics {
 
     /// Counts deliveries that are over.
     pub fn count_ended(&self, delivered: u64, dead: u64, cancelled: u64) {
-        for (counter, count) in self.deliveries_ended.0.iter().zip([delivered, dead, cancelled]) {
-            counter.inc_by(count);
-        }
+        self.deliveries_ended.add([delivered, dead, cancelled]);
+    }
+
+    /// Counts changes of identity, by number of the kind.
+    pub fn count_identity_changes(&self, counts: [u64; ChangeRow::KINDS.len()]) {
+        self.identity_changes.add(counts);
+    }
+
+    /// Counts links that were refused, in the order of [`Obstacle::ALL`].
+    pub fn count_link_refusals(&self, counts: [u64; Obstacle::ALL.len()]) {
+        self.link_refusals.add(counts);
     }
 
     /// Counts a call by its status, or that none came back, and notes how long it took.

@@ -19,6 +19,10 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
+    /// All of them, in the order of declaration.
+    pub const ALL: [Self; 5] =
+        [Self::Unique, Self::Limit, Self::CannotLink, Self::Cap, Self::Component];
+
     /// The stable name that the API shows.
     pub fn name(self) -> &'static str {
         match self {

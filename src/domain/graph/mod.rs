@@ -38,6 +38,7 @@ pub use explain::{Apart as Reason, Explanation, Step};
 pub use fragments::Birth;
 pub use hand::{Link, Pair, Unmerged};
 pub use heirs::Ancestry;
+pub use link::Obstacle;
 pub use names::Names;
 pub use observe::{Change, Effects, Move, Observed};
 pub use pages::Page;
