@@ -255,6 +255,8 @@ fn identity(world: &mut World, profile: &str) {
     world.expect(400, "POST", "/api/v1/identity/links", "{}");
     world.get("/api/v1/identity/links");
     let path = format!("/api/v1/identity/links/{}", laid["id"].as_str().unwrap());
+    assert_eq!(world.get(&path), laid);
+    world.get("/api/v1/identity/blocked");
     world.expect(204, "DELETE", &path, "");
     world.expect(404, "DELETE", &path, "");
     let unmerge = format!("/api/v1/profiles/{profile}/unmerge");

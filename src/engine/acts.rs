@@ -2,7 +2,7 @@
 
 use super::core::{Core, Placement};
 use super::effective::{Effective, Objects};
-use super::erasing::identifier_hash;
+use super::erasing::{identifier_hash, is_suppressed};
 use super::question::Question;
 use crate::domain::compiled::SettingsProblem;
 use crate::domain::event::{Event, Reason};
@@ -135,6 +135,8 @@ impl Core {
         let files = files.unwrap_or_else(|| self.files.clone());
         let objects = objects.unwrap_or_else(|| self.objects.clone());
         let effective = Effective::new(&files, &objects, self.genesis.hash_key)?;
+        // What came since was read under a configuration that never got its turn.
+        self.counters.must_resolve |= self.awaits_resolution();
         (self.files, self.objects) = (files, objects);
         self.effective = Arc::new(effective);
         self.counters.configured = self.applied;
@@ -341,6 +343,10 @@ impl Core {
             if was_counted {
                 self.counters.loose_content = self.counters.loose_content.wrapping_sub(*content);
             }
+            if is_suppressed(&self.suppressed, &self.genesis.hash_key, &event) {
+                self.drop_suppressed(*sequence);
+                continue;
+            }
             self.revised.extend([(*sequence, act)]);
             self.touch_revised(*sequence);
             let placement = self.place(*sequence, &event);
@@ -351,6 +357,13 @@ impl Core {
         let stored = acted.placed.iter().filter(|(_, _, one)| one.fragment.is_some()).count();
         acted.answer = Answer::Reprocessed(stored);
         acted
+    }
+
+    /// Hides an event that was on no profile and comes, as it reads now, with a suppressed identifier.
+    pub(super) fn drop_suppressed(&mut self, sequence: Sequence) {
+        self.hidden.insert(sequence);
+        self.fresh.erasures = true;
+        self.counters.events = self.counters.events.saturating_sub(1);
     }
 
     /// Takes an event out of those on no profile. Answers whether its content was counted there: that

@@ -9,8 +9,9 @@
 use super::acts::next_generation;
 use super::core::{Core, Fresh, Placement};
 use super::effective::Effective;
+use super::erasing::is_suppressed;
 use super::replay::{Aside, ReplayError, reading, set_aside};
-use crate::domain::event::Event;
+use crate::domain::event::{Event, Standing};
 use crate::domain::fragment::{Fragment, content_hash};
 use crate::domain::graph::{Ancestry, FragmentIndex, Link};
 use crate::domain::id::Sequence;
@@ -33,6 +34,8 @@ pub(super) struct Basis {
     pub(super) hidden: BTreeSet<Sequence>,
     /// How many erasures there were.
     pub(super) erasures: usize,
+    /// Keyed hashes of identifiers whose events are dropped.
+    pub(super) suppressed: BTreeSet<[u8; 16]>,
 }
 
 impl Basis {
@@ -47,6 +50,7 @@ impl Basis {
             applied: core.applied,
             hidden: core.hidden.clone(),
             erasures: core.erasures.len(),
+            suppressed: core.suppressed.clone(),
         }
     }
 }
@@ -67,21 +71,24 @@ pub(super) struct Draft {
     /// Up to where its fragments are known.
     known_to: Sequence,
     erasures: usize,
+    suppressed: BTreeSet<[u8; 16]>,
+    /// Events that identified nobody when they came, and come with a suppressed identifier as they read
+    /// now.
+    dropped: BTreeSet<Sequence>,
 }
 
 impl Draft {
     /// An empty draft, with the operators' links laid.
     pub(super) fn new(basis: Basis) -> Self {
-        let Basis { genesis, effective, ancestry, links, generation, applied, hidden, erasures } =
-            basis;
+        let Basis { genesis, effective, links, generation, .. } = basis;
         let mut core = Core::resolving(genesis, effective);
-        let taken = ancestry.len();
-        core.graph.inherit(ancestry, generation);
+        let taken = basis.ancestry.len();
+        core.graph.inherit(basis.ancestry, generation);
         for link in links.values() {
             core.graph.lay(&link_of(link), 0, link.at);
         }
         core.links = links;
-        core.hidden = hidden;
+        core.hidden = basis.hidden;
         Self {
             core,
             fragments: HashMap::new(),
@@ -89,8 +96,10 @@ impl Draft {
             taken,
             generation,
             folds: true,
-            known_to: applied,
-            erasures,
+            known_to: basis.applied,
+            erasures: basis.erasures,
+            suppressed: basis.suppressed,
+            dropped: BTreeSet::new(),
         }
     }
 
@@ -108,6 +117,7 @@ impl Draft {
         Arc::ptr_eq(&self.core.effective, &core.effective)
             && self.core.hidden == core.hidden
             && self.erasures == core.erasures.len()
+            && self.suppressed == core.suppressed
             && self.core.links.keys().all(|number| core.links.contains_key(number))
             && self.generation == next_generation(core.counters.generation)
             && !self.core.graph.is_too_late_for(&late, self.core.applied)
@@ -181,7 +191,15 @@ impl Draft {
 
     /// Takes one event in, as it reads under the draft's configuration.
     pub(super) fn event(&mut self, sequence: Sequence, event: &Event) -> (Event, Placement) {
+        let was_nobodys = event.external.is_none()
+            && event.session.is_none()
+            && event.identifiers.is_empty()
+            && event.standing != Standing::Anonymous;
         let event = self.core.effective.compiled.reread_points(&event.source, event);
+        if was_nobodys && is_suppressed(&self.suppressed, &self.core.genesis.hash_key, &event) {
+            self.dropped.insert(sequence);
+            return (event, Placement::nowhere());
+        }
         let placement = self.core.event(sequence, &event);
         if let Some(fragment) = placement.fragment {
             self.apply((sequence, sequence), &event, fragment);
@@ -271,6 +289,11 @@ impl Draft {
         self.relink(old);
         self.core.graph.close_inheritance(at);
         let told = self.core.graph.compare_with(&old.graph);
+        for sequence in self.dropped {
+            if old.take_up(sequence).is_some() {
+                old.drop_suppressed(sequence);
+            }
+        }
         old.counters.generation = self.generation;
         old.counters.loose_content = self.core.counters.loose_content;
         let every_bucket = old.loose_buckets().chain(self.core.loose_buckets()).collect();

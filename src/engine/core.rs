@@ -307,7 +307,7 @@ impl Core {
 }
 
 impl Placement {
-    fn nowhere() -> Self {
+    pub(super) fn nowhere() -> Self {
         Self { fragment: None, is_new: false, profile: None, moves: Vec::new() }
     }
 }

@@ -91,6 +91,7 @@ impl Core {
             applied: self.applied,
             hidden: self.hidden.clone(),
             erasures: self.erasures.len(),
+            suppressed: self.suppressed.clone(),
         }
     }
 }

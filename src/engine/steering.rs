@@ -14,7 +14,7 @@ use crate::domain::graph::{Explanation, FragmentIndex, Graph, NONE, Pair};
 use crate::domain::id::{IdKind, Identifier, Sequence};
 use crate::domain::settings::{PointConfig, TypeConfig};
 use crate::domain::view::{ErasureView, LinkView, PreviewView, StepView};
-use crate::records::{ActRecord, Revised, encode_event};
+use crate::records::{ActRecord, LinkRow, Revised, encode_event};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -118,18 +118,16 @@ impl Engine {
     /// # Errors
     /// When the engine is stopping.
     pub async fn links(&self) -> Result<Vec<LinkView>, Refusal> {
-        self.ask(|identity, _| {
-            let view = |link: &crate::records::LinkRow| LinkView {
-                id: link.number.to_string(),
-                kind: if link.joins { "must" } else { "cannot" },
-                a: link.a.to_string(),
-                b: link.b.to_string(),
-                reason: link.reason.clone(),
-                at: link.at.to_string(),
-            };
-            identity.core.links.values().map(view).collect()
-        })
-        .await
+        self.ask(|identity, _| identity.core.links.values().map(link_view).collect()).await
+    }
+
+    /// A link.
+    ///
+    /// # Errors
+    /// When the engine is stopping.
+    pub async fn link(&self, id: &str) -> Result<Option<LinkView>, Refusal> {
+        let Ok(number) = id.parse::<u64>() else { return Ok(None) };
+        self.ask(move |identity, _| identity.core.links.get(&number).map(link_view)).await
     }
 
     /// Lifts a link.
@@ -454,6 +452,17 @@ impl Core {
                 is_own.then(|| self.graph.parting_of_fragment(fragment))
             }
         }
+    }
+}
+
+fn link_view(link: &LinkRow) -> LinkView {
+    LinkView {
+        id: link.number.to_string(),
+        kind: if link.joins { "must" } else { "cannot" },
+        a: link.a.to_string(),
+        b: link.b.to_string(),
+        reason: link.reason.clone(),
+        at: link.at.to_string(),
     }
 }
 

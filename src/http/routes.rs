@@ -10,7 +10,7 @@ use actix_web::web::{self, ServiceConfig, delete, get, head, post, put};
 use actix_web::{HttpResponse, Resource};
 
 /// The methods and paths beside `/collect`, as `openapi.json` lists them.
-pub const ADMIN: [(&str, &str); 61] = [
+pub const ADMIN: [(&str, &str); 63] = [
     ("get", "/api/v1/profiles"),
     ("get", "/api/v1/profiles/{id}"),
     ("get", "/api/v1/profiles/{id}/events"),
@@ -29,6 +29,7 @@ pub const ADMIN: [(&str, &str); 61] = [
     ("get", "/api/v1/identification-points/{id}"),
     ("put", "/api/v1/identification-points/{id}"),
     ("delete", "/api/v1/identification-points/{id}"),
+    ("get", "/api/v1/identity/blocked"),
     ("get", "/api/v1/identity/types"),
     ("get", "/api/v1/identity/types/{type}"),
     ("put", "/api/v1/identity/types/{type}"),
@@ -40,6 +41,7 @@ pub const ADMIN: [(&str, &str); 61] = [
     ("post", "/api/v1/identity/preview"),
     ("post", "/api/v1/identity/links"),
     ("get", "/api/v1/identity/links"),
+    ("get", "/api/v1/identity/links/{id}"),
     ("delete", "/api/v1/identity/links/{id}"),
     ("get", "/api/v1/identity/explain"),
     ("post", "/api/v1/profiles/{id}/unmerge"),
@@ -112,6 +114,7 @@ fn admin(app: &mut ServiceConfig) {
             resource("/profiles/{id}/identifiers/{identifier}")
                 .route(delete().to(identity::withdraw)),
         )
+        .service(resource("/identity/blocked").route(get().to(identity::blocked)))
         .service(resource("/identity/types").route(get().to(identity::list_types)))
         .service(
             resource("/identity/types/{type}")
@@ -132,7 +135,11 @@ fn admin(app: &mut ServiceConfig) {
                 .route(get().to(identity::links))
                 .route(post().to(identity::lay)),
         )
-        .service(resource("/identity/links/{id}").route(delete().to(identity::lift)))
+        .service(
+            resource("/identity/links/{id}")
+                .route(get().to(identity::link))
+                .route(delete().to(identity::lift)),
+        )
         .service(resource("/identity/explain").route(get().to(identity::explain)))
         .service(resource("/erasures").route(post().to(identity::erase)))
         .service(resource("/erasures/{id}").route(get().to(identity::erasure)))

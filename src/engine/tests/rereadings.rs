@@ -104,3 +104,45 @@ fn an_event_that_panics_again_when_it_is_read_again_is_set_aside_again() {
         engine.stop(Duration::from_secs(5)).await;
     });
 }
+
+/// A state of one configuration, in which an event came under another one that never got its turn.
+#[test]
+fn what_came_under_a_configuration_that_was_taken_back_is_read_again() {
+    let with = |points: serde_json::Value| -> Settings {
+        let mut all = serde_json::to_value(settings()).unwrap();
+        all["points"] = points;
+        serde_json::from_value(all).unwrap()
+    };
+    let plain = settings();
+    let other = with(json!({}));
+    let hash_key = [7; 32];
+    let genesis = crate::records::Genesis {
+        made_at: crate::domain::time::Timestamp(0),
+        id_key: crate::domain::id::IdKey(1, 2),
+        hash_key,
+    };
+    let effective = Effective::new(&plain, &effective::Objects::new(), hash_key).unwrap();
+    let mut core = core::Core::new(genesis, effective, plain.clone());
+    let read = |core: &core::Core, body: serde_json::Value| {
+        let facts = RequestFacts {
+            event_type: "x",
+            session: None,
+            header: &|_| None,
+            query: &[],
+            received_at: crate::domain::time::Timestamp(1),
+            batch_index: None,
+            passed_over: &|_| {},
+        };
+        let compiled = &core.effective.compiled;
+        let payload = Payload::Json(body.to_string().into());
+        compiled.extract(&compiled.sources["web"], &facts, payload, &hash_key)
+    };
+    let first = read(&core, json!({"u": 1, "m": "a@site.org"}));
+    core.event(3, &first);
+    core.configure(Some(other), None).unwrap();
+    assert!(core.awaits_resolution());
+    let second = read(&core, json!({"m": "b@site.org"}));
+    assert_eq!(core.event(4, &second).fragment, None);
+    core.configure(Some(plain), None).unwrap();
+    assert!(core.awaits_resolution(), "the second event would stay without its person");
+}

@@ -2,6 +2,7 @@
 
 use super::objects::{delete, put};
 use super::{Answer, body, found};
+use crate::domain::blocked::GARBAGE;
 use crate::domain::compiled::{is_id, is_trait_name};
 use crate::domain::id::Identifier;
 use crate::domain::settings::{TraitConfig, TypeConfig};
@@ -164,6 +165,27 @@ pub async fn links(http: Data<Http>, page: Query<PageQuery>) -> Answer {
     // Ids are numbers; padded, they sort as they were laid.
     let all: Vec<_> = all.map(|link| (format!("{:0>20}", link.id), link)).collect();
     Ok(HttpResponse::Ok().json(page.by_id(all.into_iter())?))
+}
+
+/// What identifies nobody, whatever the type's own rules say.
+#[utoipa::path(get, path = "/api/v1/identity/blocked", tag = "identity",
+    responses((status = 200, description = "The built-in list, and whether it is in force")))]
+pub async fn blocked(http: Data<Http>) -> Answer {
+    let is_on = http.engine.effective()?.compiled.rules.builtin_blocked;
+    Ok(HttpResponse::Ok().json(json!({
+        "builtin_blocked": is_on,
+        "values": GARBAGE,
+        "patterns": ["only zeros and dashes", "phone: one repeated digit"],
+        "compared": "trimmed, without quotes, in lower case",
+    })))
+}
+
+/// An operator's link.
+#[utoipa::path(get, path = "/api/v1/identity/links/{id}", tag = "identity",
+    params(("id" = String, Path, description = "The link's id")),
+    responses((status = 200, description = "The link"), (status = 404, description = "None")))]
+pub async fn link(http: Data<Http>, id: Path<String>) -> Answer {
+    found(http.engine.link(&id).await?, "link")
 }
 
 /// Lifts a link.
