@@ -122,8 +122,8 @@ fn what_came_under_a_configuration_that_was_taken_back_is_read_again() {
         hash_key,
     };
     let effective = Effective::new(&plain, &effective::Objects::new(), hash_key).unwrap();
-    let mut core = core::Core::new(genesis, effective, plain.clone());
-    let read = |core: &core::Core, body: serde_json::Value| {
+    let mut core = Core::new(genesis, effective, plain.clone());
+    let read = |core: &Core, body: serde_json::Value| {
         let facts = RequestFacts {
             event_type: "x",
             session: None,
