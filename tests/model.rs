@@ -14,12 +14,13 @@ mod support;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 use support::client::Client;
 use support::compare::{assert_people, differences, digest};
 use support::model::{Fate, People};
 use support::program::{Home, Program};
 use support::random::Random;
-use support::world::{Event, Rules, Size, TypeRules, World};
+use support::world::{Event, FOUND, Rules, Size, TypeRules, World};
 
 /// Connections that send at the same time.
 const SENDERS: usize = 3;
@@ -79,6 +80,96 @@ fn try_world(seed: u64, size: Size) {
     assert_people(&mut program.client(), &people, &place);
     assert_eq!(digest(&mut program.client()), expected, "{place}: the digest");
     program.stop();
+}
+
+/// Rules and identification points that come late count for all that was stored before: whatever was
+/// in force until then, and however often it changed, the people are those of a world that had the last
+/// rules from its beginning.
+#[test]
+fn rules_that_come_late_make_the_people_of_rules_from_the_beginning() {
+    let worlds = if support::is_long() { 100 } else { 6 };
+    let first = 200 + support::first_seed();
+    for seed in first..first + worlds {
+        try_changing_rules(seed);
+    }
+}
+
+fn try_changing_rules(seed: u64) {
+    let mut world = World::new(seed, size(seed % 3));
+    // That source drops whom the points of the moment do not find: those are lost, whatever comes.
+    world.events.retain(|event| event.source != "app");
+    let people = People::new(&world.rules, &world.events);
+    let place = format!("world {seed} under changing rules");
+    let tight = "[memory]\nactive_profiles = 3\n[journal]\nsegment = \"8KiB\"\n";
+    let more = if seed % 2 == 0 { "" } else { tight };
+    let mut random = Random::new(seed ^ 0xcafe);
+    let others: Vec<String> = (1..4)
+        .map(|other| {
+            let rules = World::new(seed ^ (other << 32), Size { events: 0, users: 1 }).rules;
+            let points: Vec<_> = FOUND.into_iter().filter(|_| random.chance(50)).collect();
+            rules.toml_finding(&points, more)
+        })
+        .collect();
+    let home = Home::new(&others[0]);
+    let mut program = home.start();
+    let configs = others[1..].iter().cloned().chain([world.config(more)]);
+    let part = world.events.len().div_ceil(4);
+    let mut parts = world.events.chunks(part);
+    post_all(&program, parts.next().unwrap_or_default());
+    for config in configs {
+        match random.below(4) {
+            0 => drop(program.client().post("/api/v1/snapshots", "").unwrap()),
+            1 => {
+                drop(program.kill());
+                program = home.start();
+            }
+            _ => {}
+        }
+        home.configure(&config);
+        assert_eq!(program.client().post("/api/v1/reload", "").unwrap().status, 200, "{place}");
+        if random.chance(50) {
+            await_resolution(&program);
+        }
+        post_all(&program, parts.next().unwrap_or_default());
+    }
+    await_resolution(&program);
+    // What was set aside under other rules waits for somebody to ask.
+    let quarantined = r#"{"status": "quarantined"}"#;
+    let again = program.client().post("/api/v1/events/reprocess", quarantined).unwrap();
+    assert_eq!(again.status, 200, "{place}");
+    assert_people(&mut program.client(), &people, &place);
+    let expected = digest(&mut program.client());
+    drop(program.kill());
+    let program = home.start();
+    assert_eq!(digest(&mut program.client()), expected, "{place}: after a kill");
+    program.stop();
+    std::fs::remove_dir_all(home.data().join("snapshot")).unwrap();
+    let program = home.start();
+    assert_people(&mut program.client(), &people, &format!("{place}, replayed"));
+    assert_eq!(digest(&mut program.client()), expected, "{place}: replayed");
+    program.stop();
+    let fresh = Home::new(&world.config(""));
+    let program = fresh.start();
+    post_all(&program, &world.events);
+    assert_eq!(digest(&mut program.client()), expected, "{place}: rules from the beginning");
+    program.stop();
+}
+
+fn post_all(program: &Program, events: &[Event]) {
+    let mut client = program.client();
+    for event in events {
+        let answer = client.post(&event.path(), &event.body()).unwrap();
+        assert_eq!(answer.status, 200, "{}\n{}", answer.json(), program.stderr());
+    }
+}
+
+/// Waits until the configuration in force counts for all that is stored.
+fn await_resolution(program: &Program) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while program.client().json("/api/v1/state/resolution")["state"] != "current" {
+        assert!(Instant::now() < until, "the re-resolution does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Sends events by several connections, as they come and in batches, and checks each answer.

@@ -12,7 +12,7 @@ use crate::domain::rules::Rules;
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
 use crate::records::{ActRecord, FragmentKey, LinkRow, Revised, decode_event};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -27,6 +27,8 @@ pub struct Acted {
     pub changes: usize,
     /// Events that are placed now: their sequences, how they read, and where they belong.
     pub placed: Vec<(Sequence, Box<Event>, Placement)>,
+    /// Fragments that these events made.
+    pub born: Vec<FragmentIndex>,
     /// The files can be cleaned of that erasure.
     pub erased: Option<Sequence>,
     /// Everything is to be resolved anew, at this time.
@@ -354,9 +356,31 @@ impl Core {
             acted.placed.push((*sequence, Box::new(event), placement));
         }
         self.graph.make_later(None);
+        self.sum_up(&mut acted);
         let stored = acted.placed.iter().filter(|(_, _, one)| one.fragment.is_some()).count();
         acted.answer = Answer::Reprocessed(stored);
         acted
+    }
+
+    /// One event's placement may move what the next one's moves again: profiles are told where each
+    /// fragment was before all of them, and where it is in the end.
+    fn sum_up(&self, acted: &mut Acted) {
+        let mut were: BTreeMap<FragmentIndex, FragmentIndex> = BTreeMap::new();
+        for (_, _, placement) in &mut acted.placed {
+            acted.born.extend(placement.unborn());
+            for one in placement.moves.drain(..) {
+                were.entry(one.fragment).or_insert(one.from);
+            }
+        }
+        let net = were.into_iter().map(|(fragment, from)| {
+            let to = self.graph.lead(fragment);
+            Move { fragment, from, to }
+        });
+        let is_move = |one: &Move| one.from != one.to && !acted.born.contains(&one.fragment);
+        acted.moves = net.filter(is_move).collect();
+        for (_, _, placement) in &mut acted.placed {
+            placement.profile = placement.fragment.map(|fragment| self.graph.lead(fragment));
+        }
     }
 
     /// Hides an event that was on no profile and comes, as it reads now, with a suppressed identifier.

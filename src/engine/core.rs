@@ -307,6 +307,11 @@ impl Core {
 }
 
 impl Placement {
+    /// The fragment, where the event made it.
+    pub(super) fn unborn(&self) -> Option<FragmentIndex> {
+        self.fragment.filter(|_| self.is_new)
+    }
+
     pub(super) fn nowhere() -> Self {
         Self { fragment: None, is_new: false, profile: None, moves: Vec::new() }
     }

@@ -196,11 +196,7 @@ impl IdentityActor {
         let event_id = Some(self.core.event_id(sequence, event.received_at));
         self.tell_stream(sequence, &event, placement.profile);
         if !placement.moves.is_empty() {
-            self.regroup(
-                &placement.moves,
-                placement.fragment.filter(|_| placement.is_new),
-                context,
-            );
+            self.regroup(&placement.moves, placement.unborn().as_slice(), context);
         }
         let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) else {
             let status = match event.standing {
@@ -221,7 +217,7 @@ impl IdentityActor {
             rules: Arc::clone(self.core.graph.rules()),
             told: Some((receipt, reply)),
         };
-        let at_rest = self.at_rest(lead, placement.is_new.then_some(fragment));
+        let at_rest = self.at_rest(lead, placement.unborn().as_slice());
         let profile = self.profiles.active(lead, &self.core, at_rest, context.address());
         profile.do_send(Op::Apply(Box::new(apply)));
         if let Some(question) = question {
@@ -239,17 +235,17 @@ impl IdentityActor {
         self.counted = now;
     }
 
-    /// The fragments that a profile has to fetch when it wakes; not the one that is just being made.
+    /// The fragments that a profile has to fetch when it wakes; not those that are just being made.
     pub(super) fn at_rest(
         &self,
         lead: FragmentIndex,
-        except: Option<FragmentIndex>,
+        except: &[FragmentIndex],
     ) -> Vec<FragmentIndex> {
         if self.profiles.is_active(lead) {
             return Vec::new();
         }
         let mut all = self.core.graph.fragments_of(lead);
-        all.retain(|fragment| Some(*fragment) != except);
+        all.retain(|fragment| !except.contains(fragment));
         all
     }
 
@@ -274,11 +270,11 @@ impl IdentityActor {
 
     /// Moves fragments between profiles. Each giver is told before any taker waits, so a taker only
     /// ever waits for steps before its own and nobody waits in a ring.
-    /// `unborn` is a fragment that no row or actor has yet.
+    /// `unborn` are fragments that no row or actor has yet.
     pub(super) fn regroup(
         &mut self,
         moves: &[Move],
-        unborn: Option<FragmentIndex>,
+        unborn: &[FragmentIndex],
         context: &mut Context<Self>,
     ) {
         self.rejudge_turns(moves);
@@ -339,7 +335,7 @@ impl IdentityActor {
 
     /// Sends a profile something, waking it first.
     pub(super) fn tell_awake(&mut self, lead: FragmentIndex, op: Op, context: &mut Context<Self>) {
-        let at_rest = self.at_rest(lead, None);
+        let at_rest = self.at_rest(lead, &[]);
         let profile = self.profiles.active(lead, &self.core, at_rest, context.address());
         profile.do_send(op);
     }

@@ -11,6 +11,7 @@ use super::rest::FragmentRows;
 use super::router::Append;
 use crate::domain::event::Event;
 use crate::domain::fragment::content_hash;
+use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::records::{ActRecord, kind};
@@ -222,10 +223,10 @@ impl IdentityActor {
         let acted = self.core.act(sequence, act);
         self.count_changes();
         if !acted.moves.is_empty() {
-            self.regroup(&acted.moves, None, context);
+            self.regroup(&acted.moves, &acted.born, context);
         }
         for (at, event, placement) in acted.placed {
-            self.placed_late((sequence, at), event, placement, context);
+            self.placed_late((sequence, at), event, placement, &acted.born, context);
         }
         if let Answer::Erasing(erasure) = acted.answer {
             self.search(erasure, events, context);
@@ -261,13 +262,10 @@ impl IdentityActor {
         (record, sequence): (Sequence, Sequence),
         event: Box<Event>,
         placement: super::core::Placement,
+        unborn: &[FragmentIndex],
         context: &mut Context<Self>,
     ) {
         self.shared.take_up(sequence);
-        let unborn = placement.fragment.filter(|_| placement.is_new);
-        if !placement.moves.is_empty() {
-            self.regroup(&placement.moves, unborn, context);
-        }
         if let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) {
             let at_rest = self.at_rest(lead, unborn);
             let profile = self.profiles.active(lead, &self.core, at_rest, context.address());

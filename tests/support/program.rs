@@ -38,8 +38,14 @@ impl Home {
 
     fn with_data(folder: TempDir, data: PathBuf, config: &str) -> Self {
         std::fs::create_dir(folder.path().join("config")).unwrap();
-        std::fs::write(folder.path().join("config/proof.toml"), config).unwrap();
-        Self { folder, data, starts: std::cell::Cell::new(0) }
+        let home = Self { folder, data, starts: std::cell::Cell::new(0) };
+        home.configure(config);
+        home
+    }
+
+    /// Another configuration, to be read by the next start or reload.
+    pub fn configure(&self, config: &str) {
+        std::fs::write(self.folder.path().join("config/proof.toml"), config).unwrap();
     }
 
     /// The data folder.

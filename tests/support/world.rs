@@ -91,6 +91,11 @@ impl World {
 impl Rules {
     /// The configuration; `more` holds other sections, among them `[limits]` keys under `limits`.
     pub fn toml(&self, more: &str) -> String {
+        self.toml_finding(&FOUND, more)
+    }
+
+    /// The same with some of the identification points.
+    pub fn toml_finding(&self, found: &[(&str, &str)], more: &str) -> String {
         let mut toml = String::new();
         for (id, unidentified) in SOURCES {
             let traits: Vec<String> =
@@ -102,7 +107,7 @@ impl Rules {
                 traits.join(", ")
             );
         }
-        for (path, kind) in FOUND {
+        for (path, kind) in found {
             toml += &format!(
                 "[[identification_point]]\nid = \"{path}\"\n\
                  identifiers = [ {{ type = \"{kind}\", path = \"{path}\" }} ]\n"

@@ -44,19 +44,34 @@ impl Graph {
     ) -> Vec<Change> {
         let mut parts: BTreeMap<FragmentIndex, BTreeSet<FragmentIndex>> = BTreeMap::new();
         for one in moves.iter().filter(|one| was(one.to) == one.from) {
-            let kept = self.lead(one.from);
-            if one.to != kept {
+            if Some(one.to) != self.living_lead(one.from) {
                 parts.entry(one.from).or_default().insert(one.to);
             }
         }
-        let change = |(from, others): (FragmentIndex, BTreeSet<FragmentIndex>)| Change {
-            kind: "unmerge",
-            profile: Some(self.lead(from)),
-            others: others.into_iter().collect(),
+        parts.into_iter().flat_map(|(from, others)| self.parting(from, others)).collect()
+    }
+
+    /// What became of the profile that `from` led. Where a re-resolution has set all events of that
+    /// fragment aside, the oldest of the others stands for it.
+    fn parting(&self, from: FragmentIndex, mut others: BTreeSet<FragmentIndex>) -> Vec<Change> {
+        let change = |kind, profile, others: Vec<FragmentIndex>| Change {
+            kind,
+            profile: Some(profile),
+            others,
             identifier: None,
             reason: None,
         };
-        parts.into_iter().map(change).collect()
+        let mut changes = Vec::new();
+        let kept = self.living_lead(from).or_else(|| {
+            let oldest = others.iter().copied().min_by_key(|one| self.age(*one))?;
+            others.remove(&oldest);
+            changes.push(change("merge", oldest, vec![from]));
+            Some(oldest)
+        });
+        if let Some(kept) = kept.filter(|_| !others.is_empty()) {
+            changes.push(change("unmerge", kept, others.into_iter().collect()));
+        }
+        changes
     }
 
     /// Profiles that others joined. Each joiner is named by its old id, or, where only a part of
@@ -71,7 +86,8 @@ impl Graph {
         let mut joined: BTreeMap<FragmentIndex, BTreeMap<FragmentIndex, FragmentIndex>> =
             BTreeMap::new();
         for one in moves.iter().filter(|one| was(one.to) != one.from) {
-            let name = if self.lead(one.from) == one.to { one.from } else { one.fragment };
+            let is_whole = self.living_lead(one.from) == Some(one.to);
+            let name = if is_whole { one.from } else { one.fragment };
             joined.entry(one.to).or_default().entry(one.from).or_insert(name);
         }
         let own = fragment.map(|fragment| self.lead(fragment));
@@ -90,7 +106,7 @@ impl Graph {
             }
             let leave = |(left, name): (FragmentIndex, FragmentIndex)| Change {
                 kind: "unmerge",
-                profile: Some(self.lead(left)),
+                profile: self.living_lead(left),
                 others: vec![name],
                 identifier: None,
                 reason: None,
