@@ -155,6 +155,66 @@ fn try_changing_rules(seed: u64) {
     program.stop();
 }
 
+/// Whoever is erased leaves a world in which their events never were.
+#[test]
+fn the_world_after_an_erasure_is_one_without_their_events() {
+    let worlds = if support::is_long() { 100 } else { 4 };
+    let first = 700 + support::first_seed();
+    for seed in first..first + worlds {
+        try_erasing(seed);
+    }
+}
+
+fn try_erasing(seed: u64) {
+    let mut world = World::new(seed, size(seed % 3));
+    let home = Home::new(&world.config(""));
+    let mut program = home.start();
+    let mut random = Random::new(seed ^ 0xdead);
+    let people = People::new(&world.rules, &world.events);
+    world.events.retain(|event| people.fates[&event.number] != Fate::Dropped);
+    post_all(&program, &world.events);
+    for turn in 0..4 {
+        let place = format!("world {seed}, erasure {turn}");
+        let people = People::new(&world.rules, &world.events);
+        let (number, person) = *random.one(&stored(&people));
+        let events = support::compare::listed(&mut program.client());
+        let profile = events[&number].profile.clone().unwrap();
+        let order = format!(r#"{{"profile": "{profile}", "suppress": false, "reason": "asked"}}"#);
+        let receipt = program.client().post("/api/v1/erasures", &order).unwrap().json();
+        let gone = people.events_of(person, &world.events);
+        assert_eq!(receipt["events"], gone.len(), "{place}: {receipt}, by the model {gone:?}");
+        world.events.retain(|event| !gone.contains(&event.number));
+        if random.chance(30) {
+            drop(program.kill());
+            program = home.start();
+        }
+        await_resolution(&program);
+        let people = People::new(&world.rules, &world.events);
+        assert_people(&mut program.client(), &people, &place);
+    }
+    let expected = digest(&mut program.client());
+    program.stop();
+    std::fs::remove_dir_all(home.data().join("snapshot")).unwrap();
+    let program = home.start();
+    await_resolution(&program);
+    assert_eq!(digest(&mut program.client()), expected, "world {seed}: replayed");
+    program.stop();
+    let fresh = Home::new(&world.config(""));
+    let program = fresh.start();
+    post_all(&program, &world.events);
+    assert_eq!(digest(&mut program.client()), expected, "world {seed}: without the erased");
+    program.stop();
+}
+
+/// The events that are on somebody, each with the person.
+fn stored(people: &People) -> Vec<(u64, usize)> {
+    let on = people.fates.iter().filter_map(|(number, fate)| match fate {
+        Fate::On(person) => Some((*number, *person)),
+        _ => None,
+    });
+    on.collect()
+}
+
 fn post_all(program: &Program, events: &[Event]) {
     let mut client = program.client();
     for event in events {

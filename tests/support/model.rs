@@ -56,6 +56,8 @@ pub struct People {
     pub owners: BTreeMap<String, Option<usize>>,
     /// Identifiers that are quarantined as hubs.
     pub hubs: BTreeSet<String>,
+    /// Where identifiers and sessions are.
+    places: BTreeMap<Node, usize>,
 }
 
 /// SHA-256 in lower-case hex.
@@ -116,7 +118,32 @@ impl People {
         let on = |(number, origin): (u64, Node)| (number, Fate::On(places[&origin]));
         people.fates.extend(origins.into_iter().map(on));
         people.hubs = hubs.iter().map(name).collect();
+        people.places = places;
         people
+    }
+
+    /// The events that go with a person who is erased: their own, and those set aside that name an
+    /// identifier or a session of theirs, or one that nobody else has shown.
+    pub fn events_of(&self, person: usize, events: &[Event]) -> BTreeSet<u64> {
+        let is_own = |event: &&Event| self.fates[&event.number] == Fate::On(person);
+        let is_others = |event: &&Event| matches!(self.fates[&event.number], Fate::On(other) if other != person);
+        let others: BTreeSet<Node> = events.iter().filter(is_others).flat_map(named).collect();
+        let shown = events.iter().filter(is_own).flat_map(named);
+        let gone: BTreeSet<Node> = shown
+            .filter(|node| self.places.get(node) == Some(&person) || !others.contains(node))
+            .chain(
+                self.places.iter().filter(|(_, at)| **at == person).map(|(node, _)| node.clone()),
+            )
+            .collect();
+        let is_trace = |event: &&Event| {
+            self.fates[&event.number] == Fate::Quarantined
+                && named(event).iter().any(|node| gone.contains(node))
+        };
+        events
+            .iter()
+            .filter(|event| is_own(event) || is_trace(event))
+            .map(|one| one.number)
+            .collect()
     }
 
     /// How many events are kept.
@@ -137,6 +164,12 @@ fn read(event: &Event) -> Read<'_> {
     let found = event.identifiers.iter().filter_map(|(_, kind, value)| canonical(kind, value));
     let all = found.chain(external.clone()).collect();
     Read { event, external, all }
+}
+
+/// The identifiers and the session in an event.
+fn named(event: &Event) -> BTreeSet<Node> {
+    let session = event.session.clone().map(|session| (SESSION, session));
+    read(event).all.into_iter().chain(session).collect()
 }
 
 fn canonical(kind: &'static str, raw: &str) -> Option<Node> {
