@@ -101,7 +101,7 @@ fn try_changing_rules(seed: u64) {
     let people = People::new(&world.rules, &world.events);
     let place = format!("world {seed} under changing rules");
     let tight = "[memory]\nactive_profiles = 3\n[journal]\nsegment = \"8KiB\"\n";
-    let more = if seed % 2 == 0 { "" } else { tight };
+    let more = if seed.is_multiple_of(2) { "" } else { tight };
     let mut random = Random::new(seed ^ 0xcafe);
     let others: Vec<String> = (1..4)
         .map(|other| {
