@@ -239,7 +239,7 @@ impl Engine {
         Ok((sequence, found.await?.ok_or(ObjectRefusal::NotFound)?))
     }
 
-    /// Other profiles that own an identifier of the event.
+    /// Other profiles that own an identifier of the event and would be one with this profile by it.
     async fn owners(
         &self,
         event: &Event,
@@ -250,8 +250,13 @@ impl Engine {
         self.ask(move |identity, _| {
             let graph = &identity.core.graph;
             let own = graph.living_lead(lead);
-            let owner = |one: &Found| graph.lead_of_node(graph.identifier(&one.kind, &one.value)?);
-            found.iter().filter_map(owner).filter(|other| Some(*other) != own).collect()
+            let owner = |one: &Found| {
+                let node = graph.identifier(&one.kind, &one.value)?;
+                graph.lead_of_node(node).filter(|_| !graph.is_hub(node))
+            };
+            let would_join =
+                |other: &FragmentIndex| own.is_some_and(|own| graph.may_join(own, *other));
+            found.iter().filter_map(owner).filter(would_join).collect()
         })
         .await
     }

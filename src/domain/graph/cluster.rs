@@ -71,7 +71,8 @@ impl Graph {
         })
     }
 
-    pub(super) fn is_hub(&self, node: NodeIndex) -> bool {
+    /// Whether an identifier is quarantined, because too many people share it.
+    pub fn is_hub(&self, node: NodeIndex) -> bool {
         self.nodes[node as usize].flags & HUB != 0
     }
 

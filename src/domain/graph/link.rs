@@ -1,6 +1,6 @@
 //! What stands between two clusters, and how they become one.
 
-use super::{ClusterIndex, Graph, NodeIndex};
+use super::{ClusterIndex, FragmentIndex, Graph, NodeIndex};
 use smallvec::SmallVec;
 
 /// Which rule keeps two clusters apart.
@@ -36,6 +36,13 @@ impl Obstacle {
 }
 
 impl Graph {
+    /// Whether two profiles, by their leading fragments, would become one if evidence joined them
+    /// now.
+    pub fn may_join(&self, a: FragmentIndex, b: FragmentIndex) -> bool {
+        let cluster = |lead: FragmentIndex| self.cluster_of(self.fragments[lead as usize].node);
+        a != b && self.obstacle(cluster(a), cluster(b)).is_none()
+    }
+
     /// Which rule, if any, forbids two clusters to be one.
     pub(super) fn obstacle(&self, x: ClusterIndex, y: ClusterIndex) -> Option<Obstacle> {
         let (a, b) = (&self.clusters[x as usize], &self.clusters[y as usize]);
