@@ -8,6 +8,9 @@
 //! most 5 µs; at most 120 bytes per identifier, edges and texts included. The graph says itself what
 //! its tables have reserved; what the process has grown by stands beside it.
 
+#[path = "load/resident.rs"]
+mod resident;
+
 use anyhow::Context;
 use clap::Parser;
 use hdrhistogram::Histogram;
@@ -42,12 +45,12 @@ struct Flags {
 
 fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();
-    let before = resident_bytes()?;
+    let before = resident::bytes()?;
     let mut graph = graph(THREE);
     for number in 0..flags.profiles {
         graph.observe(number + 1, &of_profile(number, 0));
     }
-    let resident = resident_bytes()?.saturating_sub(before);
+    let resident = resident::bytes()?.saturating_sub(before);
     graph.take_changed_pages();
     let identifiers = graph.node_count();
     println!(
@@ -141,14 +144,6 @@ fn resolve(flags: &Flags, graph: &mut Graph) -> anyhow::Result<()> {
         latency.value_at_quantile(0.99),
     );
     Ok(())
-}
-
-/// What this process holds in memory.
-fn resident_bytes() -> anyhow::Result<u64> {
-    let text = std::fs::read_to_string("/proc/self/status")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: u64 = line.context("no VmRSS")?.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib * 1024)
 }
 
 /// What this thread has had of a processor, so that what else runs on the machine does not count.

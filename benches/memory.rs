@@ -9,6 +9,9 @@
 //! profile; at most 200 bytes per passivated one beside the identifier index; at most 5 s from the
 //! start to ready with a snapshot of 1,000,000 profiles and a tail of 100,000 events.
 
+#[path = "load/resident.rs"]
+mod resident;
+
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use futures_util::StreamExt;
@@ -111,7 +114,7 @@ fn child(flags: &Flags, part: &str, folder: &Path) -> anyhow::Result<u64> {
 
 async fn run(flags: &Flags, part: Part, folder: &Path) -> anyhow::Result<()> {
     let active_profiles = if matches!(part, Part::Active) { usize::MAX } else { FEW };
-    let before = resident_bytes()?;
+    let before = resident::bytes()?;
     let started = Instant::now();
     let engine = Engine::start(options(folder, active_profiles));
     tokio::select! {
@@ -127,7 +130,7 @@ async fn run(flags: &Flags, part: Part, folder: &Path) -> anyhow::Result<()> {
                 // A breath for those that are on their way to rest, and for memory to be given back.
                 tokio::time::sleep(Duration::from_secs(2)).await;
             }
-            println!("{}", resident_bytes()?.saturating_sub(before));
+            println!("{}", resident::bytes()?.saturating_sub(before));
             if matches!(part, Part::Passivated) {
                 engine.stop(Duration::from_secs(60)).await;
             }
@@ -144,13 +147,13 @@ async fn run(flags: &Flags, part: Part, folder: &Path) -> anyhow::Result<()> {
 }
 
 fn index(flags: &Flags) -> anyhow::Result<()> {
-    let before = resident_bytes()?;
+    let before = resident::bytes()?;
     let mut graph = Graph::new(Arc::new(Rules::new(&settings()?)));
     for number in 0..flags.profiles {
         graph.observe(number + 1, &event(number));
     }
     graph.take_changed_pages();
-    println!("{}", resident_bytes()?.saturating_sub(before));
+    println!("{}", resident::bytes()?.saturating_sub(before));
     Ok(())
 }
 
@@ -228,12 +231,4 @@ async fn ingest(engine: &Engine, numbers: std::ops::Range<u64>) -> anyhow::Resul
         under_way.extend(left.next().map(one));
     }
     Ok(())
-}
-
-/// What this process holds in memory.
-fn resident_bytes() -> anyhow::Result<u64> {
-    let text = std::fs::read_to_string("/proc/self/status")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: u64 = line.context("no VmRSS")?.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib * 1024)
 }
