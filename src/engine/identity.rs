@@ -9,6 +9,7 @@ use super::acts::Answer;
 use super::committer::Then;
 use super::core::Core;
 use super::endpoint::Sending;
+use super::gathering::Gatherings;
 use super::profile::{Apply, Op};
 use super::profiles::Profiles;
 use super::resolving::Drafting;
@@ -114,6 +115,8 @@ pub(super) struct IdentityActor {
     pub(super) sending: Sending,
     /// The changes of identity that are counted, by kind.
     counted: [u64; ChangeRow::KINDS.len()],
+    /// Threads that gather what a draft starts from.
+    pub(super) gatherings: Gatherings,
     /// Its own address, once it runs.
     pub(super) address: Option<Addr<Self>>,
 }
@@ -150,6 +153,7 @@ impl IdentityActor {
             renew: false,
             renewing: Vec::new(),
             sending,
+            gatherings: Gatherings::default(),
             address: None,
         }
     }
@@ -282,6 +286,7 @@ impl IdentityActor {
         context: &mut Context<Self>,
     ) {
         self.rejudge_turns(moves);
+        self.gatherings.witness_moves(moves);
         self.step += 1;
         let step = self.step;
         let mut given: BTreeMap<(FragmentIndex, FragmentIndex), Vec<FragmentIndex>> =
@@ -402,6 +407,7 @@ impl IdentityActor {
         metrics.active_profiles.set(self.profiles.count() as i64);
         metrics.queue_depth.set(self.shared.in_flight.load(Ordering::Relaxed) as i64);
         self.count_deliveries();
+        self.profiles.stop_left();
         let is_due = self.last_snapshot.elapsed() >= self.cadence.every
             || self.core.fresh.events >= self.cadence.every_events;
         if is_due && (self.core.fresh.events > 0 || self.core.fresh.configuration) {
@@ -437,6 +443,7 @@ impl Handler<Committed> for IdentityActor {
         for (sequence, then) in group {
             self.take_or_hold(sequence, then, context);
         }
+        self.profiles.stop_left();
         self.profiles.passivate_idle();
     }
 }
