@@ -8,18 +8,28 @@
 
 use super::acts::next_generation;
 use super::core::{Core, Fresh, Placement};
+use super::drafted::DraftFragments;
 use super::effective::Effective;
 use super::erasing::is_suppressed;
+use super::gathering::{Changed, Gathered, lock};
 use super::replay::{Aside, ReplayError, reading, set_aside};
+use super::rest::RowError;
 use crate::domain::event::{Event, Standing};
 use crate::domain::fragment::{Fragment, content_hash};
-use crate::domain::graph::{Ancestry, FragmentIndex, Link};
+use crate::domain::graph::{Ancestry, FragmentIndex, Link, Move};
 use crate::domain::id::Sequence;
+use crate::domain::time::Timestamp;
 use crate::journal::JournalReader;
-use crate::records::{ActRecord, Genesis, LinkRow, decode_event, kind};
+use crate::records::{ActRecord, Genesis, LinkRow, RecordError, decode_event, kind};
 use hashbrown::HashMap;
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// A draft this many records behind the present, or fewer, is ready for its switch.
+const CLOSE: Sequence = 256;
+/// One that is no further behind than that, and was not before, is ready too.
+const NEAR: Sequence = 2_000;
 
 /// What a draft starts from.
 pub(super) struct Basis {
@@ -41,10 +51,15 @@ pub(super) struct Basis {
 impl Basis {
     /// What a re-resolution of `core` starts from.
     pub(super) fn of(core: &Core) -> Self {
+        Self { ancestry: core.graph.ancestry(0, usize::MAX), ..Self::without_fragments(core) }
+    }
+
+    /// The same without the fragments, of which there are many.
+    pub(super) fn without_fragments(core: &Core) -> Self {
         Self {
             genesis: core.genesis,
             effective: Arc::clone(&core.effective),
-            ancestry: core.graph.ancestry(0),
+            ancestry: Ancestry::default(),
             links: core.links.clone(),
             generation: next_generation(core.counters.generation),
             applied: core.applied,
@@ -62,7 +77,7 @@ pub(super) type Seeing<'a> =
 /// A state under construction.
 pub(super) struct Draft {
     core: Core,
-    fragments: HashMap<FragmentIndex, Fragment>,
+    fragments: DraftFragments,
     aside: Aside,
     taken: usize,
     generation: u16,
@@ -75,9 +90,42 @@ pub(super) struct Draft {
     /// Events that identified nobody when they came, and come with a suppressed identifier as they read
     /// now.
     dropped: BTreeSet<Sequence>,
+    /// How far behind it was when somebody looked last.
+    was_behind: Option<Sequence>,
+    /// What was found out before the switch about who changes hands by it; none in a replay, which
+    /// looks at all.
+    comparison: Option<Comparison>,
+}
+
+/// Which fragments may have another holder in the draft than in the state that serves.
+struct Comparison {
+    /// Who held each when the draft began; taken once they were looked at.
+    holders: Vec<FragmentIndex>,
+    /// How many there were then.
+    known: usize,
+    /// What changed in the state since.
+    changed: Arc<Changed>,
+    /// Those that differed, and those that moved in the draft since they were looked at.
+    suspects: BTreeSet<FragmentIndex>,
+}
+
+/// What a draft leaves when it has become the state.
+pub(super) struct TakenOver {
+    /// The state's fragments.
+    pub(super) fragments: DraftFragments,
+    /// What is needed no more, and takes long to drop.
+    pub(super) left: Box<dyn Any + Send>,
 }
 
 impl Draft {
+    /// A draft that is compared with the state while both go on.
+    pub(super) fn beside(gathered: Gathered) -> Self {
+        let Gathered { basis, holders, changed } = gathered;
+        let (known, suspects) = (holders.len(), BTreeSet::new());
+        let comparison = Some(Comparison { holders, known, changed, suspects });
+        Self { comparison, ..Self::new(basis) }
+    }
+
     /// An empty draft, with the operators' links laid.
     pub(super) fn new(basis: Basis) -> Self {
         let Basis { genesis, effective, links, generation, .. } = basis;
@@ -91,7 +139,7 @@ impl Draft {
         core.hidden = basis.hidden;
         Self {
             core,
-            fragments: HashMap::new(),
+            fragments: DraftFragments::default(),
             aside: Aside::default(),
             taken,
             generation,
@@ -100,6 +148,8 @@ impl Draft {
             erasures: basis.erasures,
             suppressed: basis.suppressed,
             dropped: BTreeSet::new(),
+            was_behind: None,
+            comparison: None,
         }
     }
 
@@ -108,34 +158,70 @@ impl Draft {
         Self { folds: false, ..Self::new(basis) }
     }
 
-    /// Whether it comes to the same as a draft that begins now. It does not where the configuration
-    /// or the hidden records are others, or were meanwhile (an erasure that is over hides nothing any
-    /// more, but the draft may have read the person before); where a link that it laid was lifted (a must-link leaves its
-    /// time on the edge); and where events that were read again made fragments since.
+    /// Whether it comes to the same as a draft that begins now.
     pub(super) fn is_good_for(&self, core: &Core) -> bool {
-        let late = core.graph.ancestry(self.taken);
+        self.is_of_now(core) && !self.is_too_late_for(&core.graph.ancestry(self.taken, usize::MAX))
+    }
+
+    /// Whether it began under what holds now. It did not where the configuration is another; where a
+    /// link that it laid was lifted (a must-link leaves its time on the edge); where events that were
+    /// read again made fragments since; where an erasure passed meanwhile (one that is over hides
+    /// nothing any more, but the draft may have read the person before); and where other records are
+    /// hidden (one that slips in behind a suppression is no erasure's).
+    pub(super) fn is_of_now(&self, core: &Core) -> bool {
         Arc::ptr_eq(&self.core.effective, &core.effective)
             && self.core.hidden == core.hidden
             && self.erasures == core.erasures.len()
             && self.suppressed == core.suppressed
             && self.core.links.keys().all(|number| core.links.contains_key(number))
             && self.generation == next_generation(core.counters.generation)
-            && !self.core.graph.is_too_late_for(&late, self.core.applied)
     }
 
-    /// How many records it is behind.
-    pub(super) fn behind(&self, core: &Core) -> Sequence {
-        core.applied.saturating_sub(self.core.applied)
+    /// Whether these fragments came too late to be taken over.
+    pub(super) fn is_too_late_for(&self, late: &Ancestry) -> bool {
+        self.core.graph.is_too_late_for(late, self.core.applied)
     }
 
-    /// Takes over the fragments that were made since, and may then read up to the present.
-    pub(super) fn extend(&mut self, core: &Core) {
-        let more = core.graph.ancestry(self.taken);
+    /// Whether it is near enough for its switch: very near, or near twice in a row, as it may never
+    /// come nearer where many events come.
+    pub(super) fn is_close_to(&mut self, core: &Core) -> bool {
+        let behind = core.applied.saturating_sub(self.core.applied);
+        let was = self.was_behind.replace(behind);
+        behind <= CLOSE || (behind <= NEAR && was.is_some_and(|was| was <= NEAR))
+    }
+
+    /// How many fragments it has taken over.
+    pub(super) fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// Takes over fragments that were made since.
+    pub(super) fn extend(&mut self, more: Ancestry) {
         let (from, count) = (self.taken as FragmentIndex, more.len() as FragmentIndex);
-        self.renumber(from, count);
+        if count == 0 {
+            return;
+        }
+        self.fragments.renumber(from..self.core.graph.fragment_count() as FragmentIndex, count);
+        let fresh = &mut self.core.fresh.fragments;
+        let made = fresh.split_off(&from);
+        fresh.extend(made.into_iter().map(|fragment| fragment + count));
         self.taken += more.len();
         self.core.graph.inherit(more, self.generation);
-        self.known_to = core.applied;
+    }
+
+    /// All fragments that were made up to this record are taken over: it may read so far.
+    pub(super) fn know_to(&mut self, applied: Sequence) {
+        self.known_to = applied;
+    }
+
+    /// Does all that need not wait for the switch: writes its fragments as rows, and looks who changes
+    /// hands.
+    pub(super) fn prepare(&mut self) -> Result<(), RecordError> {
+        self.fragments.lay_down()?;
+        if let Some(Comparison { holders, suspects, .. }) = &mut self.comparison {
+            suspects.extend(self.core.graph.differing(&std::mem::take(holders)));
+        }
+        Ok(())
     }
 
     /// Reads all that it may.
@@ -165,7 +251,9 @@ impl Draft {
         see: &mut Seeing<'_>,
     ) -> Result<(), ReplayError> {
         let from = (self.core.applied + 1).max(reader.first_sequence());
-        self.aside.append(set_aside(reader, from)?);
+        if self.folds {
+            self.aside.append(set_aside(reader, from)?);
+        }
         for record in reader.scan(from) {
             let (sequence, record) = record.map_err(|cause| reading(from, cause.into()))?;
             if sequence > upto {
@@ -175,12 +263,14 @@ impl Draft {
             match record.kind {
                 kind::EVENT => {
                     let event = decode_event(record.version, &record.bytes).map_err(at)?;
-                    let (event, placement) = self.event(sequence, &event);
+                    let taken = self.event(sequence, &event);
+                    let (event, placement) =
+                        taken.map_err(|cause| reading(sequence, cause.into()))?;
                     see(self, sequence, &event, &placement)?;
                 }
                 kind::ACT => {
                     let act = ActRecord::decode(record.version, &record.bytes).map_err(at)?;
-                    self.act(sequence, act);
+                    self.act(sequence, act).map_err(|cause| reading(sequence, cause.into()))?;
                 }
                 _ => {}
             }
@@ -190,7 +280,14 @@ impl Draft {
     }
 
     /// Takes one event in, as it reads under the draft's configuration.
-    pub(super) fn event(&mut self, sequence: Sequence, event: &Event) -> (Event, Placement) {
+    ///
+    /// # Errors
+    /// When a fragment that was laid down does not decode.
+    pub(super) fn event(
+        &mut self,
+        sequence: Sequence,
+        event: &Event,
+    ) -> Result<(Event, Placement), RowError> {
         let was_nobodys = event.external.is_none()
             && event.session.is_none()
             && event.identifiers.is_empty()
@@ -198,19 +295,17 @@ impl Draft {
         let event = self.core.effective.compiled.reread_points(&event.source, event);
         if was_nobodys && is_suppressed(&self.suppressed, &self.core.genesis.hash_key, &event) {
             self.dropped.insert(sequence);
-            return (event, Placement::nowhere());
+            return Ok((event, Placement::nowhere()));
         }
         let placement = self.core.event(sequence, &event);
-        if let Some(fragment) = placement.fragment {
-            self.apply((sequence, sequence), &event, fragment);
-        }
+        self.apply((sequence, sequence), &event, &placement)?;
         self.forget_changes();
-        (event, placement)
+        Ok((event, placement))
     }
 
     /// The state so far, and its fragments.
     pub(super) fn parts(&mut self) -> (&mut Core, &HashMap<FragmentIndex, Fragment>) {
-        (&mut self.core, &self.fragments)
+        (&mut self.core, &self.fragments.open)
     }
 
     /// Passes over all records before this one.
@@ -223,20 +318,29 @@ impl Draft {
         &mut self,
         (record, sequence): (Sequence, Sequence),
         event: &Event,
-        fragment: FragmentIndex,
-    ) {
-        if !self.folds {
-            return;
+        placement: &Placement,
+    ) -> Result<(), RowError> {
+        let Some(fragment) = placement.fragment.filter(|_| self.folds) else { return Ok(()) };
+        self.suspect(&placement.moves, Some(fragment).filter(|_| placement.is_new));
+        let is_aside = self.aside.holds(sequence, record);
+        let state = self.fragments.open(fragment)?;
+        if !is_aside {
+            state.apply(sequence, event, content_hash(event), self.core.graph.rules());
         }
-        let fragment = self.fragments.entry(fragment).or_default();
-        if !self.aside.holds(sequence, record) {
-            fragment.apply(sequence, event, content_hash(event), self.core.graph.rules());
+        Ok(())
+    }
+
+    /// Notes fragments that have another holder now, once all were looked at.
+    fn suspect(&mut self, moves: &[Move], found: Option<FragmentIndex>) {
+        let comparison = self.comparison.as_mut().filter(|one| one.holders.is_empty());
+        if let Some(Comparison { suspects, .. }) = comparison {
+            suspects.extend(moves.iter().map(|one| one.fragment).chain(found));
         }
     }
 
     /// Links stand in the table already, and configuration is fixed; what else operators did is
     /// done again.
-    fn act(&mut self, sequence: Sequence, act: ActRecord) {
+    fn act(&mut self, sequence: Sequence, act: ActRecord) -> Result<(), RowError> {
         let act = match act {
             ActRecord::SetAside { .. }
             | ActRecord::Withdraw { .. }
@@ -247,16 +351,16 @@ impl Draft {
                 }
                 ActRecord::Reprocess { at, events }
             }
-            _ => return,
+            _ => return Ok(()),
         };
         let acted = self.core.act(sequence, act);
         self.core.graph.make_later(Some((self.generation, Sequence::MAX)));
+        self.suspect(&acted.moves, None);
         for (at, event, placement) in acted.placed {
-            if let Some(fragment) = placement.fragment {
-                self.apply((sequence, at), &event, fragment);
-            }
+            self.apply((sequence, at), &event, &placement)?;
         }
         self.forget_changes();
+        Ok(())
     }
 
     fn reread(&self, one: &mut crate::records::Revised) {
@@ -274,21 +378,21 @@ impl Draft {
         self.core.fresh.dedupe.clear();
     }
 
-    /// Becomes the state in the place of `old`, at the switch record `at`. Answers the new state's
-    /// fragments.
+    /// Becomes the state in the place of `old`, at the switch record `at`.
     pub(super) fn take_over(
         mut self,
         old: &mut Core,
         reader: &JournalReader,
         at: Sequence,
-        now: crate::domain::time::Timestamp,
-    ) -> Result<HashMap<FragmentIndex, Fragment>, ReplayError> {
-        self.extend(old);
+        now: Timestamp,
+    ) -> Result<TakenOver, ReplayError> {
+        self.extend(old.graph.ancestry(self.taken, usize::MAX));
         self.core.hidden.clone_from(&old.hidden);
         self.catch_up(reader, at - 1)?;
         self.relink(old);
-        self.core.graph.close_inheritance(at);
-        let told = self.core.graph.compare_with(&old.graph);
+        let heirs = self.core.graph.close_inheritance(at);
+        let suspects = self.suspects(old);
+        let told = self.core.graph.compare_with(&old.graph, suspects.into_iter());
         for sequence in self.dropped {
             if old.take_up(sequence).is_some() {
                 old.drop_suppressed(sequence);
@@ -297,9 +401,9 @@ impl Draft {
         old.counters.generation = self.generation;
         old.counters.loose_content = self.core.counters.loose_content;
         let every_bucket = old.loose_buckets().chain(self.core.loose_buckets()).collect();
-        old.graph = self.core.graph;
-        old.profile_less = self.core.profile_less;
-        old.quarantined = self.core.quarantined;
+        let graph = std::mem::replace(&mut old.graph, self.core.graph);
+        let profile_less = std::mem::replace(&mut old.profile_less, self.core.profile_less);
+        let quarantined = std::mem::replace(&mut old.quarantined, self.core.quarantined);
         old.resolved = old.effective.compiled.settings.clone();
         old.counters.resolved_to = at;
         old.counters.must_resolve = false;
@@ -308,26 +412,34 @@ impl Draft {
         for change in told.changes {
             old.tell_act(change, now, Some("re-resolved"));
         }
-        let fragments: BTreeSet<FragmentIndex> = self.fragments.keys().copied().collect();
+        let fragments = self.core.fresh.fragments;
         let fresh = std::mem::take(&mut old.fresh);
         old.fresh =
             Fresh { fragments, loose: every_bucket, configuration: true, purge: true, ..fresh };
-        Ok(self.fragments)
+        let left = Box::new((heirs, graph, profile_less, quarantined, told.moves));
+        Ok(TakenOver { fragments: self.fragments, left })
     }
 
-    fn renumber(&mut self, from: FragmentIndex, count: FragmentIndex) {
-        if count > 0 {
-            let all = std::mem::take(&mut self.fragments);
-            let moved = |(at, one)| (if at >= from { at + count } else { at }, one);
-            self.fragments = all.into_iter().map(moved).collect();
-        }
+    /// The fragments that may have another holder than in `old`.
+    fn suspects(&mut self, old: &Core) -> BTreeSet<FragmentIndex> {
+        let count = old.graph.fragment_count() as FragmentIndex;
+        // Where they were not looked at yet, each is one.
+        let looked = self.comparison.take().filter(|one| one.holders.is_empty());
+        let Some(Comparison { known, changed, mut suspects, .. }) = looked else {
+            return (0..count).collect();
+        };
+        suspects.append(&mut lock(&changed));
+        suspects.extend(known as FragmentIndex..count);
+        suspects.split_off(&count);
+        suspects
     }
 
     /// Lays what operators laid since the draft began.
     fn relink(&mut self, old: &Core) {
         for (number, link) in &old.links {
             if !self.core.links.contains_key(number) {
-                self.core.graph.lay(&link_of(link), 0, link.at);
+                let effects = self.core.graph.lay(&link_of(link), 0, link.at);
+                self.suspect(&effects.moves, None);
             }
         }
     }

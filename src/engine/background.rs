@@ -24,7 +24,15 @@ pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Res
     std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
 }
 
-/// The same for whoever waits for what it finds.
+/// Drops what takes long to drop.
+pub(super) fn discard(left: impl Send + 'static) {
+    // Without a thread it is dropped here.
+    if let Err(error) = spawn("discarding", move || drop(left)) {
+        tracing::debug!(%error, "no thread to drop what is left");
+    }
+}
+
+/// The same as [`spawn`] for whoever waits for what it finds.
 ///
 /// # Errors
 /// When there is no thread for it, or it panicked.

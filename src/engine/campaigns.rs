@@ -353,13 +353,12 @@ impl Core {
     /// After a re-resolution: what campaigns left on a fragment that holds nothing any more goes to
     /// the profile that it leads to, and what is counted is told anew.
     pub(super) fn relocate_runs(&mut self) {
-        let holders: BTreeSet<FragmentIndex> = self.graph.holders().into_iter().collect();
         let all = std::mem::take(&mut self.campaigns.runs);
         self.campaigns.timers.clear();
         for (fragment, mut runs) in all {
             runs.counts = campaign::RecentCounts::default();
             self.campaigns.fresh_runs.insert(fragment);
-            let target = match holders.contains(&fragment) {
+            let target = match self.graph.holder(fragment) == fragment {
                 true => Some(fragment),
                 false => self.graph.living_lead(fragment),
             };

@@ -10,6 +10,7 @@ use super::change_log::Totals;
 use super::committer::Then;
 use super::core::Core;
 use super::endpoint::Sending;
+use super::gathering::Gatherings;
 use super::profile::{Apply, Op};
 use super::profiles::Profiles;
 use super::resolving::Drafting;
@@ -115,6 +116,8 @@ pub(super) struct IdentityActor {
     pub(super) sending: Sending,
     /// The changes of identity that are counted, by kind.
     counted: Totals,
+    /// Threads that gather what a draft starts from.
+    pub(super) gatherings: Gatherings,
     /// Its own address, once it runs.
     pub(super) address: Option<Addr<Self>>,
 }
@@ -151,6 +154,7 @@ impl IdentityActor {
             renew: false,
             renewing: Vec::new(),
             sending,
+            gatherings: Gatherings::default(),
             address: None,
         }
     }
@@ -278,6 +282,7 @@ impl IdentityActor {
         context: &mut Context<Self>,
     ) {
         self.rejudge_turns(moves);
+        self.gatherings.witness_moves(moves);
         self.step += 1;
         let step = self.step;
         let mut given: BTreeMap<(FragmentIndex, FragmentIndex), Vec<FragmentIndex>> =
@@ -398,6 +403,7 @@ impl IdentityActor {
         metrics.active_profiles.set(self.profiles.count() as i64);
         metrics.queue_depth.set(self.shared.in_flight.load(Ordering::Relaxed) as i64);
         self.count_deliveries();
+        self.profiles.stop_left();
         let is_due = self.last_snapshot.elapsed() >= self.cadence.every
             || self.core.fresh.events >= self.cadence.every_events;
         if is_due && (self.core.fresh.events > 0 || self.core.fresh.configuration) {
@@ -433,6 +439,7 @@ impl Handler<Committed> for IdentityActor {
         for (sequence, then) in group {
             self.take_or_hold(sequence, then, context);
         }
+        self.profiles.stop_left();
         self.profiles.passivate_idle();
     }
 }

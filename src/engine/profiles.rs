@@ -32,6 +32,8 @@ pub(super) struct Profiles {
     active_max: usize,
     /// Asked to rest, and not yet gone.
     leaving: usize,
+    /// Actors from before a re-resolution, which nobody asks any more.
+    left: Vec<(FragmentIndex, Addr<ProfileActor>)>,
     arbiters: Vec<ArbiterHandle>,
     shared: Arc<Shared>,
 }
@@ -48,6 +50,7 @@ impl Profiles {
             stamp: 0,
             active_max: active_max.max(1),
             leaving: 0,
+            left: Vec::new(),
             arbiters,
             shared,
         }
@@ -130,11 +133,19 @@ impl Profiles {
         false
     }
 
-    /// Ends every actor once it has done what it was told before.
-    pub(super) fn stop_all(&mut self) {
-        let all: Vec<FragmentIndex> = self.active.keys().copied().collect();
-        for lead in all {
-            self.stop(lead);
+    /// Lets go of every actor: each ends once it has done what it was told before, some between each
+    /// two groups.
+    pub(super) fn leave_all(&mut self) {
+        self.left.extend(self.active.drain().map(|(lead, one)| (lead, one.address)));
+        self.uses.clear();
+        self.leaving = 0;
+    }
+
+    /// Ends some of those that were let go.
+    pub(super) fn stop_left(&mut self) {
+        for (lead, address) in self.left.drain(self.left.len().saturating_sub(LOOKS)..) {
+            self.shared.directory.remove_if(&lead, |_, known| *known == address);
+            address.do_send(Op::Stop);
         }
     }
 

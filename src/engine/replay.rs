@@ -255,8 +255,9 @@ impl Replay<'_> {
             let mut draft = Draft::new(Basis::of(&self.core));
             draft.catch_up(&self.reader, sequence - 1)?;
             let reader = self.reader.clone();
-            self.fragments = draft.take_over(&mut self.core, &reader, sequence, now)?;
-            self.rest.clear();
+            let taken = draft.take_over(&mut self.core, &reader, sequence, now)?;
+            self.fragments = taken.fragments.open;
+            self.rest.replace(taken.fragments.laid);
         }
         Ok(())
     }

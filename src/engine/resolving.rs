@@ -1,10 +1,11 @@
 //! How the identity actor has everything resolved anew while it goes on serving.
 
 use super::acts::Answer;
-use super::again::{Basis, Draft};
+use super::again::{Basis, Draft, TakenOver};
 use super::background;
 use super::committer::Then;
 use super::erasure_log::{self, Line};
+use super::gathering::{PART, ask, gather};
 use super::identity::IdentityActor;
 use super::profile::{Apply, Op};
 use super::rest::FragmentRows;
@@ -15,11 +16,8 @@ use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::records::{ActRecord, kind};
-use actix::{AsyncContext, Context, Handler, Message};
+use actix::{Addr, AsyncContext, Context, Handler, Message};
 use std::sync::Arc;
-
-/// A draft closer behind the present than this many records is ready for its switch.
-const CLOSE: Sequence = 2_000;
 
 /// How far a re-resolution is.
 #[derive(Default)]
@@ -58,10 +56,10 @@ impl Resolution {
     }
 }
 
-/// The thread's draft, or why there is none.
+/// The thread's draft, or why there is none; no draft when what it began from is no more.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Drafted(Result<Box<Draft>, String>);
+pub(super) struct Drafted(pub(super) Result<Option<Box<Draft>>, String>);
 
 impl IdentityActor {
     /// After the configuration in force has changed.
@@ -121,25 +119,31 @@ impl IdentityActor {
     }
 
     fn begin_draft(&mut self, context: &mut Context<Self>) {
-        let basis = Basis::of(&self.core);
-        self.read_on(move || Box::new(Draft::new(basis)), context);
+        let begin = |identity: &Addr<Self>| gather(identity).map(Draft::beside).map(Box::new);
+        self.read_on(begin, context);
     }
 
     /// Has a thread read what a draft may read.
     fn read_on(
         &mut self,
-        draft: impl FnOnce() -> Box<Draft> + Send + 'static,
+        draft: impl FnOnce(&Addr<Self>) -> Option<Box<Draft>> + Send + 'static,
         context: &mut Context<Self>,
     ) {
         self.draft = Drafting::Reading;
         let (reader, identity) = (self.shared.reader.clone(), context.address());
         let make = move || {
-            let mut draft = draft();
-            draft.read(&reader).map_err(|error| error.to_string())?;
-            Ok(draft)
+            let made = match draft(&identity) {
+                Some(mut draft) => {
+                    let read = draft.read(&reader).map_err(|error| error.to_string());
+                    let ready =
+                        read.and_then(|()| draft.prepare().map_err(|error| error.to_string()));
+                    ready.map(|()| Some(draft))
+                }
+                None => Ok(None),
+            };
+            identity.do_send(Drafted(made));
         };
-        let started = background::spawn("re-resolution", move || identity.do_send(Drafted(make())));
-        if let Err(error) = started {
+        if let Err(error) = background::spawn("re-resolution", make) {
             self.shared.fail(format!("starting the re-resolution: {error}"));
         }
     }
@@ -148,17 +152,22 @@ impl IdentityActor {
     pub(super) fn switch(&mut self, at: Sequence, now: Timestamp, context: &mut Context<Self>) {
         let draft = match std::mem::take(&mut self.draft) {
             Drafting::Ready(draft) if draft.is_good_for(&self.core) => *draft,
-            _ => Draft::new(Basis::of(&self.core)),
+            other => {
+                background::discard(other);
+                Draft::new(Basis::of(&self.core))
+            }
         };
         let reader = self.shared.reader.clone();
-        let fragments = match draft.take_over(&mut self.core, &reader, at, now) {
-            Ok(fragments) => fragments,
+        let TakenOver { fragments, left } = match draft.take_over(&mut self.core, &reader, at, now)
+        {
+            Ok(taken) => taken,
             Err(error) => return self.shared.fail(format!("re-resolving: {error}")),
         };
         self.count_changes();
-        self.profiles.stop_all();
-        self.shared.rest.clear();
-        for (index, mut fragment) in fragments {
+        self.profiles.leave_all();
+        let rows = self.shared.rest.replace(fragments.laid);
+        background::discard((left, rows));
+        for (index, mut fragment) in fragments.open {
             match FragmentRows::take(&mut fragment) {
                 Ok(rows) => self.shared.rest.put(index, rows),
                 Err(error) => return self.shared.fail(format!("re-resolving: {error}")),
@@ -176,21 +185,47 @@ impl Handler<Drafted> for IdentityActor {
     fn handle(&mut self, Drafted(draft): Drafted, context: &mut Self::Context) {
         self.draft = Drafting::Idle;
         let mut draft = match draft {
-            Ok(draft) => draft,
+            Ok(Some(draft)) if draft.is_of_now(&self.core) => draft,
+            Ok(other) => {
+                background::discard(other);
+                return self.configured(context);
+            }
             Err(error) => return self.shared.fail(format!("re-resolving: {error}")),
         };
-        if !draft.is_good_for(&self.core) {
-            return self.configured(context);
+        if !draft.is_close_to(&self.core) {
+            return self.read_on(move |identity| keep_up(draft, identity), context);
         }
-        if draft.behind(&self.core) > CLOSE {
-            draft.extend(&self.core);
-            return self.read_on(move || draft, context);
+        if !draft.is_good_for(&self.core) {
+            background::discard(draft);
+            return self.configured(context);
         }
         let configured = self.core.counters.configured;
         let act = ActRecord::Switch { at: self.shared.clock.now(), configured };
         let (Some(router), Ok(bytes)) = (&self.router, act.encode()) else { return };
         self.draft = Drafting::Ready(draft);
         router.do_send(Append { kind: kind::ACT, bytes, then: Then::Act { act, reply: None } });
+    }
+}
+
+/// Has a draft take over the fragments that were made since, part by part. `None` where one came too
+/// late, or the engine stops.
+fn keep_up(mut draft: Box<Draft>, identity: &Addr<IdentityActor>) -> Option<Box<Draft>> {
+    loop {
+        let from = draft.taken();
+        let (more, known_to) = ask(identity, move |identity| {
+            let graph = &identity.core.graph;
+            let more = graph.ancestry(from, PART);
+            let is_all = from + more.len() == graph.fragment_count();
+            (more, is_all.then_some(identity.core.applied))
+        })?;
+        if draft.is_too_late_for(&more) {
+            return None;
+        }
+        draft.extend(more);
+        if let Some(applied) = known_to {
+            draft.know_to(applied);
+            return Some(draft);
+        }
     }
 }
 
@@ -229,6 +264,8 @@ impl IdentityActor {
             self.placed_late((sequence, at), event, placement, &acted.born, context);
         }
         if let Answer::Erasing(erasure) = acted.answer {
+            let gone = self.core.pending.get(&erasure).map_or(&[][..], |one| &one.fragments);
+            self.gatherings.witness(gone.iter().copied());
             self.search(erasure, events, context);
         }
         if let Some(erasure) = acted.erased {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 /// Why a fragment could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -77,10 +77,13 @@ pub fn chunk_key(fragment: FragmentIndex, number: u32) -> Vec<u8> {
     key
 }
 
+/// Rows that are newer than the snapshot, by their fragments.
+pub(super) type NewerRows = DashMap<FragmentIndex, FragmentRows>;
+
 /// Fragments at rest: the newer rows here, the others in the snapshot store.
 pub struct Rest {
     store: RwLock<SnapshotStore>,
-    newer: DashMap<FragmentIndex, FragmentRows>,
+    newer: RwLock<NewerRows>,
     /// Counts the times that every fragment was replaced: rows of an earlier epoch come too late.
     epoch: AtomicU64,
 }
@@ -88,7 +91,7 @@ pub struct Rest {
 impl Rest {
     /// Fragments at rest in `store`.
     pub fn new(store: SnapshotStore) -> Self {
-        Self { store: RwLock::new(store), newer: DashMap::new(), epoch: AtomicU64::new(0) }
+        Self { store: RwLock::new(store), newer: RwLock::default(), epoch: AtomicU64::new(0) }
     }
 
     /// The snapshot store beneath.
@@ -112,12 +115,17 @@ impl Rest {
         Ok(())
     }
 
+    /// The newer rows. A poisoned lock still holds whole ones: they are only ever replaced.
+    fn newer_rows(&self) -> RwLockReadGuard<'_, NewerRows> {
+        self.newer.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A fragment at rest.
     ///
     /// # Errors
     /// When the store fails, or the row is missing or damaged.
     pub fn load(&self, fragment: FragmentIndex) -> Result<Fragment, RowError> {
-        if let Some(rows) = self.newer.get(&fragment)
+        if let Some(rows) = self.newer_rows().get(&fragment)
             && !rows.row.is_empty()
         {
             return Ok(decode_fragment(&rows.row)?);
@@ -133,7 +141,7 @@ impl Rest {
     /// # Errors
     /// When the store fails, or the chunk is missing.
     pub fn chunk(&self, fragment: FragmentIndex, number: u32) -> Result<Chunk, RowError> {
-        if let Some(rows) = self.newer.get(&fragment)
+        if let Some(rows) = self.newer_rows().get(&fragment)
             && let Some((_, bytes)) = rows.chunks.iter().find(|(known, _)| *known == number)
         {
             return Ok(Chunk::from_bytes(bytes.to_vec()));
@@ -146,9 +154,7 @@ impl Rest {
 
     /// Lays a passivated fragment down.
     pub(super) fn put(&self, fragment: FragmentIndex, rows: FragmentRows) {
-        let mut entry = self.newer.entry(fragment).or_default();
-        entry.row = rows.row;
-        entry.chunks.extend(rows.chunks);
+        lay_down(&self.newer_rows(), fragment, rows);
     }
 
     /// Keeps chunks readable that are on their way into the snapshot.
@@ -156,10 +162,10 @@ impl Rest {
         if chunks.is_empty() {
             return;
         }
-        // Under the entry's lock: `clear` comes behind it and takes away what was just put.
-        let mut entry = self.newer.entry(fragment).or_default();
+        // Under the lock: `replace` comes behind it and takes away what was just put.
+        let newer = self.newer_rows();
         if epoch == self.epoch() {
-            entry.chunks.extend_from_slice(chunks);
+            newer.entry(fragment).or_default().chunks.extend_from_slice(chunks);
         }
     }
 
@@ -170,22 +176,31 @@ impl Rest {
 
     /// The newer rows of a fragment, for a snapshot.
     pub(super) fn newer(&self, fragment: FragmentIndex) -> Option<FragmentRows> {
-        self.newer.get(&fragment).map(|rows| rows.clone())
+        self.newer_rows().get(&fragment).map(|rows| rows.clone())
     }
 
     /// Forgets the newer rows of a fragment, once the snapshot holds them.
     pub(super) fn forget(&self, fragment: FragmentIndex) {
-        self.newer.remove(&fragment);
+        self.newer_rows().remove(&fragment);
     }
 
     /// Forgets all newer rows but those of `fresh` fragments: the snapshot holds the others.
     pub(super) fn keep_only(&self, fresh: &BTreeSet<FragmentIndex>) {
-        self.newer.retain(|fragment, _| fresh.contains(fragment));
+        self.newer_rows().retain(|fragment, _| fresh.contains(fragment));
     }
 
-    /// Forgets all newer rows: a re-resolution has replaced every fragment.
-    pub(super) fn clear(&self) {
+    /// Puts these in the place of all newer rows: a re-resolution has replaced every fragment.
+    /// Answers the ones before.
+    pub(super) fn replace(&self, rows: NewerRows) -> NewerRows {
+        let mut newer = self.newer.write().unwrap_or_else(PoisonError::into_inner);
         self.epoch.fetch_add(1, Ordering::AcqRel);
-        self.newer.clear();
+        std::mem::replace(&mut *newer, rows)
     }
+}
+
+/// Lays a fragment's rows down among others.
+pub(super) fn lay_down(all: &NewerRows, fragment: FragmentIndex, rows: FragmentRows) {
+    let mut entry = all.entry(fragment).or_default();
+    entry.row = rows.row;
+    entry.chunks.extend(rows.chunks);
 }

@@ -5,6 +5,7 @@ use super::again::{Basis, Draft};
 use super::background;
 use super::core::Core;
 use super::effective::Effective;
+use super::gathering::{Gathered, gather};
 use super::objects::ObjectRefusal;
 use super::{Engine, Refusal};
 use crate::domain::compiled::SettingsProblem;
@@ -410,22 +411,20 @@ impl Engine {
             Effective::new(&settings, &Default::default(), hash_key).map_err(problems)?;
         let effective = std::sync::Arc::new(effective);
         let turn = std::sync::Arc::clone(&self.0.preview).lock_owned().await;
-        let (basis, before, upto) = self
-            .ask(move |identity, _| {
-                let core = &identity.core;
-                let basis = Basis { effective, ..Basis::of(core) };
-                (basis, core.graph.holders(), core.applied)
-            })
-            .await?;
         if self.ask(|identity, _| identity.is_cut()).await? {
             return Err(ObjectRefusal::JournalCut("there is no preview"));
         }
-        let reader = self.running()?.shared.reader.clone();
+        let (reader, identity) = {
+            let running = self.running()?;
+            (running.shared.reader.clone(), running.identity.clone())
+        };
         let read = move || {
             let _turn = turn;
-            let mut draft = Draft::of_people(basis);
+            let Gathered { basis, holders, .. } = gather(&identity).ok_or(Refusal::Recovering)?;
+            let upto = basis.applied;
+            let mut draft = Draft::of_people(Basis { effective, ..basis });
             let read = draft.catch_up(&reader, upto);
-            read.map(|()| compared(&before, draft.graph())).map_err(|error| {
+            read.map(|()| compared(&holders, draft.graph())).map_err(|error| {
                 tracing::error!(%error, "previewing");
                 Refusal::StorageFailed
             })
@@ -468,40 +467,48 @@ fn link_view(link: &LinkRow) -> LinkView {
 
 /// How the profiles of `graph` differ from those that held the same fragments before.
 fn compared(before: &[FragmentIndex], graph: &Graph) -> PreviewView {
-    let after = graph.holders();
-    let mut joined: BTreeMap<FragmentIndex, BTreeSet<FragmentIndex>> = BTreeMap::new();
-    let mut parted: BTreeMap<FragmentIndex, BTreeSet<FragmentIndex>> = BTreeMap::new();
-    for (then, now) in before.iter().zip(&after) {
-        if *then != NONE && *now != NONE {
-            joined.entry(*now).or_default().insert(*then);
-            parted.entry(*then).or_default().insert(*now);
-        }
-    }
-    let merges = joined.iter().filter(|(_, from)| from.len() > 1);
-    let splits = parted.iter().filter(|(_, into)| into.len() > 1);
-    let names = |all: &BTreeSet<FragmentIndex>| -> Vec<String> {
-        all.iter().map(|fragment| graph.origin(*fragment)).collect()
+    let held = before.iter().zip(0..).filter(|(then, _)| **then != NONE);
+    let pairs = held.map(|(then, fragment)| (*then, graph.holder(fragment)));
+    let mut parted: Vec<_> = pairs.filter(|(_, now)| *now != NONE).collect();
+    let mut joined: Vec<_> = parted.iter().map(|(then, now)| (*now, *then)).collect();
+    let (merges, splits) = (several(&mut joined), several(&mut parted));
+    let names = |all: &mut dyn Iterator<Item = FragmentIndex>| -> Vec<String> {
+        all.map(|fragment| graph.origin(fragment)).collect()
     };
-    let merged = merges.clone().map(|(into, _)| {
+    let merged = merges.iter().take(SAMPLES).map(|into| {
         let fragments: BTreeSet<FragmentIndex> = graph.fragments_of(*into).into_iter().collect();
-        json!({ "kind": "merge", "profiles": names(&fragments) })
+        json!({ "kind": "merge", "profiles": names(&mut fragments.into_iter()) })
     });
-    let split = splits.clone().map(|(_, into)| json!({ "kind": "split", "profiles": names(into) }));
-    let samples = merged.take(SAMPLES).chain(split.take(SAMPLES)).collect();
+    let split = splits.iter().take(SAMPLES).map(|from| {
+        let first = parted.partition_point(|(then, _)| then < from);
+        let parts = parted[first..].iter().take_while(|(then, _)| then == from);
+        json!({ "kind": "split", "profiles": names(&mut parts.map(|(_, now)| *now)) })
+    });
+    let samples = merged.chain(split).collect();
     let mut sizes: Vec<(usize, FragmentIndex)> =
         graph.leads().map(|lead| (graph.cluster_size(lead), lead)).collect();
     sizes.sort_unstable_by(|a, b| b.cmp(a));
     let largest = sizes.iter().take(SAMPLES).map(|(size, lead)| {
         json!({ "identifiers": size, "fragments": graph.fragments_of(*lead).len(), "origin": graph.origin(*lead) })
     });
-    let profiles_before: BTreeSet<&FragmentIndex> =
-        before.iter().filter(|lead| **lead != NONE).collect();
+    let mut leads: Vec<FragmentIndex> =
+        before.iter().copied().filter(|lead| *lead != NONE).collect();
+    leads.sort_unstable();
+    leads.dedup();
     PreviewView {
-        profiles_before: profiles_before.len() as u64,
+        profiles_before: leads.len() as u64,
         profiles_after: graph.profiles(),
-        merges: merges.count() as u64,
-        splits: splits.count() as u64,
+        merges: merges.len() as u64,
+        splits: splits.len() as u64,
         largest: largest.collect(),
         samples,
     }
+}
+
+/// Orders pairs, each of them kept once, and answers which first halves have several second ones.
+fn several(pairs: &mut Vec<(FragmentIndex, FragmentIndex)>) -> Vec<FragmentIndex> {
+    pairs.sort_unstable();
+    pairs.dedup();
+    let runs = pairs.chunk_by(|a, b| a.0 == b.0);
+    runs.filter(|run| run.len() > 1).map(|run| run[0].0).collect()
 }

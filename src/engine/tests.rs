@@ -16,6 +16,7 @@ mod campaigns;
 mod erasures;
 mod operators;
 mod rereadings;
+mod resolving;
 mod retention;
 
 fn settings() -> Settings {
@@ -34,7 +35,7 @@ fn settings() -> Settings {
     .unwrap()
 }
 
-fn options(data: &Path) -> Options {
+pub(super) fn options(data: &Path) -> Options {
     Options {
         data: data.to_owned(),
         settings: settings(),
@@ -54,7 +55,7 @@ fn options(data: &Path) -> Options {
     }
 }
 
-async fn open(options: Options) -> Engine {
+pub(super) async fn open(options: Options) -> Engine {
     let engine = Engine::start(options);
     tokio::select! {
         () = engine.ready() => engine,
@@ -84,7 +85,7 @@ fn submission(
     Submission { event, durability: Durability::Fsynced, dedupe_window_ms: 1_000_000 }
 }
 
-async fn send(
+pub(super) async fn send(
     engine: &Engine,
     source: &str,
     session: Option<&str>,
@@ -103,17 +104,20 @@ async fn by(engine: &Engine, name: &str) -> crate::domain::view::ProfileView {
 }
 
 /// A small random generator, so that a failing world can be named by its seed.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 }
 
-fn random_event(dice: &mut Dice, number: u64) -> (&'static str, Option<String>, serde_json::Value) {
+pub(super) fn random_event(
+    dice: &mut Dice,
+    number: u64,
+) -> (&'static str, Option<String>, serde_json::Value) {
     let mut body = json!({"at": 1_700_000_000 + dice.roll(5_000), "k": format!("k{number}"), "city": format!("c{}", dice.roll(9)), "spent": dice.roll(10)});
     let source = if dice.roll(2) == 0 { "web" } else { "shop" };
     if dice.roll(4) > 0 {
@@ -288,7 +292,7 @@ fn is_long() -> bool {
 const PATIENCE: u32 = 6_000;
 
 /// Waits until what is known was resolved under the rules in force.
-async fn resolved(engine: &Engine) {
+pub(super) async fn resolved(engine: &Engine) {
     let mut tries = 0;
     while engine.ask(|identity, _| identity.core.awaits_resolution()).await.unwrap() {
         tries += 1;
@@ -297,7 +301,7 @@ async fn resolved(engine: &Engine) {
     }
 }
 
-async fn cleaned(engine: &Engine, erasure: &str) {
+pub(super) async fn cleaned(engine: &Engine, erasure: &str) {
     let mut tries = 0;
     while engine.erasure(erasure).await.unwrap().unwrap().state != "done" {
         tries += 1;

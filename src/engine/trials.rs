@@ -307,7 +307,8 @@ impl Engine {
             let mut playing = Playing::new(&reader, &id, since).of_profile(&past.profile);
             let mut judged = VecDeque::new();
             for (sequence, event) in past.events {
-                let (event, placement) = draft.event(sequence, &event);
+                let taken = draft.event(sequence, &event);
+                let (event, placement) = taken.map_err(|cause| reading(sequence, cause.into()))?;
                 let seen = playing.see(&mut draft, sequence, &event, &placement);
                 let seen = seen.map_err(|cause| reading(sequence, cause.into()))?;
                 if let Some(preview) = seen {

@@ -5,6 +5,8 @@ use super::pages::Touched;
 use super::row::FREE;
 use super::{ANONYMOUS, EdgeIndex, FragmentIndex, Graph, NONE, NodeIndex, SESSION};
 use crate::domain::id::Identifier;
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 use std::collections::BTreeSet;
 
 /// What an erasure took out.
@@ -45,13 +47,10 @@ impl Graph {
         self.leave_raw(cluster);
         self.free_clusters.push(cluster);
         let mut erased = Erased { fragments, ..Erased::default() };
-        for node in own {
-            self.remove_node(node, &mut erased);
+        for node in &own {
+            self.remove_node(*node, &mut erased);
         }
-        for fragment in &erased.fragments {
-            self.fragments[*fragment as usize].node = NONE;
-            self.dirty.mark(Touched::Fragment(*fragment));
-        }
+        self.orphan_fragments(&own.into_iter().collect());
         let mut disturbed = Disturbed::default();
         erased.touched_others = !beside.is_empty();
         for node in beside {
@@ -69,6 +68,17 @@ impl Graph {
         }
         erased.effects = self.settle(disturbed, None, &mut Before::default(), false);
         erased
+    }
+
+    /// Takes their origins away from all fragments of these nodes: also from those that a re-resolution
+    /// let follow an event there, and that hold nothing. Somebody else gets these rows.
+    fn orphan_fragments(&mut self, gone: &HashSet<NodeIndex, FixedState>) {
+        for (at, row) in self.fragments.iter_mut().enumerate() {
+            if gone.contains(&row.node) {
+                row.node = NONE;
+                self.dirty.mark(Touched::Fragment(at as FragmentIndex));
+            }
+        }
     }
 
     fn remove_node(&mut self, node: NodeIndex, erased: &mut Erased) {

@@ -37,7 +37,7 @@ pub use erase::Erased;
 pub use explain::{Apart as Reason, Explanation, Step};
 pub use fragments::Birth;
 pub use hand::{Link, Pair, Unmerged};
-pub use heirs::Ancestry;
+pub use heirs::{Ancestry, Heirs};
 pub use link::Obstacle;
 pub use names::Names;
 pub use observe::{Change, Effects, Move, Observed};
@@ -105,7 +105,7 @@ pub struct Graph {
     rules: Arc<Rules>,
     dirty: pages::Dirty,
     /// While a re-resolution is under way.
-    heirs: Option<heirs::Heirs>,
+    heirs: Option<Heirs>,
     /// Generation and record of fragments that are made later than their first event came.
     later: Option<(u16, Sequence)>,
     /// Takes no quick way: the oracle of those that there are.
