@@ -437,6 +437,9 @@ impl Handler<Committed> for IdentityActor {
         for (sequence, then) in group {
             self.take_or_hold(sequence, then, context);
         }
+        if self.sending.is_stirred {
+            self.dispatch(context);
+        }
         self.profiles.passivate_idle();
     }
 }

@@ -134,11 +134,12 @@ fn write(outbox: &mut Outbox, rows: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
 }
 
 /// Everything there is, without the numbers that endpoints have in a process.
-fn everything(outbox: &Outbox) -> Vec<(u64, (&str, u16), Delivery, Option<u64>)> {
+fn everything(outbox: &Outbox) -> Vec<String> {
     let all = outbox.newest_first(u64::MAX);
     let one = |(number, one): (u64, &Delivery)| {
         let head = outbox.head(one.endpoint, one.fragment());
-        (number, outbox.endpoint(one.endpoint), Delivery { endpoint: 0, ..*one }, head)
+        let (endpoint, one) = (outbox.endpoint(one.endpoint), Delivery { endpoint: 0, ..*one });
+        format!("{number} {endpoint:?} {one:?} {head:?}")
     };
     all.map(one).collect()
 }
