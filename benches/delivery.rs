@@ -152,6 +152,7 @@ fn options(data: &Path, campaigns: &Value) -> anyhow::Result<Options> {
         clock: Clock::system(),
         queue: 20_000,
         active_profiles: 200_000,
+        unsaved_bytes: 128 << 20,
         snapshot_every: Duration::from_secs(3_600),
         snapshot_every_events: u64::MAX,
         segment_bytes: 64 << 20,

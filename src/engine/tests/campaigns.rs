@@ -68,6 +68,32 @@ async fn backtested(engine: &Engine) -> Vec<usize> {
 }
 
 #[test]
+fn intake_waits_for_a_snapshot_where_deliveries_keep_too_much_and_goes_on_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let tight = Options { unsaved_bytes: 2_000, ..with_campaigns(folder.path()) };
+        let engine = open(tight).await;
+        let mut stored = 0;
+        while stored < 100 {
+            let body = json!({"u": format!("u{stored}"), "spent": 3});
+            match engine.ingest(submission(&engine, "web", None, &body)).await {
+                Ok(_) => stored += 1,
+                Err(Refusal::Overloaded) => tokio::time::sleep(Duration::from_millis(2)).await,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        assert_eq!(called(&settled(&engine).await)[0], 100);
+        engine.stop(Duration::from_secs(10)).await;
+        drop(engine);
+        let engine = open(with_campaigns(folder.path())).await;
+        let Readiness::Ready { report } = engine.readiness() else { panic!("it is ready") };
+        // One is taken when the engine stops.
+        assert!(report["generation"].as_u64().unwrap() > 5, "{report}");
+        engine.stop(Duration::from_secs(10)).await;
+    });
+}
+
+#[test]
 fn a_replay_comes_to_the_same_runs_and_deliveries() {
     let folder = tempfile::tempdir().unwrap();
     actix::System::new().block_on(async {
