@@ -22,7 +22,7 @@ use selfsame::config::Network;
 use selfsame::domain::event::Payload;
 use selfsame::domain::extract::RequestFacts;
 use selfsame::domain::settings::{Durability, Settings};
-use selfsame::engine::{Engine, Options, Submission};
+use selfsame::engine::{Engine, Options, Readiness, Submission};
 use selfsame::outbound::client::{Call, Client, Limits, SystemResolver};
 use selfsame::outbound::guard::Guard;
 use serde_json::{Value, json};
@@ -152,6 +152,7 @@ fn options(data: &Path, campaigns: &Value) -> anyhow::Result<Options> {
         clock: Clock::system(),
         queue: 20_000,
         active_profiles: 200_000,
+        unsaved_bytes: 128 << 20,
         snapshot_every: Duration::from_secs(3_600),
         snapshot_every_events: u64::MAX,
         segment_bytes: 64 << 20,
@@ -413,6 +414,8 @@ async fn restart(flags: &Flags) -> anyhow::Result<()> {
         let engine = open(&data, &hanging(sink)).await?;
         ingest(&engine, "a", 10_000, pending / 10).await?;
         engine.stop(Duration::from_secs(120)).await;
+        // It holds the snapshot store as long as it is there.
+        drop(engine);
         seen.hung.store(0, Ordering::SeqCst);
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--start").arg(sink.to_string()).arg("--folder").arg(&data);
@@ -446,6 +449,9 @@ fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
 async fn started(flags: &Flags, sink: SocketAddr) -> anyhow::Result<()> {
     let data = flags.folder.as_deref().unwrap_or(Path::new("."));
     let engine = open(data, &hanging(sink)).await?;
+    if let Readiness::Ready { report } = engine.readiness() {
+        anyhow::ensure!(report["records"] == 0, "the snapshot was not used: {report}");
+    }
     tokio::time::sleep(Duration::from_secs(3)).await;
     let status = std::fs::read_to_string("/proc/self/status")?;
     let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0");

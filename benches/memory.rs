@@ -168,6 +168,7 @@ fn options(folder: &Path, active_profiles: usize) -> Options {
         clock: Clock::system(),
         queue: 2 * IN_FLIGHT,
         active_profiles,
+        unsaved_bytes: 128 << 20,
         snapshot_every: Duration::from_secs(3_600),
         snapshot_every_events: u64::MAX,
         segment_bytes: 64 << 20,

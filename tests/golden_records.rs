@@ -16,9 +16,9 @@ use selfsame::domain::settings::Settings;
 use selfsame::domain::time::Timestamp;
 use selfsame::domain::timeline::Timeline;
 use selfsame::records::{
-    ActRecord, Attempt, ChangeRow, Counters, DedupeRow, DeliveryRow, DeliveryState, Genesis,
-    ObjectKind, decode, decode_event, decode_fragment, decode_page, encode, encode_event,
-    encode_fragment, encode_page,
+    ActRecord, Attempt, ChangeRow, Counters, DedupeRow, DeliveryPage, DeliveryRow, DeliveryState,
+    Genesis, ObjectKind, decode, decode_deliveries, decode_event, decode_fragment, decode_page,
+    encode, encode_deliveries, encode_event, encode_fragment, encode_page,
 };
 use std::path::Path;
 
@@ -167,10 +167,9 @@ fn acts_of_campaigns_of_version_one_are_read() {
 
 #[test]
 fn rows_of_deliveries_of_version_one_are_read() {
-    let row = DeliveryRow {
+    let first = DeliveryRow {
         number: 4711 << 16,
-        campaign: "cart".into(),
-        step: 3,
+        endpoint: 0,
         fragment: (17, 2),
         run: 4711,
         began_at: Timestamp(1_764_000_000_000),
@@ -180,9 +179,23 @@ fn rows_of_deliveries_of_version_one_are_read() {
         attempts: 12,
         before: 10,
     };
-    let bytes = golden("delivery", &encode("a delivery", &row).unwrap());
-    assert_eq!(decode::<DeliveryRow>("a delivery", &bytes).unwrap(), row);
-    assert_eq!(encode("a delivery", &row).unwrap(), bytes);
+    let second = DeliveryRow {
+        number: (4720 << 16) + 1,
+        endpoint: 1,
+        fragment: (4000, 0),
+        run: 4000,
+        began_at: Timestamp(1_763_999_000_000),
+        enqueued_at: Timestamp(1_764_000_002_000),
+        next_attempt_at: Timestamp(1_764_000_002_000),
+        state: DeliveryState::Pending,
+        attempts: 0,
+        before: 0,
+    };
+    let endpoints = vec![("cart".into(), 3), ("welcome".into(), 0)];
+    let page = DeliveryPage { endpoints, rows: vec![first, second] };
+    let bytes = golden("deliveries", &encode_deliveries(&page).unwrap());
+    assert_eq!(decode_deliveries(&bytes).unwrap(), page);
+    assert_eq!(encode_deliveries(&page).unwrap(), bytes);
     let sent = Rendered { url: "https://x.example/".to_owned(), body: Some("{}".to_owned()) };
     let bytes = golden("delivery-sent", &encode("what is sent", &sent).unwrap());
     assert_eq!(decode::<Rendered>("what is sent", &bytes).unwrap(), sent);

@@ -28,6 +28,7 @@ pub async fn start(
         clock: Clock::system(),
         queue,
         active_profiles: 200_000,
+        unsaved_bytes: 128 << 20,
         snapshot_every: Duration::from_secs(3_600),
         snapshot_every_events: u64::MAX,
         segment_bytes: 64 << 20,

@@ -72,6 +72,7 @@ pub(super) fn engine_options(
         clock: clock.clone(),
         queue: config.limits.queue,
         active_profiles: config.memory.active_profiles,
+        unsaved_bytes: config.limits.unsaved.bytes(),
         snapshot_every: config.snapshots.every.duration(),
         snapshot_every_events: config.snapshots.every_events.unwrap_or(u64::MAX),
         segment_bytes: config.journal.segment.0,

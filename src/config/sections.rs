@@ -140,6 +140,9 @@ pub struct Limits {
     /// Deliveries that are over and still listed; the oldest are forgotten. About 100 bytes of
     /// memory each; what was sent and how it went is on disk.
     pub deliveries: u32,
+    /// What deliveries send and how attempts went, while no snapshot holds it; more answers 503
+    /// `overloaded` until one does. One is taken at a quarter of it.
+    pub unsaved: ByteSize,
     /// A request's path and query; more answers 414 `url_too_long`.
     pub url: ByteSize,
     /// All headers of a request; more answers 431 `headers_too_large`.
@@ -176,6 +179,7 @@ impl Default for Limits {
             set_values: deciding.set_values,
             trait_bytes: deciding.trait_bytes,
             deliveries: deciding.deliveries,
+            unsaved: ByteSize::mib(128),
             url: ByteSize::kib(16),
             headers: ByteSize::kib(32),
             connections: 10_000,

@@ -7,7 +7,7 @@ use crate::domain::campaign::FragmentRuns;
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
-use crate::records::{self, DeliveryRow, FragmentKey, RecordError};
+use crate::records::{self, FragmentKey, RecordError};
 use crate::snapshot::SnapshotStore;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -191,9 +191,7 @@ impl CampaignState {
                 records::decode("a run", &row?.1)?;
             state.told.insert((campaign, run), row);
         }
-        for row in store.scan_prefix(b"q") {
-            state.outbox.load(records::decode::<DeliveryRow>("a delivery", &row?.1)?);
-        }
+        state.outbox = Outbox::load(store.scan_prefix(b"q"))?;
         if let Some(row) = store.get(b"p")? {
             let all: Vec<((Box<str>, u16), Disabled)> =
                 records::decode("disabled endpoints", &row)?;

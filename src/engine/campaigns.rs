@@ -16,6 +16,7 @@ use crate::domain::campaign::{
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::profile::Folded;
+use crate::domain::time::Timestamp;
 use crate::outbound::retry::Verdict;
 use crate::records::{ActRecord, Attempt, FragmentKey, RecordError};
 use std::collections::BTreeSet;
@@ -134,6 +135,25 @@ impl Core {
         let event = question.facts(&event_id);
         let person = question.person(&told.folded);
         Some(campaigns.recheck(pending, &person, event.as_ref(), &fragments, question.now))
+    }
+
+    /// As [`Self::recheck`], by what is known here; nothing, where the profile has to be asked, or
+    /// is not there any more.
+    pub(super) fn recheck_unasked(&self, number: u64, now: Timestamp) -> Option<Recheck> {
+        let outbox = &self.campaigns.outbox;
+        let delivery = outbox.get(number)?;
+        let lead = self.lead_of_key(delivery.fragment())?;
+        let (campaign, step) = outbox.endpoint(delivery.endpoint);
+        let runs = &self.campaigns.runs;
+        let fragments: Vec<(FragmentIndex, &FragmentRuns)> = self
+            .graph
+            .fragments_of(lead)
+            .into_iter()
+            .filter_map(|one| Some((one, runs.get(&one)?)))
+            .collect();
+        let pending =
+            Pending { campaign, step, run: delivery.run, enqueued_at: delivery.enqueued_at };
+        self.compiled_campaigns().recheck_unasked(pending, &fragments, now)
     }
 
     /// Whether the audience of a delivery's campaign depends on the event.

@@ -9,14 +9,15 @@
 //! that died, is so whether it was cancelled before or after.
 
 use super::kept::Kept;
-use super::rows::Row;
 use super::table::Table;
 use crate::domain::campaign::Rendered;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::outbound::retry::{Verdict, wait_ms};
-use crate::records::{self, Attempt, DeliveryRow, DeliveryState, FragmentKey, RecordError};
+use crate::records::{Attempt, DeliveryState, FragmentKey, RecordError};
 use std::collections::{BTreeMap, BTreeSet};
+
+mod rows;
 
 /// One webhook step of one campaign.
 pub(super) type EndpointKey = (Box<str>, u16);
@@ -121,8 +122,6 @@ pub struct Outbox {
     over: BTreeSet<u64>,
     /// How many of them are kept; the oldest go first.
     over_max: usize,
-    /// Whose rows a snapshot has to write.
-    fresh: BTreeSet<u64>,
     kept: Kept,
     /// What the live side has to look at again; none while nobody listens.
     touched: Option<Vec<u64>>,
@@ -156,7 +155,6 @@ impl Default for Outbox {
             lanes: BTreeSet::new(),
             over: BTreeSet::new(),
             over_max: usize::MAX,
-            fresh: BTreeSet::new(),
             kept: Kept::default(),
             touched: None,
             tally: Tally::default(),
@@ -223,7 +221,6 @@ impl Outbox {
         if !delivery.is_pending() {
             self.over.insert(number);
         }
-        self.fresh.insert(number);
         self.touch(number);
         self.trim();
     }
@@ -257,7 +254,6 @@ impl Outbox {
         self.leave(Place::new(one.endpoint, one.fragment, number));
         self.over.remove(&number);
         self.kept.remove(number, one.attempts);
-        self.fresh.insert(number);
         self.touch(number);
         Some(one)
     }
@@ -439,56 +435,6 @@ impl Outbox {
     /// What happened since the last call.
     pub(super) fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
-    }
-
-    /// The rows that changed since the last call.
-    ///
-    /// # Errors
-    /// When a row is larger than a row may be.
-    pub(super) fn take_rows(&mut self) -> Result<Vec<Row>, RecordError> {
-        let mut rows = self.kept.take_rows();
-        for number in std::mem::take(&mut self.fresh) {
-            let mut key = vec![b'q'];
-            key.extend_from_slice(&number.to_be_bytes());
-            let row = self.all.get(number).map(|one| self.row(number, one));
-            let row = row.map(|row| records::encode("a delivery", &row)).transpose()?;
-            rows.push((key, row));
-        }
-        Ok(rows)
-    }
-
-    fn row(&self, number: u64, one: &Delivery) -> DeliveryRow {
-        let (campaign, step) = self.endpoint(one.endpoint);
-        DeliveryRow {
-            number,
-            campaign: campaign.into(),
-            step,
-            fragment: one.fragment(),
-            run: one.run,
-            began_at: one.began_at,
-            enqueued_at: one.enqueued_at,
-            next_attempt_at: one.next_attempt_at,
-            state: one.state,
-            attempts: one.attempts,
-            before: one.before,
-        }
-    }
-
-    /// Takes a snapshot's row in.
-    pub(super) fn load(&mut self, row: DeliveryRow) {
-        let delivery = Delivery {
-            endpoint: self.number_of((row.campaign, row.step)),
-            state: row.state,
-            fragment: row.fragment.into(),
-            run: row.run,
-            began_at: row.began_at,
-            enqueued_at: row.enqueued_at,
-            next_attempt_at: row.next_attempt_at,
-            attempts: row.attempts,
-            before: row.before,
-        };
-        self.put(row.number, delivery);
-        self.fresh.remove(&row.number);
     }
 }
 

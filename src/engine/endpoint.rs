@@ -11,13 +11,12 @@ use super::committer::Then;
 use super::deliveries::{Delivery, EndpointNumber, Tally};
 use super::identity::IdentityActor;
 use super::profile::Op;
-use super::question::{Question, Told, told};
+use super::question::{Question, Told};
 use super::router::Append;
 use super::schedule::{Candidate, Schedule};
 use super::sending::{Desk, Job};
 use crate::domain::campaign::{Campaigns, Order, Recheck, Webhook};
-use crate::domain::fragment::Fragment;
-use crate::domain::graph::{FragmentIndex, Move};
+use crate::domain::graph::Move;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::outbound::client::Client;
@@ -26,7 +25,6 @@ use actix::{ArbiterHandle, AsyncContext, Context, Handler, Message, SpawnHandle}
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// Timers whose records are on their way at most.
 const TIMERS: usize = 1_000;
@@ -38,10 +36,14 @@ const SLEEP_MS: i64 = 60_000;
 #[rtype(result = "()")]
 pub(super) struct Answered(pub(super) Box<Question>, pub(super) Told);
 
-/// The call of an attempt is over, and its record on the way.
+/// Calls of attempts are over, and their records on the way.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Finished {
+pub(super) struct Finished(pub(super) Vec<Ended>);
+
+/// The call of an attempt is over.
+#[derive(Debug)]
+pub(super) struct Ended {
     pub(super) number: u64,
     pub(super) endpoint: EndpointNumber,
     /// Whether the endpoint failed; none where nothing was there to send.
@@ -73,6 +75,12 @@ pub(super) struct Sending {
     wakes: Option<(Timestamp, SpawnHandle)>,
     /// Profiles that owe an answer.
     asked: usize,
+    /// Those of them whose answer may change what campaigns know.
+    deciding: usize,
+    /// Calls to make, handed over together.
+    jobs: Vec<Job>,
+    /// What was sent is to be looked at again.
+    pub(super) is_stirred: bool,
     /// A snapshot waits for their answers.
     pub(super) wants_snapshot: bool,
     /// Records that wait for their answers.
@@ -91,6 +99,9 @@ impl Sending {
             fired_to: None,
             wakes: None,
             asked: 0,
+            deciding: 0,
+            jobs: Vec::new(),
+            is_stirred: false,
             wants_snapshot: false,
             held: VecDeque::new(),
         }
@@ -161,6 +172,7 @@ impl IdentityActor {
     /// Asks a profile; its answer comes behind all that it was told before.
     pub(super) fn put_question(&mut self, question: Question, context: &mut Context<Self>) {
         self.sending.asked += 1;
+        self.sending.deciding += usize::from(question.decides());
         let set_values = self.core.graph.rules().limits.set_values;
         self.tell_awake(question.lead, Op::Tell(Box::new(question), set_values, None), context);
     }
@@ -178,6 +190,12 @@ impl IdentityActor {
 
     /// As [`Self::dispatch`]; what a question has just enqueued is judged by the answer to it.
     fn dispatch_with(&mut self, just: Option<(&Question, &Told)>, context: &mut Context<Self>) {
+        self.sending.is_stirred = false;
+        self.pick_due(just, context);
+        self.hand_over();
+    }
+
+    fn pick_due(&mut self, just: Option<(&Question, &Told)>, context: &mut Context<Self>) {
         // What waits for silence shall get it, however much there is to send.
         let is_awaited = self.sending.wants_snapshot || !self.sending.held.is_empty();
         if self.sending.desk.is_none() || is_awaited {
@@ -223,6 +241,13 @@ impl IdentityActor {
     ) {
         if let Some((question, told)) = just.filter(|(one, _)| one.sequence == number >> 16) {
             return self.recheck((endpoint, number), question, told, now);
+        }
+        // An event that was stored, and whose answer is on its way, may be the exit.
+        if self.sending.deciding == 0
+            && let Some(judged) = self.core.recheck_unasked(number, now)
+            && judged != Recheck::Hold
+        {
+            return self.heed_recheck((endpoint, number), Some(judged), now);
         }
         match self.core.question_of_attempt(number, now) {
             Some(mut question) => {
@@ -373,8 +398,18 @@ impl IdentityActor {
         told: &Told,
         now: Timestamp,
     ) {
+        let judged = self.core.recheck(number, question, told);
+        self.heed_recheck((endpoint, number), judged, now);
+    }
+
+    fn heed_recheck(
+        &mut self,
+        (endpoint, number): (EndpointNumber, u64),
+        judged: Option<Recheck>,
+        now: Timestamp,
+    ) {
         let pending = self.core.campaigns.outbox.get(number).copied().filter(Delivery::is_pending);
-        let answer = pending.and_then(|_| self.core.recheck(number, question, told));
+        let answer = judged.filter(|_| pending.is_some());
         if let (Some(Recheck::Send), Some(one)) = (&answer, &pending) {
             return self.send(number, one, now);
         }
@@ -397,7 +432,6 @@ impl IdentityActor {
     }
 
     fn send(&mut self, number: u64, one: &Delivery, now: Timestamp) {
-        let Some(desk) = self.sending.desk.clone() else { return };
         let (campaign, step) = self.core.campaigns.outbox.endpoint(one.endpoint);
         let job = Job {
             number,
@@ -409,8 +443,21 @@ impl IdentityActor {
             attempt: one.attempts.saturating_add(1),
             at: now,
         };
-        if !self.sending.arbiter.spawn(async move { desk.make(job).await }) {
-            tracing::warn!("a delivery was not sent: the engine is stopping");
+        self.sending.jobs.push(job);
+    }
+
+    /// Hands the calls over that were decided on, to the thread that makes them.
+    fn hand_over(&mut self) {
+        let jobs = std::mem::take(&mut self.sending.jobs);
+        let Some(desk) = self.sending.desk.clone().filter(|_| !jobs.is_empty()) else { return };
+        let make_all = async move {
+            for job in jobs {
+                let desk = Arc::clone(&desk);
+                actix_rt::spawn(async move { desk.make(job).await });
+            }
+        };
+        if !self.sending.arbiter.spawn(make_all) {
+            tracing::warn!("deliveries were not sent: the engine is stopping");
         }
     }
 
@@ -446,12 +493,12 @@ impl IdentityActor {
     /// Begins to send, now that there is a router to append what comes of it.
     pub(super) fn begin_sending(&mut self, context: &mut Context<Self>) {
         let Some(router) = self.router.clone() else { return };
-        self.sending.desk = Some(Arc::new(Desk {
-            client: Arc::clone(&self.sending.client),
-            shared: Arc::clone(&self.shared),
+        self.sending.desk = Some(Arc::new(Desk::new(
+            Arc::clone(&self.sending.client),
+            Arc::clone(&self.shared),
             router,
-            identity: context.address(),
-        }));
+            context.address(),
+        )));
         let outbox = &mut self.core.campaigns.outbox;
         outbox.listen();
         for endpoint in outbox.endpoints() {
@@ -481,6 +528,9 @@ impl Handler<Answered> for IdentityActor {
 
     fn handle(&mut self, Answered(question, told): Answered, context: &mut Self::Context) {
         self.sending.asked = self.sending.asked.saturating_sub(1);
+        if question.decides() {
+            self.sending.deciding = self.sending.deciding.saturating_sub(1);
+        }
         let mut told = told;
         let mut just = None;
         match question.delivery() {
@@ -517,15 +567,17 @@ impl Handler<Answered> for IdentityActor {
 impl Handler<Finished> for IdentityActor {
     type Result = ();
 
-    fn handle(&mut self, finished: Finished, context: &mut Self::Context) {
-        let Finished { number, endpoint, failed } = finished;
-        self.sending.schedule.ended(endpoint, failed, self.shared.clock.now());
-        if failed.is_none() {
-            self.sending.schedule.settled(number);
-            let one = self.core.campaigns.outbox.get(number);
-            if one.is_some_and(Delivery::is_pending) {
-                let what = "there is no row of what it sends; move the snapshot folder aside to rebuild it from the journal";
-                return self.shared.fail(format!("delivery {number}: {what}"));
+    fn handle(&mut self, Finished(calls): Finished, context: &mut Self::Context) {
+        let now = self.shared.clock.now();
+        for Ended { number, endpoint, failed } in calls {
+            self.sending.schedule.ended(endpoint, failed, now);
+            if failed.is_none() {
+                self.sending.schedule.settled(number);
+                let one = self.core.campaigns.outbox.get(number);
+                if one.is_some_and(Delivery::is_pending) {
+                    let what = "there is no row of what it sends; move the snapshot folder aside to rebuild it from the journal";
+                    return self.shared.fail(format!("delivery {number}: {what}"));
+                }
             }
         }
         self.dispatch(context);
@@ -540,27 +592,5 @@ impl Handler<ClockMoved> for IdentityActor {
             context.cancel_future(handle);
         }
         self.dispatch(context);
-    }
-}
-
-impl super::profile::ProfileActor {
-    /// Answers what is asked on behalf of campaigns: the identity actor, or whoever tries one out.
-    pub(super) fn answer(
-        &self,
-        question: Box<Question>,
-        set_values: u32,
-        reply: Option<oneshot::Sender<(Box<Question>, Told)>>,
-    ) {
-        let fragments: Vec<(FragmentIndex, &Fragment)> =
-            self.fragments.iter().map(|(index, fragment)| (*index, fragment)).collect();
-        let shared = &self.shared;
-        match told(&question, &fragments, set_values, (Some(&shared.rest), &mut shared.events())) {
-            Ok(told) => match reply {
-                // Whoever asked may have gone away.
-                Some(reply) => drop(reply.send((question, told))),
-                None => self.identity.do_send(Answered(question, told)),
-            },
-            Err(error) => shared.fail(format!("profile {}: {error}", question.profile())),
-        }
     }
 }

@@ -440,6 +440,9 @@ impl Handler<Committed> for IdentityActor {
             self.take_or_hold(sequence, then, context);
         }
         self.profiles.stop_left();
+        if self.sending.is_stirred {
+            self.dispatch(context);
+        }
         self.profiles.passivate_idle();
     }
 }

@@ -16,10 +16,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A snapshot is asked for when so many bytes wait for one.
-pub(super) const SNAPSHOT_AT: usize = 32 << 20;
-/// Nothing more is taken in while so many bytes wait for a snapshot.
-pub(super) const FULL_AT: usize = 4 * SNAPSHOT_AT;
+/// A snapshot is asked for at this part of what may wait for one.
+const SNAPSHOT_AT: usize = 4;
 /// What a row weighs in memory beside key and value.
 const OVERHEAD: usize = 64;
 
@@ -29,10 +27,19 @@ type Rows = BTreeMap<Vec<u8>, Option<Bytes>>;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kept(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     layers: Mutex<Layers>,
     bytes: AtomicUsize,
+    /// Nothing more is taken in while so many bytes wait for a snapshot.
+    bytes_max: AtomicUsize,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        let (layers, bytes) = (Mutex::default(), AtomicUsize::default());
+        Self { layers, bytes, bytes_max: AtomicUsize::new(usize::MAX) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -178,14 +185,23 @@ impl Kept {
         self.0.bytes.load(Ordering::Acquire)
     }
 
+    /// Sets how many bytes may wait for a snapshot; none are bounded before.
+    pub(super) fn keep(&self, bytes_max: usize) {
+        self.0.bytes_max.store(bytes_max, Ordering::Release);
+    }
+
+    fn bytes_max(&self) -> usize {
+        self.0.bytes_max.load(Ordering::Acquire)
+    }
+
     /// Whether so much waits that a snapshot is wanted.
     pub(super) fn wants_snapshot(&self) -> bool {
-        self.bytes() >= SNAPSHOT_AT
+        self.bytes() > self.bytes_max() / SNAPSHOT_AT
     }
 
     /// Whether nothing more is to be taken in until a snapshot is written.
     pub(super) fn is_full(&self) -> bool {
-        self.bytes() >= FULL_AT
+        self.bytes() > self.bytes_max()
     }
 
     /// The rows for a snapshot; they stay readable here until it is [written](Self::written).
@@ -214,6 +230,25 @@ mod tests {
 
     fn rendered(url: &str) -> Rendered {
         Rendered { url: url.to_owned(), body: None }
+    }
+
+    #[test]
+    fn a_snapshot_is_wanted_at_a_quarter_of_what_may_wait() {
+        let kept = Kept::default();
+        let is = || (kept.wants_snapshot(), kept.is_full());
+        kept.put_reason(1, Some("why"));
+        assert_eq!(is(), (false, false));
+        let one = kept.bytes();
+        kept.keep(4 * one);
+        assert_eq!(is(), (false, false));
+        kept.put_reason(2, Some("why"));
+        assert_eq!(is(), (true, false));
+        (3..6).for_each(|number| kept.put_reason(number, Some("why")));
+        assert_eq!(is(), (true, true));
+        kept.take_rows();
+        assert_eq!(is(), (true, true));
+        kept.written();
+        assert_eq!(is(), (false, false));
     }
 
     #[test]

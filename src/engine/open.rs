@@ -53,6 +53,9 @@ pub struct Options {
     pub queue: usize,
     /// Profiles in memory at most.
     pub active_profiles: usize,
+    /// What deliveries keep in memory until a snapshot holds it, in bytes; beyond it, collect
+    /// answers 503.
+    pub unsaved_bytes: usize,
     /// How often a snapshot is taken.
     pub snapshot_every: Duration,
     /// After how many events a snapshot is taken.
@@ -232,6 +235,7 @@ impl Prepared {
         let (rest, start, snapshot_refused) =
             usable(&options.data, store, snapshot_refused, genesis, &reader)?;
         let (core, mut dedupe) = start;
+        core.campaigns.outbox.kept().keep(options.unsaved_bytes);
         let (generation, snapshot_sequence) = (core.counters.snapshots, core.applied);
         let log = erasure_log::take_up(&options.data).map_err(EngineError::ErasureLog)?;
         let mut replayed = replay(core, &rest, &reader, &log, progress)?;

@@ -2,7 +2,8 @@
 
 use super::core::{Core, Placement};
 use super::deliveries::EndpointNumber;
-use super::endpoint::TimerKey;
+use super::endpoint::{Answered, TimerKey};
+use super::profile::ProfileActor;
 use super::rereadings::Events;
 use super::rest::{Rest, RowError};
 use crate::domain::campaign::{EventFacts, FragmentRuns, Person};
@@ -13,6 +14,7 @@ use crate::domain::id::Sequence;
 use crate::domain::profile::Folded;
 use crate::domain::time::Timestamp;
 use crate::records::FragmentKey;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 /// What is asked of a profile on behalf of its campaigns.
@@ -65,6 +67,11 @@ impl Question {
             Because::Attempt { endpoint, delivery } => Some((endpoint, delivery)),
             _ => None,
         }
+    }
+
+    /// Whether its answer may change what campaigns know.
+    pub(super) fn decides(&self) -> bool {
+        matches!(self.because, Because::Event | Because::Timer { .. })
     }
 
     /// The timer that asks.
@@ -235,5 +242,27 @@ impl Core {
             fragment,
             ..self.question(lead, at, Because::Timer { campaign, key })
         })
+    }
+}
+
+impl ProfileActor {
+    /// Answers what is asked on behalf of campaigns: the identity actor, or whoever tries one out.
+    pub(super) fn answer(
+        &self,
+        question: Box<Question>,
+        set_values: u32,
+        reply: Option<oneshot::Sender<(Box<Question>, Told)>>,
+    ) {
+        let fragments: Vec<(FragmentIndex, &Fragment)> =
+            self.fragments.iter().map(|(index, fragment)| (*index, fragment)).collect();
+        let shared = &self.shared;
+        match told(&question, &fragments, set_values, (Some(&shared.rest), &mut shared.events())) {
+            Ok(told) => match reply {
+                // Whoever asked may have gone away.
+                Some(reply) => drop(reply.send((question, told))),
+                None => self.identity.do_send(Answered(question, told)),
+            },
+            Err(error) => shared.fail(format!("profile {}: {error}", question.profile())),
+        }
     }
 }

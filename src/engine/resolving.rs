@@ -237,6 +237,9 @@ impl IdentityActor {
         act: ActRecord,
         context: &mut Context<Self>,
     ) -> Answer {
+        if act.is_of_campaigns() {
+            return self.campaign_act(sequence, act, context);
+        }
         let events = match &act {
             ActRecord::Erase { profile, .. } => self.events_of(*profile, context),
             _ => None,
@@ -248,13 +251,6 @@ impl IdentityActor {
             }
         }
         let is_switch = matches!(act, ActRecord::Switch { .. } | ActRecord::Adopt { .. });
-        let is_of_campaigns = act.is_of_campaigns();
-        let fired = match &act {
-            ActRecord::TimerFired { campaign, fragment, run, .. } => {
-                Some((*fragment, campaign.as_str().into(), *run))
-            }
-            _ => None,
-        };
         let acted = self.core.act(sequence, act);
         self.count_changes();
         if !acted.moves.is_empty() {
@@ -272,15 +268,6 @@ impl IdentityActor {
             self.clean(erasure);
         }
         self.suppress();
-        match (acted.asks, fired) {
-            (Some(question), _) => self.put_timer(*question, context),
-            (None, Some(timer)) => drop(self.sending.fired.remove(&timer)),
-            (None, None) => {}
-        }
-        if is_of_campaigns {
-            self.dispatch(context);
-            return acted.answer;
-        }
         match acted.switches {
             Some(now) => self.switch(sequence, now, context),
             None => {
@@ -290,6 +277,30 @@ impl IdentityActor {
                 self.configured(context);
             }
         }
+        acted.answer
+    }
+
+    /// An act about campaigns, of which there are as many as attempts. What it lets go out is looked
+    /// for once, behind the whole group.
+    fn campaign_act(
+        &mut self,
+        sequence: Sequence,
+        act: ActRecord,
+        context: &mut Context<Self>,
+    ) -> Answer {
+        let fired = match &act {
+            ActRecord::TimerFired { campaign, fragment, run, .. } => {
+                Some((*fragment, campaign.as_str().into(), *run))
+            }
+            _ => None,
+        };
+        let acted = self.core.act(sequence, act);
+        match (acted.asks, fired) {
+            (Some(question), _) => self.put_timer(*question, context),
+            (None, Some(timer)) => drop(self.sending.fired.remove(&timer)),
+            (None, None) => {}
+        }
+        self.sending.is_stirred = true;
         acted.answer
     }
 

@@ -44,6 +44,11 @@ pub(super) struct Append {
     pub(super) then: Then,
 }
 
+/// Records that are no events, in this order.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct AppendAll(pub(super) Vec<Append>);
+
 /// Takes no more; `then` goes through the pipeline behind everything that was taken.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -117,6 +122,13 @@ impl RouterActor {
         );
     }
 
+    fn append(&mut self, append: Append) {
+        if self.is_closed || self.shared.is_failed() {
+            return; // dropping `then` tells whoever waits
+        }
+        self.record(append.kind, append.bytes, Durability::Fsynced, append.then);
+    }
+
     fn record(&mut self, kind: u8, bytes: Vec<u8>, durability: Durability, then: Then) {
         let sequence = self.next;
         self.next += 1;
@@ -161,10 +173,15 @@ impl Handler<Append> for RouterActor {
     type Result = ();
 
     fn handle(&mut self, append: Append, _: &mut Self::Context) {
-        if self.is_closed || self.shared.is_failed() {
-            return; // dropping `then` tells whoever waits
-        }
-        self.record(append.kind, append.bytes, Durability::Fsynced, append.then);
+        self.append(append);
+    }
+}
+
+impl Handler<AppendAll> for RouterActor {
+    type Result = ();
+
+    fn handle(&mut self, AppendAll(all): AppendAll, _: &mut Self::Context) {
+        all.into_iter().for_each(|one| self.append(one));
     }
 }
 

@@ -12,7 +12,7 @@
 //! | `g` + fragment | what campaigns left on it · `h` + campaign + sequence: a run as told
 //! | `k` + number | an operator's link
 //! | `l` + bucket | events on no profile |
-//! | `p` | disabled endpoints · `q` + number: a delivery · `r`, `s`, `u`: what is kept of it ([`kept`](super::kept))
+//! | `p` | disabled endpoints · `q` + number: deliveries from that number on · `r`, `s`, `u`: what is kept of each ([`kept`](super::kept))
 //! | `m` + number | changes of identity from that number on · `v` + bucket: events read again |
 
 use super::campaign_state::CampaignState;

@@ -3,10 +3,10 @@
 
 use super::committer::Then;
 use super::deliveries::{EndpointNumber, verdict};
-use super::endpoint::Finished;
+use super::endpoint::{Ended, Finished};
 use super::identity::IdentityActor;
 use super::rest::RowError;
-use super::router::{Append, RouterActor};
+use super::router::{Append, AppendAll, RouterActor};
 use super::shared::Shared;
 use crate::domain::campaign::{Campaigns, Rendered};
 use crate::domain::time::Timestamp;
@@ -15,7 +15,7 @@ use crate::outbound::client::{Answer, CallError, Client};
 use crate::outbound::retry::{Verdict, retry_after_ms};
 use crate::records::{ActRecord, Attempt, kind};
 use actix::Addr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// An attempt to make.
@@ -33,22 +33,41 @@ pub(super) struct Job {
 
 /// Where attempts are made.
 pub(super) struct Desk {
-    pub(super) client: Arc<Client>,
-    pub(super) shared: Arc<Shared>,
-    pub(super) router: Addr<RouterActor>,
-    pub(super) identity: Addr<IdentityActor>,
+    client: Arc<Client>,
+    shared: Arc<Shared>,
+    router: Addr<RouterActor>,
+    identity: Addr<IdentityActor>,
+    /// Calls that ended in this turn of the thread: a message to an actor costs more than what it
+    /// says, so what ended together is told together.
+    ended: Mutex<Told>,
+}
+
+/// What ended: the records of the attempts, and their calls.
+#[derive(Default)]
+struct Told {
+    records: Vec<Append>,
+    calls: Vec<Ended>,
 }
 
 impl Desk {
+    pub(super) fn new(
+        client: Arc<Client>,
+        shared: Arc<Shared>,
+        router: Addr<RouterActor>,
+        identity: Addr<IdentityActor>,
+    ) -> Self {
+        Self { client, shared, router, identity, ended: Mutex::default() }
+    }
+
     /// Makes an attempt and journals how it went.
-    pub(super) async fn make(&self, job: Job) {
+    pub(super) async fn make(self: Arc<Self>, job: Job) {
         let (number, endpoint) = (job.number, job.endpoint);
         let rendered = match self.rendered(number).await {
             Ok(rendered) => rendered,
             Err(error) => return self.shared.fail(format!("delivery {number}: {error}")),
         };
         let Some(rendered) = rendered else {
-            return self.identity.do_send(Finished { number, endpoint, failed: None });
+            return self.tell(None, Ended { number, endpoint, failed: None });
         };
         let started = Instant::now();
         let result = self.call(&job, &rendered).await;
@@ -60,11 +79,34 @@ impl Desk {
         match act.encode() {
             Ok(bytes) => {
                 let then = Then::Act { act, reply: None };
-                self.router.do_send(Append { kind: kind::ACT, bytes, then });
+                let record = Append { kind: kind::ACT, bytes, then };
+                self.tell(Some(record), Ended { number, endpoint, failed });
             }
-            Err(error) => return self.shared.fail(format!("journalling an attempt: {error}")),
+            Err(error) => self.shared.fail(format!("journalling an attempt: {error}")),
         }
-        self.identity.do_send(Finished { number, endpoint, failed });
+    }
+
+    /// Tells of a call, with all others that end in this turn.
+    fn tell(self: Arc<Self>, record: Option<Append>, call: Ended) {
+        let is_first = {
+            let mut ended = self.ended();
+            ended.records.extend(record);
+            ended.calls.push(call);
+            ended.calls.len() == 1
+        };
+        if is_first {
+            // Behind the calls whose answers are there already.
+            actix_rt::spawn(async move {
+                let Told { records, calls } = std::mem::take(&mut *self.ended());
+                self.router.do_send(AppendAll(records));
+                self.identity.do_send(Finished(calls));
+            });
+        }
+    }
+
+    fn ended(&self) -> MutexGuard<'_, Told> {
+        // It only ever grows by single steps and is taken whole, so a panic leaves it as it should be.
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is sent; read where reading may block, unless it is in memory.

@@ -42,6 +42,7 @@ pub(super) fn options(data: &Path) -> Options {
         clock: Clock::system(),
         queue: 10_000,
         active_profiles: 1_000,
+        unsaved_bytes: 128 << 20,
         snapshot_every: Duration::from_secs(3_600),
         snapshot_every_events: u64::MAX,
         segment_bytes: 1 << 20,

@@ -10,7 +10,9 @@ mod event;
 mod state;
 
 pub use acts::{ActRecord, Attempt, FragmentKey, Genesis, ObjectKind, Revised};
-pub use delivery::{DeliveryRow, DeliveryState};
+pub use delivery::{
+    DeliveryPage, DeliveryRow, DeliveryState, decode_deliveries, encode_deliveries,
+};
 pub use event::{decode_event, encode_event};
 pub use state::{
     ChangeRow, Counters, DedupeRow, ErasureRow, LinkRow, PendingErasure, decode_fragment,

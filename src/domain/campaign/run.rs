@@ -322,28 +322,48 @@ impl Campaigns {
         fragments: &Fragments<'_>,
         now: Timestamp,
     ) -> Recheck {
-        let Pending { campaign: id, step, run, enqueued_at } = pending;
-        let Some((campaign, webhook)) =
-            self.get(id).and_then(|campaign| Some((campaign, campaign.webhook(step)?)))
-        else {
-            return Recheck::Cancel(Ended::Gone);
+        let campaign = match self.unless_over(pending, fragments, now) {
+            Ok(campaign) => campaign,
+            Err(over) => return Recheck::Cancel(over),
         };
-        if now > enqueued_at.plus_ms(webhook.max_age_ms) {
-            return Recheck::Cancel(Ended::TooOld);
-        }
-        if fragments.iter().any(|(_, runs)| runs.state(id).exited > run) {
-            return Recheck::Cancel(Ended::Exit);
-        }
         let values = self.values(event);
         let facts = Facts { person, values: &values, fragments, now };
         if !campaign.audience.holds_still(event, &facts) {
             return Recheck::Cancel(Ended::Audience);
         }
-        match campaign.standing {
-            Standing::Live => Recheck::Send,
-            Standing::Paused => Recheck::Hold,
-            Standing::Draft => Recheck::Cancel(Ended::NotLive),
+        campaign.may_send()
+    }
+
+    /// As [`Self::recheck`], without the profile; nothing, where its audience has to be looked at.
+    pub fn recheck_unasked(
+        &self,
+        pending: Pending<'_>,
+        fragments: &Fragments<'_>,
+        now: Timestamp,
+    ) -> Option<Recheck> {
+        match self.unless_over(pending, fragments, now) {
+            Ok(campaign) => campaign.audience.is_everyone().then(|| campaign.may_send()),
+            Err(over) => Some(Recheck::Cancel(over)),
         }
+    }
+
+    /// The campaign of what is to be sent, or why it is not to be sent whoever the profile is.
+    fn unless_over(
+        &self,
+        pending: Pending<'_>,
+        fragments: &Fragments<'_>,
+        now: Timestamp,
+    ) -> Result<&Campaign, Ended> {
+        let Pending { campaign: id, step, run, enqueued_at } = pending;
+        let found = self.get(id).and_then(|campaign| Some((campaign, campaign.webhook(step)?)));
+        let (campaign, webhook) = found.ok_or(Ended::Gone)?;
+        if now > enqueued_at.plus_ms(webhook.max_age_ms) {
+            return Err(Ended::TooOld);
+        }
+        if fragments.iter().any(|(_, runs)| runs.state(id).exited > run) {
+            return Err(Ended::Exit);
+        }
+        Ok(campaign)
     }
 
     pub(super) fn values<'a>(&self, event: Option<&EventFacts<'a>>) -> Values<'a> {
@@ -451,6 +471,15 @@ fn after(
 }
 
 impl Campaign {
+    /// Whether it lets anything out at present.
+    fn may_send(&self) -> Recheck {
+        match self.standing {
+            Standing::Live => Recheck::Send,
+            Standing::Paused => Recheck::Hold,
+            Standing::Draft => Recheck::Cancel(Ended::NotLive),
+        }
+    }
+
     /// Why a new run may not begin beside what the profile's fragments say together.
     pub(super) fn held(&self, state: CampaignState, now: Timestamp) -> Option<Held> {
         if state.run.is_some() {
@@ -516,6 +545,11 @@ impl Audience {
 
     /// Whether it is still meant, some time after the event: an event does not change, so what was
     /// true of one that is no longer at hand still is.
+    /// Whether no profile is turned away.
+    fn is_everyone(&self) -> bool {
+        self.known.is_none() && self.conditions.is_empty()
+    }
+
     fn holds_still(&self, event: Option<&EventFacts<'_>>, facts: &Facts<'_>) -> bool {
         let judged = |one: &&Condition| event.is_some() || !one.reads_event();
         self.known.is_none_or(|known| known == facts.person.known)

@@ -125,7 +125,60 @@ fn whoever_sends_hears_of_what_changed_and_of_whose_turn_it_is() {
     assert_eq!(outbox.take_tally(), tally);
 }
 
+/// Puts what changed into rows, as a snapshot does.
+fn write(outbox: &mut Outbox, rows: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
+    for (key, row) in outbox.take_rows().unwrap() {
+        rows.remove(&key);
+        rows.extend(row.filter(|_| key[0] == b'q').map(|row| (key, row)));
+    }
+}
+
+/// Everything there is, without the numbers that endpoints have in a process.
+fn everything(outbox: &Outbox) -> Vec<String> {
+    let all = outbox.newest_first(u64::MAX);
+    let one = |(number, one): (u64, &Delivery)| {
+        let head = outbox.head(one.endpoint, one.fragment());
+        let (endpoint, one) = (outbox.endpoint(one.endpoint), Delivery { endpoint: 0, ..*one });
+        format!("{number} {endpoint:?} {one:?} {head:?}")
+    };
+    all.map(one).collect()
+}
+
+#[test]
+fn a_page_that_names_an_endpoint_that_it_has_not_is_refused() {
+    let mut rows = BTreeMap::new();
+    write(&mut with_one(), &mut rows);
+    let (key, row) = rows.pop_first().unwrap();
+    let mut page = crate::records::decode_deliveries(&row).unwrap();
+    page.rows[0].endpoint = 1;
+    let row = crate::records::encode_deliveries(&page).unwrap();
+    assert!(Outbox::load([Ok((key, row))].into_iter()).is_err());
+}
+
 proptest! {
+    /// Whatever happened before a snapshot and between two, it comes back as it was.
+    #[test]
+    fn a_snapshot_brings_everything_back(steps in prop::collection::vec((0u8..6, 0u64..150, 0u64..9), 1..400)) {
+        let mut outbox = Outbox::default();
+        outbox.keep_over(40);
+        let mut rows = BTreeMap::new();
+        for (what, number, fragment) in steps {
+            let one = NewDelivery { campaign: format!("c{}", fragment % 3).into(), ..new(fragment) };
+            match what {
+                0 | 1 if outbox.get(number).is_none() => outbox.enqueue(number, one).unwrap(),
+                2 => attempted(&mut outbox, number, 200),
+                3 => attempted(&mut outbox, number, 500),
+                4 => outbox.cancel(number, "why"),
+                5 if number < 5 => drop(outbox.erase(&BTreeSet::from([(fragment, 0)]))),
+                _ => write(&mut outbox, &mut rows),
+            }
+        }
+        write(&mut outbox, &mut rows);
+        let again = Outbox::load(rows.into_iter().map(Ok)).unwrap();
+        prop_assert_eq!(again.counts(), outbox.counts());
+        prop_assert_eq!(everything(&again), everything(&outbox));
+    }
+
     /// A report may overtake the record of an attempt, or the other way round.
     #[test]
     fn an_exit_and_an_attempt_come_to_the_same_in_either_order(status in 200u16..600) {

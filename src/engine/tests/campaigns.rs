@@ -21,13 +21,14 @@ fn with_campaigns(data: &Path) -> Options {
 /// Everything that campaigns left, attempts aside.
 async fn left(engine: &Engine) -> serde_json::Value {
     let page = PageRequest { limit: 100_000, before: None };
-    let deliveries = engine.deliveries(DeliveryFilter::default(), page).await.unwrap().items;
+    // Runs first: one that waits no more has enqueued all that it ever will.
     let mut runs = Vec::new();
     for campaign in ["once", "waits", "counts"] {
         runs.push(
             engine.campaign_runs(campaign.to_owned(), None, page).await.unwrap().unwrap().items,
         );
     }
+    let deliveries = engine.deliveries(DeliveryFilter::default(), page).await.unwrap().items;
     json!({"deliveries": deliveries, "runs": runs})
 }
 
@@ -65,6 +66,32 @@ async fn backtested(engine: &Engine) -> Vec<usize> {
         calls.push(view.calls);
     }
     calls
+}
+
+#[test]
+fn intake_waits_for_a_snapshot_where_deliveries_keep_too_much_and_goes_on_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let tight = Options { unsaved_bytes: 2_000, ..with_campaigns(folder.path()) };
+        let engine = open(tight).await;
+        let mut stored = 0;
+        while stored < 100 {
+            let body = json!({"u": format!("u{stored}"), "spent": 3});
+            match engine.ingest(submission(&engine, "web", None, &body)).await {
+                Ok(_) => stored += 1,
+                Err(Refusal::Overloaded) => tokio::time::sleep(Duration::from_millis(2)).await,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        assert_eq!(called(&settled(&engine).await)[0], 100);
+        engine.stop(Duration::from_secs(10)).await;
+        drop(engine);
+        let engine = open(with_campaigns(folder.path())).await;
+        let Readiness::Ready { report } = engine.readiness() else { panic!("it is ready") };
+        // One is taken when the engine stops.
+        assert!(report["generation"].as_u64().unwrap() > 5, "{report}");
+        engine.stop(Duration::from_secs(10)).await;
+    });
 }
 
 #[test]
