@@ -286,6 +286,7 @@ async fn latency(flags: &Flags) -> anyhow::Result<()> {
     engine.stop(Duration::from_secs(30)).await;
     let sync = quantile(&mut syncs, 0.5);
     line("one fdatasync, p50", format!("{sync:.2} ms"), "");
+    line("the same, p99", ms(&mut syncs, 0.99), "");
     let goal = format!("{:.2} ms", sync + 0.5);
     line("event handed over → first byte at 1,000/s, p50", ms(&mut all, 0.5), &goal);
     line("the same, p99", ms(&mut all, 0.99), "10 ms");
