@@ -13,6 +13,9 @@ use std::sync::Arc;
 /// How many profiles are looked at between two groups, so that looking stops nobody for long.
 const LOOKS: usize = 1_000;
 
+/// How many of those that were let go are ended between two groups: about a millisecond.
+const STOPS: usize = 200;
+
 /// What is known of an active profile.
 struct Active {
     address: Addr<ProfileActor>,
@@ -143,7 +146,7 @@ impl Profiles {
 
     /// Ends some of those that were let go.
     pub(super) fn stop_left(&mut self) {
-        for (lead, address) in self.left.drain(self.left.len().saturating_sub(LOOKS)..) {
+        for (lead, address) in self.left.drain(self.left.len().saturating_sub(STOPS)..) {
             self.shared.directory.remove_if(&lead, |_, known| *known == address);
             address.do_send(Op::Stop);
         }
