@@ -88,7 +88,7 @@ pub(super) struct Draft {
     erasures: usize,
     suppressed: BTreeSet<[u8; 16]>,
     /// Events that identified nobody when they came, and come with a suppressed identifier as they read
-    /// now.
+    /// now; and all that were emptied, which only a state from before that knows.
     dropped: BTreeSet<Sequence>,
     /// How far behind it was when somebody looked last.
     was_behind: Option<Sequence>,
@@ -272,6 +272,9 @@ impl Draft {
                     let act = ActRecord::decode(record.version, &record.bytes).map_err(at)?;
                     self.act(sequence, act).map_err(|cause| reading(sequence, cause.into()))?;
                 }
+                // One on nobody that an earlier switch dropped may be emptied by now, though the
+                // snapshot from which this is replayed still counts it.
+                kind::ERASED => drop(self.dropped.insert(sequence)),
                 _ => {}
             }
             self.core.applied = sequence;

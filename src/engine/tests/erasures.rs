@@ -160,3 +160,44 @@ fn an_erasure_leaves_the_records_of_another_that_no_snapshot_knows_yet() {
         assert_eq!((one, other), ([3, 4, 9].into(), [5, 6, 9].into()));
     });
 }
+
+/// An event on nobody that a switch drops, because a new point finds it to be of a suppressed person,
+/// goes from the journal with the next erasure. A start from a snapshot of before the switch must come
+/// to the same.
+#[test]
+fn what_a_switch_dropped_stays_away_from_an_older_snapshot_too() {
+    let (folder, backup) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (snapshot, older) = (folder.path().join("snapshot"), backup.path().join("snapshot"));
+    actix::System::new().block_on(async {
+        let engine = open(options(folder.path())).await;
+        send(&engine, "web", None, json!({"u": 1, "m": "ann@site.org"})).await;
+        send(&engine, "web", None, json!({"u": 2, "m": "bob@site.org"})).await;
+        send(&engine, "shop", None, json!({"c": 3})).await;
+        let loose = send(&engine, "web", None, json!({"who": "ann@site.org"})).await;
+        assert_eq!(loose.status, Status::ProfileLess);
+        let person = |name| ProfileRef::Identifier(Identifier::parse(name).unwrap());
+        let erasure = engine.erase(person("web:1"), true, "r".into()).await.unwrap();
+        cleaned(&engine, &erasure.id).await;
+        engine.stop(Duration::from_secs(5)).await;
+        drop(engine);
+        copy_folder(&snapshot, &older);
+
+        let engine = open(options(folder.path())).await;
+        let point = json!({"identifiers": [{"type": "email", "path": "who"}]});
+        engine.put_object(ObjectKind::IdentificationPoint, "late".into(), point).await.unwrap();
+        resolved(&engine).await;
+        let erasure = engine.erase(person("web:2"), false, "r".into()).await.unwrap();
+        cleaned(&engine, &erasure.id).await;
+        let digest = engine.digest().await.unwrap();
+        assert_eq!((digest.profiles, digest.events), (1, 1));
+        engine.stop(Duration::from_secs(5)).await;
+        drop(engine);
+        std::fs::remove_dir_all(&snapshot).unwrap();
+        copy_folder(&older, &snapshot);
+        let engine = open(options(folder.path())).await;
+        resolved(&engine).await;
+        let after = engine.digest().await.unwrap();
+        assert_eq!((after.profiles, after.events, after.digest), (1, 1, digest.digest));
+        engine.stop(Duration::from_secs(5)).await;
+    });
+}
