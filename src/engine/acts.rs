@@ -340,8 +340,12 @@ impl Core {
         self.counters.generation = next_generation(self.counters.generation);
         self.graph.make_later(Some((self.counters.generation, act)));
         for Revised { sequence, content, version, bytes } in events {
-            let Some(was_counted) = self.take_up(*sequence) else { continue };
             let Ok(event) = decode_event(*version, bytes) else { continue };
+            // Of a person who is being erased: it goes with them.
+            if self.pending.values().any(|person| person.is_in(&event)) {
+                continue;
+            }
+            let Some(was_counted) = self.take_up(*sequence) else { continue };
             if was_counted {
                 self.counters.loose_content = self.counters.loose_content.wrapping_sub(*content);
             }
@@ -424,4 +428,9 @@ pub(super) fn laid_by(number: u64) -> Sequence {
 /// The generation after `generation`; ids have twelve bits for it.
 pub(super) fn next_generation(generation: u16) -> u16 {
     generation % 4_095 + 1
+}
+
+/// The generation before `generation`.
+pub(super) fn generation_before(generation: u16) -> u16 {
+    if generation <= 1 { 4_095 } else { generation - 1 }
 }

@@ -6,13 +6,14 @@
 //! and becomes the state. A replay switches at the same record. Ids stay: a fragment of the same
 //! origin keeps its own, and one whose origin comes up no more follows its first event.
 
-use super::acts::next_generation;
+use super::acts::{generation_before, next_generation};
 use super::core::{Core, Fresh, Placement};
 use super::drafted::DraftFragments;
 use super::effective::Effective;
 use super::erasing::is_suppressed;
 use super::gathering::{Changed, Gathered, lock};
 use super::replay::{Aside, ReplayError, reading, set_aside};
+use super::rereadings::Rereadings;
 use super::rest::RowError;
 use crate::domain::event::{Event, Standing};
 use crate::domain::fragment::{Fragment, content_hash};
@@ -46,6 +47,8 @@ pub(super) struct Basis {
     pub(super) erasures: usize,
     /// Keyed hashes of identifiers whose events are dropped.
     pub(super) suppressed: BTreeSet<[u8; 16]>,
+    /// Events that were read again by an act, which says where they belong.
+    pub(super) revised: Rereadings,
 }
 
 impl Basis {
@@ -66,6 +69,7 @@ impl Basis {
             hidden: core.hidden.clone(),
             erasures: core.erasures.len(),
             suppressed: core.suppressed.clone(),
+            revised: core.revised.clone(),
         }
     }
 }
@@ -87,6 +91,7 @@ pub(super) struct Draft {
     known_to: Sequence,
     erasures: usize,
     suppressed: BTreeSet<[u8; 16]>,
+    revised: Rereadings,
     /// Events that identified nobody when they came, and come with a suppressed identifier as they read
     /// now; and all that were emptied, which only a state from before that knows.
     dropped: BTreeSet<Sequence>,
@@ -147,6 +152,7 @@ impl Draft {
             known_to: basis.applied,
             erasures: basis.erasures,
             suppressed: basis.suppressed,
+            revised: basis.revised,
             dropped: BTreeSet::new(),
             was_behind: None,
             comparison: None,
@@ -295,7 +301,11 @@ impl Draft {
             && event.session.is_none()
             && event.identifiers.is_empty()
             && event.standing != Standing::Anonymous;
-        let event = self.core.effective.compiled.reread_points(&event.source, event);
+        // One that an act read again waits for that act, which knows better what it says.
+        let event = match was_nobodys && self.revised.act_of(sequence).is_some() {
+            true => event.clone(),
+            false => self.core.effective.compiled.reread_points(&event.source, event),
+        };
         if was_nobodys && is_suppressed(&self.suppressed, &self.core.genesis.hash_key, &event) {
             self.dropped.insert(sequence);
             return Ok((event, Placement::nowhere()));
@@ -352,6 +362,8 @@ impl Draft {
                 for one in &mut events {
                     self.reread(one);
                 }
+                // What it makes is of the draft's generation too: ids hang on it.
+                self.core.counters.generation = generation_before(self.generation);
                 ActRecord::Reprocess { at, events }
             }
             _ => return Ok(()),

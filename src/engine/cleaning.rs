@@ -67,6 +67,8 @@ impl IdentityActor {
         let Some(pending) = self.core.pending.get(&erasure).cloned() else { return };
         let loose: Vec<Sequence> =
             self.core.profile_less.iter().chain(self.core.quarantined.keys()).copied().collect();
+        // Those too that came with a suppressed identifier since: nobody else empties the acts with them.
+        let slipped = self.core.records_to_empty(erasure);
         let (shared, identity) = (Arc::clone(&self.shared), context.address());
         let effective = Arc::clone(&self.core.effective);
         let look = move || {
@@ -76,7 +78,7 @@ impl IdentityActor {
                 (None, Some(answer)) => answer.blocking_recv().unwrap_or_default(),
                 (None, None) => Vec::new(),
             };
-            let found = find(&shared, &effective.compiled, &pending, &events, loose);
+            let found = find(&shared, &effective.compiled, &pending, &events, loose, slipped);
             let found = found.map(|(loose, acts)| Findings { erasure, events, loose, acts });
             identity.do_send(Found(found));
         };
@@ -208,6 +210,7 @@ fn find(
     pending: &PendingErasure,
     events: &[Sequence],
     loose: Vec<Sequence>,
+    slipped: BTreeSet<Sequence>,
 ) -> Result<Traces, String> {
     let own: BTreeSet<(&str, &str)> =
         pending.identifiers.iter().map(|one| (&*one.kind, &*one.value)).collect();
@@ -225,11 +228,12 @@ fn find(
             yielding.push((sequence, content_hash(&event)));
         }
     }
-    let events: BTreeSet<Sequence> = events.iter().copied().collect();
+    let mut gone = slipped;
+    gone.extend(events.iter().copied().chain(yielding.iter().map(|(sequence, _)| *sequence)));
     let mut acts = Vec::new();
     for record in shared.reader.scan(shared.reader.first_sequence()) {
         let (sequence, record) = record.map_err(|error| error.to_string())?;
-        if record.kind == kind::ACT && names_one(&record, pending, &events) {
+        if record.kind == kind::ACT && names_one(&record, pending, &gone) {
             acts.push(sequence);
         }
     }

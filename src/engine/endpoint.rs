@@ -242,12 +242,12 @@ impl IdentityActor {
         if let Some((question, told)) = just.filter(|(one, _)| one.sequence == number >> 16) {
             return self.recheck((endpoint, number), question, told, now);
         }
-        // An event that was stored, and whose answer is on its way, may be the exit.
+        // An event that was stored, and whose answer is on its way, may be the exit. What is not to be
+        // sent is asked about all the same: so many at a time are cancelled, not a whole backlog at once.
         if self.sending.deciding == 0
-            && let Some(judged) = self.core.recheck_unasked(number, now)
-            && judged != Recheck::Hold
+            && self.core.recheck_unasked(number, now) == Some(Recheck::Send)
         {
-            return self.heed_recheck((endpoint, number), Some(judged), now);
+            return self.heed_recheck((endpoint, number), Some(Recheck::Send), now);
         }
         match self.core.question_of_attempt(number, now) {
             Some(mut question) => {
@@ -352,6 +352,7 @@ impl IdentityActor {
                 let key = self.core.fragment_key(one.fragment);
                 let Some(head) = outbox.head(endpoint, key) else { continue };
                 let waiting = self.sending.schedule.waiting_for(head);
+                self.sending.is_stirred = true; // looked at behind the group
                 for number in waiting.into_iter().chain([head]) {
                     if let Some(one) = outbox.get(number) {
                         self.sending.schedule.put(endpoint, number, one.next_attempt_at);

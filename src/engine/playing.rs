@@ -92,6 +92,7 @@ impl Core {
             hidden: self.hidden.clone(),
             erasures: self.erasures.len(),
             suppressed: self.suppressed.clone(),
+            revised: self.revised.clone(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Snapshot rows: the graph's pages, fragments, and what else the engine knows at a sequence.
 
 use super::{RecordError, decode, encode};
+use crate::domain::event::{Event, Found};
 use crate::domain::fold::{Cell, Sorted};
 use crate::domain::fragment::Fragment;
 use crate::domain::graph::Page;
@@ -113,6 +114,16 @@ impl PendingErasure {
         let is_session =
             || &*one.kind == "session" && self.sessions.iter().any(|id| **id == *one.value);
         self.identifiers.contains(one) || is_session()
+    }
+
+    /// Whether an event comes with an identifier, or a session, of the person.
+    pub fn is_in(&self, event: &Event) -> bool {
+        let in_session =
+            event.session.as_deref().is_some_and(|id| self.sessions.iter().any(|one| one == id));
+        let is_own =
+            |one: &Identifier, found: &Found| one.kind == found.kind && one.value == found.value;
+        let mut named = event.external.iter().chain(&event.identifiers);
+        in_session || named.any(|found| self.identifiers.iter().any(|one| is_own(one, found)))
     }
 }
 

@@ -201,3 +201,44 @@ fn what_a_switch_dropped_stays_away_from_an_older_snapshot_too() {
         engine.stop(Duration::from_secs(5)).await;
     });
 }
+
+/// An event that named nobody, and was read again only to be of a suppressed person: the next erasure
+/// empties the event and the act that read it.
+#[test]
+fn an_act_that_read_a_suppressed_persons_event_again_goes_with_the_next_erasure() {
+    let folder = tempfile::tempdir().unwrap();
+    actix::System::new().block_on(async {
+        let engine = open(options(folder.path())).await;
+        let put = async |source| {
+            engine.put_object(ObjectKind::Source, "hook".into(), source).await.unwrap();
+        };
+        put(json!({"namespace": "web"})).await;
+        send(&engine, "web", None, json!({"u": 1})).await;
+        send(&engine, "web", None, json!({"u": 2})).await;
+        send(&engine, "hook", None, json!({"w": 1, "note": "zx-secret"})).await;
+        send(&engine, "hook", None, json!({"w": 3, "note": "another"})).await;
+        let person = |name| ProfileRef::Identifier(Identifier::parse(name).unwrap());
+        let erasure = engine.erase(person("web:1"), true, "r".into()).await.unwrap();
+        cleaned(&engine, &erasure.id).await;
+        put(json!({"namespace": "web", "profile_id": "w"})).await;
+        assert_eq!(engine.reprocess(Again::default()).await.unwrap(), (2, 1));
+        let erasure = engine.erase(person("web:2"), false, "r".into()).await.unwrap();
+        cleaned(&engine, &erasure.id).await;
+        let digest = engine.digest().await.unwrap();
+        assert_eq!((digest.profiles, digest.events), (1, 1));
+        engine.stop(Duration::from_secs(5)).await;
+        drop(engine);
+        let journal = folder.path().join("journal");
+        let (reader, _) = crate::journal::inspect(&journal, true, &mut |_| {}).unwrap();
+        for record in reader.scan(1) {
+            let (sequence, record) = record.unwrap();
+            let text = String::from_utf8_lossy(&record.bytes).into_owned();
+            assert!(!text.contains("zx-secret"), "record {sequence}");
+        }
+        std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
+        let engine = open(options(folder.path())).await;
+        assert_eq!(engine.digest().await.unwrap().digest, digest.digest);
+        assert_eq!(by(&engine, "web:3").await.stats.events, 1);
+        engine.stop(Duration::from_secs(5)).await;
+    });
+}
