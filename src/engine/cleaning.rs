@@ -212,19 +212,13 @@ fn find(
     loose: Vec<Sequence>,
     slipped: BTreeSet<Sequence>,
 ) -> Result<Traces, String> {
-    let own: BTreeSet<(&str, &str)> =
-        pending.identifiers.iter().map(|one| (&*one.kind, &*one.value)).collect();
     let mut yielding = Vec::new();
     for sequence in loose {
         let record = shared.reader.read(sequence).map_err(|error| error.to_string())?;
         let Some(record) = record.filter(|record| record.kind == kind::EVENT) else { continue };
         let event =
             decode_event(record.version, &record.bytes).map_err(|error| error.to_string())?;
-        let now = compiled.named_in(&event);
-        let names = now.external.iter().chain(&now.identifiers);
-        let in_session =
-            now.session.as_deref().is_some_and(|id| pending.sessions.iter().any(|one| one == id));
-        if in_session || names.into_iter().any(|one| own.contains(&(&*one.kind, &*one.value))) {
+        if pending.is_in(&compiled.named_in(&event)) {
             yielding.push((sequence, content_hash(&event)));
         }
     }
