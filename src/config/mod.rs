@@ -160,6 +160,8 @@ impl Config {
             ("keys", self.limits.keys as u64),
             ("batch", self.limits.batch as u64),
             ("queue", self.limits.queue as u64),
+            ("queue_bytes", self.limits.queue_bytes.0),
+            ("least_rate", self.limits.least_rate.0),
             ("event_identifiers", u64::from(self.limits.event_identifiers)),
             ("identifiers", u64::from(self.limits.identifiers)),
             ("component", u64::from(self.limits.component)),
