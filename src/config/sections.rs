@@ -149,6 +149,9 @@ pub struct Limits {
     pub set_values: u32,
     /// One trait value in JSON.
     pub trait_bytes: u32,
+    /// Elements of an array that one condition of a campaign looks at; the rest is left out, which
+    /// previews and explanations tell.
+    pub condition_elements: u32,
     /// Deliveries that are over and still listed; the oldest are forgotten. About 100 bytes of
     /// memory each; what was sent and how it went is on disk.
     pub deliveries: u32,
@@ -190,6 +193,7 @@ impl Default for Limits {
             event_types: deciding.event_types,
             set_values: deciding.set_values,
             trait_bytes: deciding.trait_bytes,
+            condition_elements: deciding.condition_elements,
             deliveries: deciding.deliveries,
             unsaved: ByteSize::mib(128),
             url: ByteSize::kib(16),
@@ -215,6 +219,7 @@ impl Limits {
             set_values: self.set_values,
             trait_bytes: self.trait_bytes,
             deliveries: self.deliveries,
+            condition_elements: self.condition_elements,
         }
     }
 }
