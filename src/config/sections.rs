@@ -4,6 +4,7 @@
 
 use super::units::{ByteSize, Network, Span, address, maybe_address};
 use crate::domain::settings::DecidingLimits;
+use crate::telemetry::{LogFormat, LogLevel};
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -108,6 +109,17 @@ impl Default for Memory {
     }
 }
 
+/// `[log]`: what is said on stderr while the program runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Lines for people (`text`), or one JSON object a line (`json`).
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace` or `off`, or directives such as
+    /// `info,selfsame::engine=debug`.
+    pub level: LogLevel,
+}
+
 /// `[limits]`: what is refused or set aside, before anything has changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -140,6 +152,9 @@ pub struct Limits {
     pub set_values: u32,
     /// One trait value in JSON.
     pub trait_bytes: u32,
+    /// Elements of an array that one condition of a campaign looks at; the rest is left out, which
+    /// previews and explanations tell.
+    pub condition_elements: u32,
     /// Deliveries that are over and still listed; the oldest are forgotten. About 100 bytes of
     /// memory each; what was sent and how it went is on disk.
     pub deliveries: u32,
@@ -185,6 +200,7 @@ impl Default for Limits {
             event_types: deciding.event_types,
             set_values: deciding.set_values,
             trait_bytes: deciding.trait_bytes,
+            condition_elements: deciding.condition_elements,
             deliveries: deciding.deliveries,
             unsaved: ByteSize::mib(128),
             url: ByteSize::kib(16),
@@ -211,6 +227,7 @@ impl Limits {
             set_values: self.set_values,
             trait_bytes: self.trait_bytes,
             deliveries: self.deliveries,
+            condition_elements: self.condition_elements,
         }
     }
 }

@@ -65,6 +65,7 @@ impl Compiled {
             checker.0.extend(problems);
             Campaigns::default()
         });
+        let campaigns = campaigns.looking_at(settings.limits.condition_elements);
         if !checker.0.is_empty() {
             return Err(checker.0);
         }

@@ -404,6 +404,8 @@ pub struct DecidingLimits {
     pub event_identifiers: u32,
     /// Event types that a fragment counts one by one.
     pub event_types: u32,
+    /// Elements of an array that a campaign's condition looks at.
+    pub condition_elements: u32,
 }
 
 impl Default for DecidingLimits {
@@ -416,6 +418,7 @@ impl Default for DecidingLimits {
             deliveries: 100_000,
             event_identifiers: 100,
             event_types: 1_000,
+            condition_elements: 5_000,
         }
     }
 }
@@ -423,6 +426,6 @@ impl Default for DecidingLimits {
 impl DecidingLimits {
     /// Those on which it depends who is one person and what is known of them.
     pub fn of_identity(self) -> Self {
-        Self { deliveries: 0, ..self }
+        Self { deliveries: 0, condition_elements: 0, ..self }
     }
 }

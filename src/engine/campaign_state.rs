@@ -50,6 +50,8 @@ pub struct CampaignState {
     pub(super) fresh_runs: BTreeSet<FragmentIndex>,
     pub(super) fresh_told: BTreeSet<(Box<str>, Sequence)>,
     pub(super) is_disabled_fresh: bool,
+    /// Events of which conditions did not see everything, since it was last asked for.
+    pub(super) conditions_bounded: u64,
 }
 
 impl CampaignState {

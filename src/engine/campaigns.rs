@@ -263,6 +263,7 @@ impl Core {
                     outbox.cancel(number, "the exit was reached");
                 }
             }
+            Decision::Bounded => self.campaigns.conditions_bounded += 1,
             Decision::Declined { campaign, why } => {
                 let reason = match why {
                     Held::Running => "a run is under way".to_owned(),

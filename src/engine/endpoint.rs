@@ -466,6 +466,8 @@ impl IdentityActor {
     pub(super) fn count_deliveries(&mut self) {
         let outbox = &mut self.core.campaigns.outbox;
         let Tally { enqueued, delivered, dead, cancelled } = outbox.take_tally();
+        let bounded = std::mem::take(&mut self.core.campaigns.conditions_bounded);
+        self.shared.metrics.conditions_bounded.inc_by(bounded);
         let metrics = &self.shared.metrics;
         metrics.deliveries_enqueued.inc_by(enqueued);
         metrics.count_ended(delivered, dead, cancelled);

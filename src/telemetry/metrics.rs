@@ -93,6 +93,8 @@ pub struct Metrics {
     pub streams: Gauge,
     /// Backtests and explanations that did not see everything.
     pub trials_cut: Counter,
+    /// Events of which campaigns' conditions did not see everything.
+    pub conditions_bounded: Counter,
     /// Requests whose body had to wait for room.
     pub bodies_waited: Counter,
     /// Deliveries that campaigns enqueued.
@@ -161,6 +163,11 @@ impl Metrics {
             actor_restarts: counter(r, "actor_restarts", "Actors rebuilt after a panic"),
             streams: gauge(r, "event_streams", "Clients of the event stream"),
             trials_cut: counter(r, "trials_cut", "Backtests and explanations cut by a limit"),
+            conditions_bounded: counter(
+                r,
+                "conditions_bounded",
+                "Events beyond limits.condition_elements",
+            ),
             bodies_waited: counter(r, "bodies_waited", "Bodies that waited for limits.bodies"),
             deliveries_enqueued: counter(r, "deliveries_enqueued", "Deliveries enqueued"),
             deliveries_ended: Each::new(&ended, "state", ENDS),

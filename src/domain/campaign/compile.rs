@@ -34,6 +34,8 @@ pub struct Campaigns {
     /// What conditions read of an event, of all campaigns together: one pass for all of them.
     pub(super) paths: PathSet,
     counted: Counted,
+    /// Elements of arrays that a condition looks at, where that is limited.
+    pub(super) elements: Option<usize>,
     /// Live campaigns by the event types that trigger them.
     triggers: Index,
     /// Live and paused campaigns by the event types that end their runs.
@@ -256,6 +258,12 @@ impl Campaigns {
             }
         }
         Ok(compiled)
+    }
+
+    /// The same, whose conditions look at so many elements of an array each.
+    #[must_use]
+    pub fn looking_at(self, elements: u32) -> Self {
+        Self { elements: Some(elements as usize), ..self }
     }
 
     /// The webhooks of which a secret is not there, by campaign and step; `secrets` finds what a

@@ -11,6 +11,7 @@ mod condition;
 mod config;
 mod counts;
 mod fields;
+mod matching;
 mod preview;
 mod request;
 mod run;

@@ -54,13 +54,15 @@ impl Campaigns {
     ) -> Option<Preview> {
         let campaign = self.get(campaign)?;
         let values = self.values(Some(event));
-        let facts = Facts { person, values: &values, fragments, now };
+        let reach = self.reach();
+        let facts = Facts { person, values: &values, fragments, now, reach: &reach };
         let mut rules = campaign.trigger.report(event, &facts);
         if let Some(known) = campaign.audience.known {
             rules.push(RuleReport {
                 rule: format!("profile known {known}"),
                 seen: Value::Bool(person.known),
                 holds: known == person.known,
+                bounded: None,
             });
         }
         rules.extend(campaign.audience.conditions.iter().map(|one| one.report(&facts)));
@@ -91,6 +93,7 @@ impl EventFilter {
             rule: format!("{what} {}", Self::spelt(wanted)),
             seen: Value::String(seen.to_owned()),
             holds,
+            bounded: None,
         };
         let mut rules = Vec::with_capacity(2 + self.conditions.len());
         let (kinds, sources) = (self.kinds.as_ref(), self.sources.as_ref());
@@ -120,7 +123,7 @@ impl Campaign {
             _ => state.stopped_at,
         };
         let seen = seen.map_or(Value::Null, |at| Value::String(at.to_string()));
-        RuleReport { rule, seen, holds: held.is_none() }
+        RuleReport { rule, seen, holds: held.is_none(), bounded: None }
     }
 
     fn requests(
@@ -139,6 +142,7 @@ impl Campaign {
                         rule: format!("step {place} can be sent"),
                         seen: Value::String(unsendable.to_string()),
                         holds: false,
+                        bounded: None,
                     });
                     continue;
                 }

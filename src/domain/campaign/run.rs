@@ -7,6 +7,7 @@
 
 use super::compile::{Audience, Campaign, Campaigns, EventFilter, Restart, Standing, Step};
 use super::condition::{Condition, Facts, values};
+use super::matching::Reach;
 use super::request::{Rendered, Unsendable, webhook_id};
 use super::state::{CampaignState, FragmentRuns, Run};
 use super::{EventFacts, Person};
@@ -74,6 +75,8 @@ pub enum Decision {
         /// The campaign.
         campaign: Arc<str>,
     },
+    /// Conditions did not look at everything that they were shown: `limits.condition_elements`.
+    Bounded,
     /// The trigger fits, but no run began.
     Declined {
         /// The campaign.
@@ -210,7 +213,8 @@ impl Campaigns {
             return decisions;
         }
         let values = self.values(Some(event));
-        let facts = Facts { person, values: &values, fragments, now };
+        let reach = self.reach();
+        let facts = Facts { person, values: &values, fragments, now, reach: &reach };
         for campaign in self.ended_by(event.kind) {
             if campaign.exit.as_ref().is_some_and(|exit| exit.fits(event, &facts)) {
                 campaign.leave(event, fragments, now, &mut decisions);
@@ -246,6 +250,7 @@ impl Campaigns {
                 Going { campaign, person, event: Some(event), event_id: event.id, now, fragment };
             going.proceed(own, run, &mut decisions);
         }
+        decisions.extend(reach.is_cut().then_some(Decision::Bounded));
         decisions
     }
 
@@ -280,7 +285,8 @@ impl Campaigns {
         let others =
             others.fold(CampaignState::default(), |folded, (_, runs)| folded.join(runs.state(id)));
         let values = self.values(event);
-        let facts = Facts { person, values: &values, fragments, now };
+        let reach = self.reach();
+        let facts = Facts { person, values: &values, fragments, now, reach: &reach };
         let yields = others.run.is_some_and(|other| other.sequence < run.sequence)
             || campaign.held(CampaignState { run: None, ..others }, now).is_some();
         let ended = if campaign.standing == Standing::Draft {
@@ -327,7 +333,8 @@ impl Campaigns {
             Err(over) => return Recheck::Cancel(over),
         };
         let values = self.values(event);
-        let facts = Facts { person, values: &values, fragments, now };
+        let reach = self.reach();
+        let facts = Facts { person, values: &values, fragments, now, reach: &reach };
         if !campaign.audience.holds_still(event, &facts) {
             return Recheck::Cancel(Ended::Audience);
         }
@@ -364,6 +371,11 @@ impl Campaigns {
             return Err(Ended::Exit);
         }
         Ok(campaign)
+    }
+
+    /// How far conditions look from here on.
+    pub(super) fn reach(&self) -> Reach {
+        Reach::new(self.elements.unwrap_or(usize::MAX))
     }
 
     pub(super) fn values<'a>(&self, event: Option<&EventFacts<'a>>) -> Values<'a> {

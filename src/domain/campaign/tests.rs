@@ -1,5 +1,6 @@
 //! Campaigns from their TOML to what they decide and send.
 
+mod bounded;
 mod written;
 
 use super::*;
