@@ -17,9 +17,9 @@ use selfsame::domain::time::Timestamp;
 use selfsame::domain::timeline::Timeline;
 use selfsame::records::{
     ActRecord, Attempt, ChangeRow, Counters, DedupeRow, DeliveryPage, DeliveryRow, DeliveryState,
-    Genesis, ObjectKind, decode, decode_deliveries, decode_event, decode_fragment, decode_page,
-    decode_runs, encode, encode_deliveries, encode_event, encode_fragment, encode_page,
-    encode_runs,
+    ErasureRow, Genesis, LinkRow, ObjectKind, PendingErasure, Revised, decode, decode_deliveries,
+    decode_event, decode_fragment, decode_page, decode_runs, encode, encode_deliveries,
+    encode_event, encode_fragment, encode_page, encode_runs,
 };
 use std::path::Path;
 
@@ -119,6 +119,84 @@ fn acts_and_genesis_of_version_one_are_read() {
     let bytes = golden("genesis", &genesis.encode().unwrap());
     assert_eq!(Genesis::decode(1, &bytes).unwrap(), genesis);
     assert_eq!(genesis.encode().unwrap(), bytes);
+}
+
+#[test]
+fn acts_about_people_of_version_one_are_read() {
+    let at = Timestamp(1_764_000_000_000);
+    let one = |value: &str| Identifier { kind: "shop".into(), value: value.into() };
+    let (a, b, reason) = (one("1"), one("2"), "asked".to_owned());
+    let link = LinkRow { number: 7 << 20, joins: false, a: a.clone(), b: b.clone(), reason, at };
+    let reason = || "asked".to_owned();
+    let erased = ActRecord::Erased {
+        at,
+        erasure: 4711,
+        events: vec![3, 70_000],
+        loose: vec![(9, u128::MAX)],
+        acts: vec![12],
+        hashes: vec![[5; 16]],
+        suppress: true,
+        touched_others: true,
+        counts: [1, 2, 300],
+        reason: reason(),
+    };
+    let bytes = encode_event(&event()).unwrap();
+    let revised = Revised { sequence: 3, content: 7, version: 1, bytes };
+    let acts = [
+        ("act-lay", ActRecord::Lay { at, joins: true, a, b, reason: reason() }),
+        ("act-lift", ActRecord::Lift { at, number: 7 << 20 }),
+        ("act-reprocess", ActRecord::Reprocess { at, events: vec![revised] }),
+        ("act-erase", ActRecord::Erase { at, profile: (17, 2), suppress: true, reason: reason() }),
+        ("act-erased", erased),
+        ("act-compacted", ActRecord::Compacted { at, erasure: 4711 }),
+        ("act-laid", ActRecord::Laid { at, links: vec![link] }),
+        ("act-allow", ActRecord::Allow { at, hash: [6; 16] }),
+        ("act-switch", ActRecord::Switch { at, configured: 2 }),
+        ("act-adopt", ActRecord::Adopt { at, configured: 2 }),
+    ];
+    for (name, act) in acts {
+        let bytes = golden(name, &act.encode().unwrap());
+        assert_eq!(ActRecord::decode(1, &bytes).unwrap(), act, "{name}");
+        assert_eq!(act.encode().unwrap(), bytes, "{name}");
+    }
+}
+
+#[test]
+fn rows_of_links_and_erasures_of_version_one_are_read() {
+    let at = Timestamp(1_764_000_000_000);
+    let one = |value: &str| Identifier { kind: "shop".into(), value: value.into() };
+    let reason = "asked".to_owned();
+    let link = LinkRow { number: 7 << 20, joins: true, a: one("1"), b: one("2"), reason, at };
+    let bytes = golden("link", &encode("a link", &link).unwrap());
+    assert_eq!(decode::<LinkRow>("a link", &bytes).unwrap(), link);
+    assert_eq!(encode("a link", &link).unwrap(), bytes);
+    let erasure = ErasureRow {
+        at,
+        reason: "asked".to_owned(),
+        counts: [1, 2, 3, 70_000],
+        records: vec![3, 4],
+        has_acts: true,
+        is_done: false,
+        mark: u64::MAX,
+    };
+    let bytes = golden("erasure", &encode("an erasure", &erasure).unwrap());
+    assert_eq!(decode::<ErasureRow>("an erasure", &bytes).unwrap(), erasure);
+    assert_eq!(encode("an erasure", &erasure).unwrap(), bytes);
+    let pending = PendingErasure {
+        at,
+        reason: "asked".to_owned(),
+        suppress: true,
+        identifiers: vec![one("1")],
+        sessions: vec!["S1".to_owned()],
+        fragments: vec![0, 300],
+        touched_others: false,
+        deliveries: vec![4711 << 16],
+        unsent: 1,
+        events: Some(vec![3]),
+    };
+    let bytes = golden("erasure-pending", &encode("a pending erasure", &pending).unwrap());
+    assert_eq!(decode::<PendingErasure>("a pending erasure", &bytes).unwrap(), pending);
+    assert_eq!(encode("a pending erasure", &pending).unwrap(), bytes);
 }
 
 fn attempt() -> Attempt {

@@ -4,6 +4,7 @@
 
 use super::units::{ByteSize, Network, Span, address, maybe_address};
 use crate::domain::settings::DecidingLimits;
+use crate::telemetry::{LogFormat, LogLevel};
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -106,6 +107,17 @@ impl Default for Memory {
     fn default() -> Self {
         Self { active_profiles: 200_000 }
     }
+}
+
+/// `[log]`: what is said on stderr while the program runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Lines for people (`text`), or one JSON object a line (`json`).
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace` or `off`, or directives such as
+    /// `info,selfsame::engine=debug`.
+    pub level: LogLevel,
 }
 
 /// `[limits]`: what is refused or set aside, before anything has changed.
