@@ -2,11 +2,22 @@
 //! sent because of them.
 
 use super::EventFacts;
-use super::compile::{Campaign, Step};
+use super::compile::{Campaign, Campaigns, Step};
 use super::run::{Fragments, Held};
-use super::state::{FragmentRuns, Run};
+use super::state::{FragmentRuns, Moment, Run};
 use crate::domain::graph::FragmentIndex;
 use crate::domain::time::Timestamp;
+
+impl Campaigns {
+    /// When an event occurred, as far as it decides; `now` is when it was received.
+    pub(super) fn moment(&self, event: &EventFacts<'_>, now: Timestamp) -> Moment {
+        let EventFacts { occurred_at, is_said, sequence, .. } = *event;
+        match self.by_arrival {
+            true => Moment { at: now, is_said: false, sequence },
+            false => Moment { at: occurred_at, is_said, sequence },
+        }
+    }
+}
 
 impl Campaign {
     /// When a step of a run would have its turn, had the trigger come when it occurred.
@@ -22,7 +33,7 @@ impl Campaign {
     /// Why a trigger comes too late to begin anything.
     pub(super) fn missed(
         &self,
-        event: &EventFacts<'_>,
+        trigger: Moment,
         fragments: &Fragments<'_>,
         now: Timestamp,
     ) -> Option<Held> {
@@ -31,10 +42,9 @@ impl Campaign {
             Step::Wait { .. } => None,
         });
         let longest = max_ages.max().unwrap_or(i64::MAX);
-        if now.0.saturating_sub(event.occurred_at.0) > longest {
+        if now.0.saturating_sub(trigger.at.0) > longest {
             return Some(Held::TooOld);
         }
-        let trigger = event.moment();
         let has_exited =
             |(_, runs): &(FragmentIndex, &FragmentRuns)| runs.state(&self.id).exited.ends(trigger);
         fragments.iter().any(has_exited).then_some(Held::Exited)

@@ -71,12 +71,5 @@ pub struct EventFacts<'a> {
     pub fragment: FragmentIndex,
 }
 
-impl EventFacts<'_> {
-    /// When it occurred.
-    fn moment(&self) -> Moment {
-        Moment { at: self.occurred_at, is_said: self.is_said, sequence: self.sequence }
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -55,9 +55,16 @@ impl Campaigns {
         let campaign = self.get(campaign)?;
         let values = self.values(Some(event));
         let reach = self.reach();
-        let at = event.occurred_at;
-        let facts =
-            Facts { person, values: &values, fragments, now: at, is_past: true, reach: &reach };
+        let moment = self.moment(event, now);
+        let at = moment.at;
+        let facts = Facts {
+            person,
+            values: &values,
+            fragments,
+            now: at,
+            is_past: !self.by_arrival,
+            reach: &reach,
+        };
         let mut rules = campaign.trigger.report(event, &facts);
         if let Some(known) = campaign.audience.known {
             rules.push(RuleReport {
@@ -68,7 +75,7 @@ impl Campaigns {
             });
         }
         rules.extend(campaign.audience.conditions.iter().map(|one| one.report(&facts)));
-        rules.push(campaign.report_start(event, fragments, now));
+        rules.push(campaign.report_start(moment, fragments, now));
         let requests = campaign.requests(person, event, &mut rules);
         let fires = rules.iter().all(|rule| rule.holds);
         let requests = if fires { requests } else { Vec::new() };
@@ -119,21 +126,21 @@ impl Campaign {
 
     fn report_start(
         &self,
-        event: &EventFacts<'_>,
+        trigger: Moment,
         fragments: &Fragments<'_>,
         now: Timestamp,
     ) -> RuleReport {
         let state = self.state_of(fragments);
-        match self.missed(event, fragments, now) {
+        match self.missed(trigger, fragments, now) {
             Some(missed) => {
                 let seen = match missed {
                     Held::Exited => Some(state.exited.at).filter(|at| *at != Moment::UNKNOWN),
-                    _ => Some(event.occurred_at),
+                    _ => Some(trigger.at),
                 };
                 let seen = seen.map_or(Value::Null, |at| Value::String(at.to_string()));
                 RuleReport { seen, ..report_held(Some(&missed), state) }
             }
-            None => report_held(self.held(state, event.occurred_at).as_ref(), state),
+            None => report_held(self.held(state, trigger.at).as_ref(), state),
         }
     }
 

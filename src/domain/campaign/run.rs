@@ -225,12 +225,19 @@ impl Campaigns {
         }
         let values = self.values(Some(event));
         let reach = self.reach();
-        let at = event.occurred_at;
-        let facts =
-            Facts { person, values: &values, fragments, now: at, is_past: true, reach: &reach };
+        let moment = self.moment(event, now);
+        let at = moment.at;
+        let facts = Facts {
+            person,
+            values: &values,
+            fragments,
+            now: at,
+            is_past: !self.by_arrival,
+            reach: &reach,
+        };
         for campaign in self.ended_by(event.kind) {
             if campaign.exit.as_ref().is_some_and(|exit| exit.fits(event, &facts)) {
-                campaign.leave(event, fragments, now, &mut decisions);
+                campaign.leave((event.fragment, moment), fragments, now, &mut decisions);
             }
         }
         // Each campaign is triggered once at most, so only what exits decided can matter to it.
@@ -244,7 +251,7 @@ impl Campaigns {
             let folded = others.fold(own, |state, (index, _)| {
                 state.join(after(&decisions[..exits], campaign, *index, fragments))
             });
-            let held = campaign.missed(event, fragments, now).or(campaign.held(folded, at));
+            let held = campaign.missed(moment, fragments, now).or(campaign.held(folded, at));
             if let Some(why) = held.or((!campaign.audience.holds(&facts)).then_some(Held::Audience))
             {
                 decisions.push(Decision::Declined { campaign: Arc::clone(&campaign.id), why });
@@ -257,7 +264,7 @@ impl Campaigns {
                 due: now,
                 has_called: false,
                 occurred_at: at,
-                is_said: event.is_said,
+                is_said: moment.is_said,
             };
             let (id, fragment) = (Arc::clone(&campaign.id), event.fragment);
             decisions.push(Decision::Started { campaign: id, fragment, run: run.sequence });
@@ -529,18 +536,17 @@ impl Campaign {
     /// Its exit was reached: ends the profile's runs and notes it on the event's fragment.
     fn leave(
         &self,
-        event: &EventFacts<'_>,
+        (own, exit): (FragmentIndex, Moment),
         fragments: &Fragments<'_>,
         now: Timestamp,
         decisions: &mut Vec<Decision>,
     ) {
         let id = || Arc::clone(&self.id);
         let mut has_called = false;
-        let exit = event.moment();
         for (fragment, runs) in fragments {
             let mut state = runs.state(&self.id);
             has_called |= state.stopped_at.is_some();
-            if *fragment == event.fragment {
+            if *fragment == own {
                 state.exited = state.exited.max(exit);
             }
             match state.run {
@@ -548,7 +554,7 @@ impl Campaign {
                     has_called |= run.has_called;
                     end(decisions, id(), *fragment, (state, run), Ended::Exit, now);
                 }
-                _ if *fragment == event.fragment => {
+                _ if *fragment == own => {
                     has_called |= state.run.is_some_and(|run| run.has_called);
                     decisions.push(Decision::Set { campaign: id(), fragment: *fragment, state });
                 }
