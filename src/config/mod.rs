@@ -280,6 +280,7 @@ fn spellings<T: DeserializeOwned>(key: &str, value: toml::Value) -> Result<toml:
 fn settings(document: &mut Document<'_>, limits: &Limits) -> Settings {
     let identity: IdentityConfig = section(document, "identity");
     Settings {
+        event_time: true,
         sources: document.read_objects("source"),
         points: document.read_objects("identification_point"),
         identity: IdentityConfig { types: document.read_objects("identity.types"), ..identity },
