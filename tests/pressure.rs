@@ -7,6 +7,8 @@
 
 #[path = "pressure/amplification.rs"]
 mod amplification;
+#[path = "pressure/slow.rs"]
+mod slow;
 mod support;
 
 use flate2::{Compression, write::GzEncoder};

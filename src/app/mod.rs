@@ -5,6 +5,7 @@
 //! ```
 
 mod bench;
+mod files;
 mod inspect;
 mod protocol;
 mod serve;

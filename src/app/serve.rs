@@ -6,7 +6,7 @@
 //! once; SIGHUP reads the configuration again.
 
 use super::signals::Asked;
-use super::{Failure, exit, protocol, welcome};
+use super::{Failure, exit, files, protocol, welcome};
 use crate::cli;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -38,6 +38,7 @@ pub fn serve(flags: &cli::Serve) -> Result<(), Failure> {
     let inputs = flags.inputs();
     let mut config = Config::load(&inputs)?;
     telemetry::start_log(config.log.format, &config.log.level);
+    config.limits.connections = files::connections(config.limits.connections, files::raise());
     let asked = Asked::listen().map_err(|e| Failure::new(exit::SOFTWARE, e))?;
     // Removed when it goes out of scope, after everything has stopped.
     let throw_away = match flags.ephemeral {

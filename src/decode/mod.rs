@@ -5,6 +5,7 @@
 //! more than [`DecodeLimits`] let it.
 
 mod batch;
+pub mod charset;
 mod compress;
 mod fields;
 mod form;

@@ -74,6 +74,11 @@ impl Bodies {
         Ok(Body { bytes, room })
     }
 
+    /// None of the room yet, for these parties.
+    pub fn room(&self, parties: Vec<Party>) -> Room {
+        self.pool.room(parties)
+    }
+
     /// Room beside the body for what it is decoded to, before it is.
     ///
     /// # Errors
@@ -126,7 +131,7 @@ impl Bodies {
         turn
     }
 
-    /// How long a part of a batch may wait for the engine.
+    /// `limits.slow_request`.
     pub fn patience(&self) -> Duration {
         self.patience
     }

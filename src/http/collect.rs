@@ -7,13 +7,16 @@ use super::body::Body;
 use super::problem::Problem;
 use super::request_id::{RequestId, X_REQUEST_ID};
 use super::room::Party;
-use super::{Http, cors, reply};
+use super::{Http, cors, frame, reply};
 use crate::code::Code;
-use crate::decode::{Batch, DecodeRefusal, Decoded, Piece, RawRequest, Shape, decode, query_pairs};
+use crate::decode::{
+    Batch, DecodeRefusal, Decoded, Piece, RawRequest, Shape, charset, decode, query_pairs,
+};
 use crate::domain::event::Event;
 use crate::domain::extract::{self, NAME_CHARS, RequestFacts};
 use crate::domain::source::Source;
 use crate::engine::{Effective, Receipt, Refusal, Status, Submission};
+use actix_web::dev::RequestHead;
 use actix_web::http::header::{
     ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
@@ -21,6 +24,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use percent_encoding::percent_decode_str;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
@@ -63,6 +67,7 @@ async fn answer(
     payload: Payload,
     page: &mut Option<HeaderValue>,
 ) -> Result<HttpResponse, Problem> {
+    frame::spelled(request.uri().path())?;
     // As it was sent: the framework's own decoding would lose an encoded slash.
     let target = target(request.uri().path())?;
     let effective = http.engine.effective()?;
@@ -71,12 +76,9 @@ async fn answer(
     match *request.method() {
         Method::HEAD => return Ok(HttpResponse::Ok().finish()),
         Method::OPTIONS => return Ok(options(source, page.is_some())),
-        ref method if !source.methods.iter().any(|known| **known == *method.as_str()) => {
-            return Err(Problem::method(source.methods.join(", ")));
-        }
-        _ => {}
+        ref method => takes(source, method)?,
     }
-    within_sizes(http, request)?;
+    frame::within_sizes(http, request.head())?;
     within_rate(http, source)?;
     let parties = parties(request, source);
     let mut body = http.bodies.read(request.headers(), payload, parties).await?;
@@ -99,39 +101,54 @@ fn parties(request: &HttpRequest, source: &Source) -> Vec<Party> {
     [Party::Source(source.id[..].into())].into_iter().chain(address).collect()
 }
 
+/// The parts of a path; a slash too many makes no part.
+fn parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|part| !part.is_empty())
+}
+
+/// Whether a path is one that senders deliver to.
+pub fn is_collect(path: &str) -> bool {
+    parts(path).next() == Some("collect")
+}
+
 /// Takes the path apart and decodes its parts.
 fn target(path: &str) -> Result<Target, Problem> {
-    let mut parts = path.strip_prefix("/collect/").unwrap_or_default().split('/');
-    let (Some(event_type), Some(source), session, None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(Problem::new(
-            Code::NotFound,
-            "expected /collect/{event_type}/{source_id} or with /{session_id} behind it",
-        ));
+    let parts: SmallVec<[&str; 4]> = parts(path).skip(1).take(4).collect();
+    let (event_type, source, session) = match parts[..] {
+        [event_type, source] => (event_type, source, None),
+        [event_type, source, session] => (event_type, source, Some(session)),
+        // A part was there, and empty.
+        [] | [_] if path.ends_with('/') || path.contains("//") => {
+            return Err(malformed("event type and the source"));
+        }
+        _ => {
+            return Err(Problem::new(
+                Code::NotFound,
+                "expected /collect/{event_type}/{source_id} or with /{session_id} behind it",
+            ));
+        }
     };
-    let event_type = decoded_part("event type", event_type)?;
-    let event_type = extract::event_type(&event_type).ok_or_else(|| malformed("event type"))?;
+    let event_type = extract::event_type(&decoded_part(event_type));
     Ok(Target {
-        event_type,
+        event_type: event_type.ok_or_else(|| malformed("event type"))?,
         source: named("source", source)?,
         session: session.map(|text| named("session", text)).transpose()?,
     })
 }
 
 fn named(what: &str, text: &str) -> Result<String, Problem> {
-    let text = decoded_part(what, text)?;
-    extract::name(&text).map(str::to_owned).ok_or_else(|| malformed(what))
+    extract::name(&decoded_part(text)).map(str::to_owned).ok_or_else(|| malformed(what))
 }
 
-fn decoded_part<'t>(what: &str, text: &'t str) -> Result<Cow<'t, str>, Problem> {
-    percent_decode_str(text).decode_utf8().map_err(|_| malformed(what))
+/// Its percent-escapes become bytes first, and these characters.
+fn decoded_part(text: &str) -> Cow<'_, str> {
+    charset::text(Cow::from(percent_decode_str(text)))
 }
 
 fn malformed(what: &str) -> Problem {
     let detail = format!(
-        "expected the {what} as 1 to {NAME_CHARS} percent-encoded characters of UTF-8 without \
-         control characters"
+        "expected the {what} as 1 to {NAME_CHARS} percent-encoded characters without control \
+         characters"
     );
     Problem::new(Code::MalformedPath, detail)
 }
@@ -159,22 +176,22 @@ fn options(source: &Source, is_page: bool) -> HttpResponse {
     answer
 }
 
-fn within_sizes(http: &Http, request: &HttpRequest) -> Result<(), Problem> {
-    let uri = request.uri();
-    let url = uri.path_and_query().map_or(0, |target| target.as_str().len());
-    let most = http.limits.url.bytes();
-    if url > most {
-        let detail = format!("path and query are longer than limits.url, {most} bytes");
-        return Err(Problem::new(Code::UrlTooLong, detail));
+/// Whether the answer hangs on the body at all: for one that asks before it sends it.
+///
+/// # Errors
+/// What it would be refused with anyway.
+pub fn may_send(http: &Http, head: &RequestHead) -> Result<(), Problem> {
+    let target = target(head.uri.path())?;
+    let effective = http.engine.effective()?;
+    takes(find(&effective, &target.source)?, &head.method)
+}
+
+/// Whether a source takes requests of this method.
+fn takes(source: &Source, method: &Method) -> Result<(), Problem> {
+    match source.methods.iter().any(|known| **known == *method.as_str()) {
+        true => Ok(()),
+        false => Err(Problem::method(source.methods.join(", "))),
     }
-    let headers = request.headers().iter();
-    let size: usize = headers.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    let most = http.limits.headers.bytes();
-    if size > most {
-        let detail = format!("the headers are longer than limits.headers, {most} bytes");
-        return Err(Problem::new(Code::HeadersTooLarge, detail));
-    }
-    Ok(())
 }
 
 fn within_rate(http: &Http, source: &Source) -> Result<(), Problem> {

@@ -3,8 +3,9 @@
 use super::Http;
 use crate::engine::Readiness;
 use actix_web::HttpResponse;
-use actix_web::web::Data;
+use actix_web::web::{Bytes, Data};
 use serde_json::json;
+use std::sync::LazyLock;
 
 /// The process answers.
 #[utoipa::path(get, path = "/livez", tag = "health",
@@ -45,5 +46,9 @@ pub async fn metrics(http: Data<Http>) -> HttpResponse {
 #[utoipa::path(get, path = "/openapi.json", tag = "health",
     responses((status = 200, description = "OpenAPI 3.1")))]
 pub async fn openapi() -> HttpResponse {
-    HttpResponse::Ok().json(super::openapi::document())
+    // Written once: it is long, and anybody may ask for it again and again.
+    static TEXT: LazyLock<Bytes> = LazyLock::new(|| {
+        serde_json::to_vec(super::openapi::document()).unwrap_or_default().into()
+    });
+    HttpResponse::Ok().content_type("application/json").body(TEXT.clone())
 }

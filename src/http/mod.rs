@@ -7,7 +7,9 @@ pub mod admin;
 pub mod auth;
 pub mod body;
 pub mod collect;
+mod connection;
 pub mod cors;
+mod frame;
 pub mod health;
 pub mod openapi;
 mod pace;
@@ -19,6 +21,7 @@ pub mod request_id;
 pub mod room;
 pub mod routes;
 pub mod tracker;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -29,13 +32,26 @@ use crate::config::{Config, Inputs, Limits, Secret};
 use crate::decode::DecodeLimits;
 use crate::engine::Engine;
 use crate::telemetry::metrics::Metrics;
-use actix_web::dev::Server;
-use actix_web::{App, HttpServer, web};
+use actix_http::HttpService;
+use actix_service::{IntoServiceFactory, ServiceFactoryExt as _, map_config};
+use actix_web::dev::{AppConfig, Server, Service as _, ServiceFactory, fn_factory, fn_service};
+use actix_web::middleware::from_fn;
+use actix_web::rt::net::TcpStream;
+use actix_web::{App, web};
+use connection::{Deadlines, Stream};
 use problem::Problem;
+use std::future::ready;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
+
+/// Bytes of answers that the system holds for a peer to read; it doubles that for its own use.
+const SEND_BYTES: usize = 256 << 10;
+/// Bytes of answers that wait for a peer to read, beside the one that is being written.
+const WRITE_BYTES: usize = 32 << 10;
 
 /// What every worker shares.
 pub struct Http {
@@ -143,6 +159,8 @@ pub enum Faces {
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
+    // Each connection has this from its listener: what nobody reads is bounded in the system, too.
+    rustix::net::sockopt::set_socket_send_buffer_size(&listener, SEND_BYTES)?;
     Ok(listener)
 }
 
@@ -160,21 +178,75 @@ pub fn serve(
         Faces::Admin => 1,
         Faces::Both | Faces::Collect => config.server.workers.unwrap_or_else(cores).max(1),
     };
-    let data = http.clone();
-    let server = HttpServer::new(move || {
-        App::new().app_data(data.clone()).configure(|app| routes::install(app, &data, faces))
-    });
     let limits = &http.limits;
-    Ok(server
+    let address = listener.local_addr()?;
+    let data = http.clone();
+    let server = Server::build()
         .workers(workers)
-        .max_connections(limits.connections.div_ceil(workers))
-        .keep_alive(limits.keep_alive.duration())
-        .client_request_timeout(limits.slow_request.duration())
-        .client_disconnect_timeout(std::time::Duration::from_secs(1))
+        .max_concurrent_connections(limits.connections.div_ceil(workers))
         .shutdown_timeout(config.server.drain.duration().as_secs().max(1))
         .disable_signals()
-        .listen(listener)?
-        .run())
+        .listen("http", listener, move || service(data.clone(), faces, address))?;
+    Ok(server.run())
+}
+
+/// What serves the connections of one worker.
+fn service(
+    http: web::Data<Http>,
+    faces: Faces,
+    address: SocketAddr,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = (), InitError = ()> {
+    let limits = &http.limits;
+    let deadlines = Deadlines {
+        patience: limits.slow_request.duration(),
+        keep_alive: limits.keep_alive.duration(),
+        rate: limits.least_rate.bytes() as u64,
+    };
+    let data = http.clone();
+    let app = App::new()
+        .app_data(data.clone())
+        .configure(|app| routes::install(app, &data, faces))
+        .wrap(from_fn(frame::frame))
+        .into_factory()
+        .map_err(|error: actix_web::Error| error.error_response());
+    let asked = http.clone();
+    let stopping = http.stopping.clone();
+    let factory = HttpService::build()
+        .keep_alive(deadlines.keep_alive)
+        .client_request_timeout(deadlines.patience)
+        .client_disconnect_timeout(Duration::from_secs(1))
+        .h1_write_buffer_size(WRITE_BYTES)
+        .local_addr(address)
+        .graceful_shutdown_signal(move || {
+            let mut stopping = stopping.clone();
+            // Without a sender nobody stops it any more, so it has stopped.
+            async move { drop(stopping.wait_for(|is_stopping| *is_stopping).await) }
+        })
+        .on_connect_ext(|stream: &Stream, data| {
+            data.insert(Rc::clone(stream.life()));
+        })
+        .expect(fn_service(move |request| ready(frame::go_on(&asked, faces, request))))
+        .h1(map_config(app, move |()| AppConfig::default()));
+    fn_factory(move || {
+        let (made, http) = (factory.new_service(()), http.clone());
+        async move {
+            let talk = Rc::new(made.await?);
+            Ok::<_, ()>(fn_service(move |socket: TcpStream| {
+                let (talk, metrics) = (Rc::clone(&talk), Arc::clone(&http.metrics));
+                async move {
+                    let peer = socket.peer_addr().ok();
+                    let stream = Stream::new(socket, deadlines, Arc::clone(&metrics));
+                    let life = Rc::clone(stream.life());
+                    tokio::select! {
+                        // Its errors are the peer's, and counted where they are answered.
+                        _ = talk.call((stream, peer)) => {}
+                        why = life.watch() => metrics.count_slow(why),
+                    }
+                    Ok(())
+                }
+            }))
+        }
+    })
 }
 
 /// The cores that the program may use; at most 16 of them.

@@ -20,6 +20,11 @@ impl Pace {
         Self { until: Instant::now() + patience, patience, rate: rate.max(1) }
     }
 
+    /// Goes on with so much left.
+    pub fn resumed(patience: Duration, rate: u64, left: Duration) -> Self {
+        Self { until: Instant::now() + left, ..Self::new(patience, rate) }
+    }
+
     /// When it is over, as things stand.
     pub fn until(&self) -> Instant {
         self.until

@@ -59,8 +59,8 @@ impl Problem {
         Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed, detail) }
     }
 
-    /// The answer, under the id of the request that it answers.
-    pub fn answer(&self, id: &RequestId) -> HttpResponse {
+    /// Its text, under the id of the request that it answers.
+    pub fn json(&self, id: &RequestId) -> Vec<u8> {
         let code = self.code;
         let body = Body {
             r#type: format!("urn:selfsame:problem:{}", code.name()),
@@ -70,6 +70,12 @@ impl Problem {
             code: code.name(),
             request_id: id.as_str(),
         };
+        serde_json::to_vec(&body).unwrap_or_default()
+    }
+
+    /// The answer, under the id of the request that it answers.
+    pub fn answer(&self, id: &RequestId) -> HttpResponse {
+        let code = self.code;
         let status = StatusCode::from_u16(code.status()).unwrap_or_default();
         let mut answer = HttpResponse::build(status);
         answer.insert_header((CONTENT_TYPE, "application/problem+json"));
@@ -89,7 +95,7 @@ impl Problem {
         if code == Code::TokenInvalid {
             answer.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"selfsame\""));
         }
-        answer.body(serde_json::to_vec(&body).unwrap_or_default())
+        answer.body(self.json(id))
     }
 }
 

@@ -6,8 +6,8 @@ use super::admin::{
 use super::problem::Problem;
 use super::{Faces, Http, auth, collect, health, tracker};
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, ServiceConfig, delete, get, head, post, put};
-use actix_web::{HttpResponse, Resource};
+use actix_web::web::{self, ServiceConfig, delete, get, post, put};
+use actix_web::{HttpRequest, HttpResponse, Resource};
 
 /// The methods and paths beside `/collect`, as `openapi.json` lists them.
 pub const ADMIN: [(&str, &str); 63] = [
@@ -76,6 +76,23 @@ pub const ADMIN: [(&str, &str); 63] = [
     ("get", "/tracker.js"),
 ];
 
+/// Whether a listener with these faces has a page at that path.
+pub fn is_known(path: &str, faces: Faces) -> bool {
+    let fits = |known: &str| {
+        let mut parts = path.split('/');
+        known.split('/').all(|own| match parts.next() {
+            Some(part) => own == part || (own.starts_with('{') && !part.is_empty()),
+            None => false,
+        }) && parts.next().is_none()
+    };
+    let is_served = |known: &str| match faces {
+        Faces::Collect => !known.starts_with("/api/"),
+        Faces::Admin => known != "/tracker.js",
+        Faces::Both => true,
+    };
+    ADMIN.iter().any(|(_, known)| is_served(known) && fits(known))
+}
+
 /// Puts the routes of a listener's faces in place.
 pub fn install(app: &mut ServiceConfig, http: &Http, faces: Faces) {
     app.app_data(web::PayloadConfig::new(http.limits.body.bytes()));
@@ -86,11 +103,7 @@ pub fn install(app: &mut ServiceConfig, http: &Http, faces: Faces) {
     if faces != Faces::Admin {
         // Everything below it is taken apart by hand, so that every mistake has its own answer.
         app.service(web::scope("/collect").default_service(web::to(collect::collect)));
-        app.service(
-            resource("/tracker.js")
-                .route(get().to(tracker::script))
-                .route(head().to(tracker::script)),
-        );
+        app.service(resource("/tracker.js").route(get().to(tracker::script)));
     }
     if faces != Faces::Collect {
         admin(app);
@@ -99,7 +112,22 @@ pub fn install(app: &mut ServiceConfig, http: &Http, faces: Faces) {
         .service(resource("/readyz").route(get().to(health::ready)))
         .service(resource("/metrics").route(get().to(health::metrics)))
         .service(resource("/openapi.json").route(get().to(health::openapi)))
-        .default_service(web::to(not_found));
+        .default_service(match faces {
+            Faces::Admin => web::to(not_found),
+            Faces::Both | Faces::Collect => web::to(other),
+        });
+}
+
+/// A path with slashes too many in front is one of senders, too.
+async fn other(
+    http: web::Data<Http>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    match collect::is_collect(request.path()) {
+        true => Ok(collect::collect(http, request, payload).await),
+        false => not_found().await,
+    }
 }
 
 fn admin(app: &mut ServiceConfig) {

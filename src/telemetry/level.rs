@@ -6,8 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 /// The levels, from nothing to everything.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-/// The web framework tells more of its workers at `info` than anyone wants to know.
-const INFO: &str = "info,actix_server=warn";
+/// The web framework tells more of its workers at `info` than anyone wants to know, and of every
+/// request that is no HTTP, which we count, and tell of now and then.
+const INFO: &str = "info,actix_server=warn,actix_http=off";
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -62,6 +62,7 @@ pub struct Metrics {
     quarantined: Each<REASONS>,
     passed_over: Each<{ PassedOver::ALL.len() }>,
     refusals: Each<CODES>,
+    slow: Each<{ Slow::ALL.len() }>,
     /// Answers to senders with status 200.
     pub accepted: Counter,
     collect_seconds: Histogram,
@@ -113,6 +114,31 @@ pub struct Metrics {
     breakers: Family<[(&'static str, String); 1], Gauge>,
 }
 
+/// What a peer was too slow at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slow {
+    /// It said nothing between requests.
+    Idle,
+    /// A request's head, or what stands between two of them, did not come.
+    Head,
+    /// It did not read its answer.
+    Reader,
+}
+
+impl Slow {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Idle, Self::Head, Self::Reader];
+
+    /// The stable name, as metrics show it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Head => "head",
+            Self::Reader => "reader",
+        }
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -129,6 +155,7 @@ impl Metrics {
         let passed_over =
             family(r, "identifiers_passed_over", "Identifiers that identify nobody, by reason");
         let refusals = family(r, "refusals", "Refused requests by code");
+        let slow = family(r, "connections_ended", "Connections ended for slowness, by at what");
         let changes = family(r, "identity_changes", "Merges, unmerges and other changes, by kind");
         let links = family(r, "link_refusals", "Links refused by a rule, by reason");
         let ended = family(r, "deliveries_ended", "Deliveries that are over, by how");
@@ -145,6 +172,7 @@ impl Metrics {
             quarantined: Each::new(&quarantined, "reason", Reason::ALL.map(Reason::name)),
             passed_over: Each::new(&passed_over, "reason", PassedOver::ALL.map(PassedOver::name)),
             refusals: Each::new(&refusals, "code", Code::ALL.map(Code::name)),
+            slow: Each::new(&slow, "at", Slow::ALL.map(Slow::name)),
             accepted: counter(r, "collect_accepted", "Collect requests answered with success"),
             collect_seconds: seconds(r, "collect", "Time to answer a collect request", latency()),
             fsync_seconds: seconds(r, "journal_fsync", "Time of one fdatasync", disk()),
@@ -201,6 +229,11 @@ impl Metrics {
     pub fn count_passed_over(&self, why: PassedOver) {
         let place = PassedOver::ALL.iter().position(|one| *one == why);
         self.passed_over.count(place.unwrap_or(usize::MAX));
+    }
+
+    /// Counts a connection that was ended.
+    pub fn count_slow(&self, why: Slow) {
+        self.slow.count(why as usize); // `ALL` is in the order of declaration
     }
 
     /// Counts a refused request.

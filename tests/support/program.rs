@@ -20,6 +20,7 @@ pub struct Home {
     folder: TempDir,
     data: PathBuf,
     starts: std::cell::Cell<usize>,
+    files: std::cell::Cell<Option<u32>>,
 }
 
 impl Home {
@@ -38,7 +39,8 @@ impl Home {
 
     fn with_data(folder: TempDir, data: PathBuf, config: &str) -> Self {
         std::fs::create_dir(folder.path().join("config")).unwrap();
-        let home = Self { folder, data, starts: std::cell::Cell::new(0) };
+        let (starts, files) = (std::cell::Cell::new(0), std::cell::Cell::new(None));
+        let home = Self { folder, data, starts, files };
         home.configure(config);
         home
     }
@@ -46,6 +48,12 @@ impl Home {
     /// Another configuration, to be read by the next start or reload.
     pub fn configure(&self, config: &str) {
         std::fs::write(self.folder.path().join("config/proof.toml"), config).unwrap();
+    }
+
+    /// How many files the programs of the next starts may have open.
+    #[allow(dead_code, reason = "each test file takes what it needs of this module")]
+    pub fn limit_files(&self, files: u32) {
+        self.files.set(Some(files));
     }
 
     /// The data folder.
@@ -57,7 +65,15 @@ impl Home {
     pub fn spawn(&self) -> Program {
         let number = self.starts.replace(self.starts.get() + 1);
         let stderr = self.folder.path().join(format!("stderr-{number}"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_selfsame"));
+        let mut command = match self.files.get() {
+            None => Command::new(env!("CARGO_BIN_EXE_selfsame")),
+            Some(files) => {
+                let mut shell = Command::new("sh");
+                let script = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+                shell.args(["-c", &script, env!("CARGO_BIN_EXE_selfsame")]);
+                shell
+            }
+        };
         command.arg("serve").arg("--config").arg(self.folder.path().join("config"));
         command.arg("--data").arg(&self.data).args(["--address", "127.0.0.1:0", "--rehearse"]);
         for (name, _) in std::env::vars_os() {

@@ -1,0 +1,257 @@
+//! One connection: its socket, what it is at, and when it is over.
+//!
+//! The framework's own deadlines hold for the first head and for silence between requests. Whatever
+//! else a peer is slow at (a second head, line breaks, the rest of a body that nobody reads, an
+//! answer that it does not read) ends here: beside the framework's future for a connection runs one
+//! that watches the clock, and when that is over both are dropped, with all that they hold.
+
+use super::pace::Pace;
+use super::wire;
+use crate::telemetry::metrics::{Metrics, Slow};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::rt::net::TcpStream;
+use actix_web::web::Bytes;
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, sleep_until};
+
+/// How much longer the framework has for what it watches itself, and answers.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How long a connection may take for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// For a head, and for what is slower than the least rate.
+    pub patience: Duration,
+    /// For silence between requests.
+    pub keep_alive: Duration,
+    /// Bytes a second.
+    pub rate: u64,
+}
+
+/// What a connection is at. Its worker's thread is the only one that knows it.
+#[derive(Debug)]
+pub struct Life {
+    deadlines: Deadlines,
+    /// A request is being answered: what it waits for has deadlines of its own.
+    is_serving: Cell<bool>,
+    /// When it was opened, or the last answer was over.
+    idle_since: Cell<Instant>,
+    /// When the first byte behind that came.
+    head_since: Cell<Option<Instant>>,
+    /// While the peer does not take what is written: how long it may go on.
+    blocked: Cell<Option<Pace>>,
+    /// How much of its patience is left for the next time, when it is not blocked.
+    left: Cell<Duration>,
+}
+
+impl Life {
+    fn new(deadlines: Deadlines) -> Self {
+        Self {
+            deadlines,
+            is_serving: Cell::new(false),
+            idle_since: Cell::new(Instant::now()),
+            head_since: Cell::new(None),
+            blocked: Cell::new(None),
+            left: Cell::new(deadlines.patience),
+        }
+    }
+
+    /// A request's head is there whole.
+    pub fn begin(&self) {
+        self.is_serving.set(true);
+        self.head_since.set(None);
+    }
+
+    /// The answer is made, though perhaps not sent.
+    fn end(&self) {
+        self.is_serving.set(false);
+        self.idle_since.set(Instant::now());
+        self.head_since.set(None);
+    }
+
+    fn came(&self) {
+        if !self.is_serving.get() && self.head_since.get().is_none() {
+            self.head_since.set(Some(Instant::now()));
+        }
+    }
+
+    fn went(&self, bytes: usize) {
+        if let Some(mut pace) = self.blocked.get() {
+            pace.progress(bytes);
+            self.blocked.set(Some(pace));
+        }
+    }
+
+    fn is_stuck(&self) {
+        if self.blocked.get().is_none() {
+            let Deadlines { patience, rate, .. } = self.deadlines;
+            self.blocked.set(Some(Pace::resumed(patience, rate, self.left.get())));
+        }
+    }
+
+    fn is_flushed(&self) {
+        if let Some(pace) = self.blocked.take() {
+            // Who reads a little now and then does not begin from the start each time.
+            self.left.set(pace.until().saturating_duration_since(Instant::now()));
+        }
+    }
+
+    /// When it is over, as things stand, and for what.
+    fn end_of(&self) -> Option<(Instant, Slow)> {
+        let Deadlines { patience, keep_alive, .. } = self.deadlines;
+        let reading = (!self.is_serving.get()).then(|| match self.head_since.get() {
+            Some(since) => (since + patience + GRACE, Slow::Head),
+            None => (self.idle_since.get() + keep_alive + patience + GRACE, Slow::Idle),
+        });
+        let writing = self.blocked.get().map(|pace| (pace.until(), Slow::Reader));
+        reading.into_iter().chain(writing).min_by_key(|(at, _)| *at)
+    }
+
+    /// Completes when the peer was too slow, and says at what.
+    pub async fn watch(&self) -> Slow {
+        loop {
+            let now = Instant::now();
+            let end = self.end_of();
+            if let Some((_, why)) = end.filter(|(at, _)| *at <= now) {
+                return why;
+            }
+            // Whatever begins meanwhile has a patience of time at least, or half of it left.
+            let look = now + (self.deadlines.patience / 4).max(Duration::from_millis(50));
+            sleep_until(end.map_or(look, |(at, _)| at.min(look))).await;
+        }
+    }
+}
+
+/// The socket, which tells what moves.
+#[derive(Debug)]
+pub struct Stream {
+    inner: TcpStream,
+    life: Rc<Life>,
+    metrics: Arc<Metrics>,
+    /// What is written in the place of a refusal of the framework, and how much of it has gone.
+    instead: Option<(Bytes, usize)>,
+}
+
+impl Stream {
+    /// Of an accepted connection.
+    pub fn new(inner: TcpStream, deadlines: Deadlines, metrics: Arc<Metrics>) -> Self {
+        Self { inner, life: Rc::new(Life::new(deadlines)), metrics, instead: None }
+    }
+
+    /// What the connection is at.
+    pub fn life(&self) -> &Rc<Life> {
+        &self.life
+    }
+
+    fn write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(context, bytes);
+        match &written {
+            Poll::Ready(Ok(bytes)) => self.life.went(*bytes),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.life.is_stuck(),
+        }
+        written
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(context, into);
+        if into.filled().len() > before {
+            self.life.came();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Stream {
+    /// What the framework refuses by itself goes out in the form that all refusals have.
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.instead.is_none() && !self.life.is_serving.get() {
+            match wire::refusal(bytes) {
+                Some((0, status)) => {
+                    self.instead = Some((wire::problem(status, &self.metrics), 0));
+                }
+                // What stands before it goes first.
+                Some((start, _)) => return self.write(context, &bytes[..start]),
+                None => {}
+            }
+        }
+        while let Some((text, done)) = self.instead.clone() {
+            if done == text.len() {
+                self.instead = None;
+                return Poll::Ready(Ok(bytes.len()));
+            }
+            let written = ready!(self.write(context, &text[done..]))?;
+            self.instead = Some((text, done + written));
+        }
+        self.write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.life.is_flushed(); // all that there was has been written
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+/// An answer's body, which tells when it is over.
+pub struct Told {
+    body: BoxBody,
+    life: Option<Rc<Life>>,
+}
+
+impl Told {
+    /// Of a connection, where it is known.
+    pub fn new(body: BoxBody, life: Option<Rc<Life>>) -> Self {
+        Self { body, life }
+    }
+
+    /// The same with this body.
+    pub fn with(mut self, body: BoxBody) -> Self {
+        self.body = body;
+        self
+    }
+}
+
+impl MessageBody for Told {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(context)
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Some(life) = &self.life {
+            life.end();
+        }
+    }
+}
