@@ -10,13 +10,14 @@ use super::wire;
 use crate::telemetry::metrics::{Metrics, Slow};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::rt::net::TcpStream;
-use actix_web::web::Bytes;
-use std::cell::Cell;
+use actix_web::web::{Bytes, BytesMut};
+use bytes::Buf as _;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until};
@@ -35,6 +36,9 @@ pub struct Deadlines {
     pub rate: u64,
 }
 
+/// Bytes that are read at a time.
+const READ_BYTES: usize = 8 << 10;
+
 /// What a connection is at. Its worker's thread is the only one that knows it.
 #[derive(Debug)]
 pub struct Life {
@@ -45,10 +49,19 @@ pub struct Life {
     idle_since: Cell<Instant>,
     /// When the first byte behind that came.
     head_since: Cell<Option<Instant>>,
+    /// Bytes that may be handed on while a request is answered: those of its body. The framework
+    /// makes requests of all that it has, however many those are, and each takes a hundred times
+    /// what it took on the wire; and it closes a connection when it answers one of them while the
+    /// body of another has not come.
+    allowed: Cell<usize>,
+    /// Who is to be told when there may be more.
+    reader: RefCell<Option<Waker>>,
     /// While the peer does not take what is written: how long it may go on.
     blocked: Cell<Option<Pace>>,
     /// How much of its patience is left for the next time, when it is not blocked.
     left: Cell<Duration>,
+    /// The peer was too slow: what it has not read is not kept for it, not even by the system.
+    is_cut: Cell<bool>,
 }
 
 impl Life {
@@ -58,15 +71,24 @@ impl Life {
             is_serving: Cell::new(false),
             idle_since: Cell::new(Instant::now()),
             head_since: Cell::new(None),
+            allowed: Cell::new(0),
+            reader: RefCell::new(None),
             blocked: Cell::new(None),
             left: Cell::new(deadlines.patience),
+            is_cut: Cell::new(false),
         }
     }
 
-    /// A request's head is there whole.
-    pub fn begin(&self) {
+    /// A request's head is there whole; so many bytes of it are still to come.
+    pub fn begin(&self, body: usize) {
         self.is_serving.set(true);
         self.head_since.set(None);
+        self.allowed.set(body);
+    }
+
+    /// Nothing more of the request's body is to come.
+    pub fn is_read(&self) {
+        self.allowed.set(0);
     }
 
     /// The answer is made, though perhaps not sent.
@@ -74,6 +96,10 @@ impl Life {
         self.is_serving.set(false);
         self.idle_since.set(Instant::now());
         self.head_since.set(None);
+        self.allowed.set(0);
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
     }
 
     fn came(&self) {
@@ -120,6 +146,7 @@ impl Life {
             let now = Instant::now();
             let end = self.end_of();
             if let Some((_, why)) = end.filter(|(at, _)| *at <= now) {
+                self.is_cut.set(true);
                 return why;
             }
             // Whatever begins meanwhile has a patience of time at least, or half of it left.
@@ -137,12 +164,23 @@ pub struct Stream {
     metrics: Arc<Metrics>,
     /// What is written in the place of a refusal of the framework, and how much of it has gone.
     instead: Option<(Bytes, usize)>,
+    /// What was read and not handed on.
+    ahead: BytesMut,
+    /// The framework is to look at what it has before it gets more.
+    is_paused: bool,
 }
 
 impl Stream {
     /// Of an accepted connection.
     pub fn new(inner: TcpStream, deadlines: Deadlines, metrics: Arc<Metrics>) -> Self {
-        Self { inner, life: Rc::new(Life::new(deadlines)), metrics, instead: None }
+        Self {
+            inner,
+            life: Rc::new(Life::new(deadlines)),
+            metrics,
+            instead: None,
+            ahead: BytesMut::new(),
+            is_paused: false,
+        }
     }
 
     /// What the connection is at.
@@ -161,18 +199,89 @@ impl Stream {
     }
 }
 
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.life.is_cut.get() {
+            // Where it cannot be set, the system gives up by itself in the end.
+            let at_once = Some(Duration::ZERO);
+            let _ = rustix::net::sockopt::set_socket_linger(&self.inner, at_once);
+        }
+    }
+}
+
 impl AsyncRead for Stream {
+    /// Hands on one request at a time: its head, then its body, and nothing while it is answered.
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = into.filled().len();
-        let read = Pin::new(&mut self.inner).poll_read(context, into);
-        if into.filled().len() > before {
-            self.life.came();
+        let body = self.life.is_serving.get().then(|| self.life.allowed.get());
+        if body == Some(0) {
+            return self.poll_end(context);
         }
-        read
+        // Where a body's length is not known, or a head's, it is looked at as it comes.
+        let is_known = body.is_some_and(|left| left < usize::MAX);
+        if std::mem::take(&mut self.is_paused) && !is_known {
+            if self.ahead.is_empty() && ready!(self.poll_fill(context))? == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.ahead.is_empty() && ready!(self.poll_fill(context))? == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let most = self.ahead.len().min(into.remaining()).min(body.unwrap_or(usize::MAX));
+        let part = match body {
+            None => head_end(&self.ahead[..most]).unwrap_or(most),
+            Some(_) => most,
+        };
+        into.put_slice(&self.ahead[..part]);
+        self.ahead.advance(part);
+        if self.ahead.is_empty() {
+            self.ahead = BytesMut::new(); // an idle connection holds nothing
+        }
+        if is_known {
+            self.life.allowed.set(body.unwrap_or(part) - part);
+        }
+        self.is_paused = true;
+        self.life.came();
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Where the first blank line ends. What a request is, the framework decides; this only decides when
+/// it sees how much.
+fn head_end(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'\n', bytes).find_map(|at| match &bytes[at + 1..] {
+        [b'\n', ..] => Some(at + 2),
+        [b'\r', b'\n', ..] => Some(at + 3),
+        _ => None,
+    })
+}
+
+impl Stream {
+    /// Reads what there is; 0 at the end.
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut bytes = [0; READ_BYTES];
+        let mut part = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(&mut self.inner).poll_read(context, &mut part))?;
+        self.ahead.extend_from_slice(part.filled());
+        Poll::Ready(Ok(part.filled().len()))
+    }
+
+    /// Reads nothing, but hears of the peer's end.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.life.reader.replace(Some(context.waker().clone()));
+        if !self.ahead.is_empty() {
+            return Poll::Pending; // until the answer is over
+        }
+        let mut byte = [0];
+        match ready!(self.inner.poll_peek(context, &mut ReadBuf::new(&mut byte)))? {
+            0 => Poll::Ready(Ok(())),
+            _ => Poll::Pending,
+        }
     }
 }
 
@@ -252,6 +361,21 @@ impl Drop for Told {
     fn drop(&mut self) {
         if let Some(life) = &self.life {
             life.end();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_ends_behind_its_blank_line() {
+        assert_eq!(head_end(b"GET / HTTP/1.1\r\n\r\nGET"), Some(18));
+        assert_eq!(head_end(b"a\n\nb"), Some(3));
+        assert_eq!(head_end(b"\r\n\r\n"), Some(4));
+        for open in [&b""[..], b"a", b"a\r\n", b"a\r\n\r", b"a\nb\n"] {
+            assert_eq!(head_end(open), None, "{open:?}");
         }
     }
 }

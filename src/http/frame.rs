@@ -17,10 +17,12 @@ use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::web::{Bytes, Data};
 use actix_web::{Error, HttpMessage, HttpResponse};
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use std::cell::RefCell;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use tokio::time::timeout_at;
 
 /// Holds sizes and spelling to their limits, lets `HEAD` work as `GET` does, gives bodies a pace,
@@ -31,7 +33,7 @@ pub async fn frame(
 ) -> Result<ServiceResponse<Told>, Error> {
     let life = request.conn_data::<Rc<Life>>().cloned();
     if let Some(life) = &life {
-        life.begin();
+        begin(life, &mut request);
     }
     // Told in any case, whatever becomes of the answer.
     let told = Told::new(BoxBody::new(()), life);
@@ -69,6 +71,30 @@ pub async fn frame(
     }))
 }
 
+/// Tells the connection that a request has begun, and when its body has come.
+fn begin(life: &Rc<Life>, request: &mut ServiceRequest) {
+    let payload = request.take_payload();
+    let is_empty = matches!(payload, Payload::None);
+    match announced(request.headers()) {
+        _ if is_empty => life.begin(0),
+        Some(said) => life.begin(said),
+        None => {
+            life.begin(usize::MAX); // in chunks: its end is known when it is there
+            let life = Rc::clone(life);
+            let told = payload.chain(stream::poll_fn(move |_| {
+                life.is_read();
+                Poll::Ready(None)
+            }));
+            let told: PayloadStream = Box::pin(told);
+            return request.set_payload(Payload::from(told));
+        }
+    }
+    request.set_payload(payload);
+}
+
+/// As the framework takes it.
+type PayloadStream = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
+
 /// What is kept of a body until its request is answered.
 #[derive(Default)]
 struct Kept {
@@ -86,14 +112,13 @@ fn pace(http: &Data<Http>, request: &mut ServiceRequest, kept: &Rc<RefCell<Kept>
     kept.borrow_mut().room = Some(http.bodies.room(parties.into_iter().collect()));
     let pace = Pace::new(http.bodies.patience(), http.limits.least_rate.bytes() as u64);
     let from = Paced { http: http.clone(), payload, kept: Rc::clone(kept), pace, bytes: 0 };
-    let paced: std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>> =
-        Box::pin(futures_util::stream::unfold(Some(from), |from| async move {
-            let mut from = from?;
-            match from.next().await {
-                Ok(chunk) => Some((Ok(chunk?), Some(from))),
-                Err(error) => Some((Err(error), None)),
-            }
-        }));
+    let paced: PayloadStream = Box::pin(stream::unfold(Some(from), |from| async move {
+        let mut from = from?;
+        match from.next().await {
+            Ok(chunk) => Some((Ok(chunk?), Some(from))),
+            Err(error) => Some((Err(error), None)),
+        }
+    }));
     request.set_payload(Payload::from(paced));
 }
 
