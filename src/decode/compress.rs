@@ -112,8 +112,8 @@ impl Output {
             return Err(Wrong::TooLarge);
         }
         if len > self.bytes.capacity() {
-            // Doubling, but not beyond the limit.
-            let capacity = (2 * len).min(self.limit);
+            // In few steps, since each leaves its memory behind, and not beyond the limit.
+            let capacity = (4 * len).max(4 * CHUNK).min(self.limit);
             self.bytes.reserve_exact(capacity - self.bytes.len());
         }
         self.bytes.extend_from_slice(chunk);
