@@ -24,10 +24,11 @@ impl Timestamp {
     }
 
     /// Reads RFC 3339 (`2026-03-01T10:00:00+01:00`); fractions beyond milliseconds are cut off.
+    /// `None` also where the moment lies, in UTC, outside of the years 0 to 9999.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
-        let at = OffsetDateTime::parse(text, &Rfc3339).ok()?.to_offset(UtcOffset::UTC);
+        let at = OffsetDateTime::parse(text, &Rfc3339).ok()?.checked_to_offset(UtcOffset::UTC)?;
         let ms = i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).ok()?;
-        Some(Self(ms.clamp(MIN.0, MAX.0)))
+        (MIN.0..=MAX.0).contains(&ms).then_some(Self(ms))
     }
 
     /// The calendar moment in UTC, for calendar arithmetic such as ISO weeks.
@@ -91,6 +92,20 @@ mod tests {
         assert_eq!(at.to_string(), "2026-03-01T09:00:00.123Z");
         assert_eq!(Timestamp::parse_rfc3339(&at.to_string()), Some(at));
         assert_eq!(Timestamp(-1).to_string(), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn a_moment_outside_of_what_can_be_spelt_is_none() {
+        for text in [
+            "9999-12-31T23:59:59-23:59",
+            "9999-12-31T23:59:59-00:01",
+            "0000-01-01T00:00:00+00:01",
+            "0000-01-01T00:00:00+23:59",
+        ] {
+            assert_eq!(Timestamp::parse_rfc3339(text), None, "{text}");
+        }
+        assert_eq!(Timestamp::parse_rfc3339("9999-12-31T23:59:59.999Z"), Some(MAX));
+        assert_eq!(Timestamp::parse_rfc3339("0000-01-01T00:00:00Z"), Some(MIN));
     }
 
     #[test]
