@@ -336,6 +336,7 @@ async fn bare(sink: SocketAddr, seen: &Seen, count: u64) -> anyhow::Result<f64> 
         body:
             r#"{"automationid":"42","n":123456,"profileid":"0193e9a0-0000-7000-8000-000000000000"}"#
                 .into(),
+        timeout: None,
     });
     let started = Instant::now();
     let lanes = (0..32).map(|lane| {

@@ -6,6 +6,7 @@
 //! ([`FragmentRuns`]), so a merge or an unmerge of profiles moves it along like everything else, and
 //! a replay of the journal comes to the same decisions.
 
+mod calling;
 mod compile;
 mod condition;
 mod config;
@@ -17,11 +18,12 @@ mod request;
 mod run;
 mod state;
 
+pub use calling::{CONCURRENCY_MOST, Calling};
 pub use compile::{
     Campaign, Campaigns, HeaderValue, Method, Order, Restart, Standing, Step, Webhook,
 };
 pub use condition::RuleReport;
-pub use config::CampaignConfig;
+pub use config::{CampaignConfig, FieldConfig, FullField, RetryConfig};
 pub use counts::{Counted, RecentCounts};
 pub use preview::{Preview, PreviewRequest};
 pub use request::{Rendered, Unsendable, webhook_id};

@@ -139,7 +139,12 @@ pub enum Ended {
     /// The profile is no longer in the audience.
     Audience,
     /// A field is absent and `on_missing` is `abort`.
-    Missing(Box<str>),
+    Missing {
+        /// Its name in the request.
+        field: Box<str>,
+        /// Where it comes from.
+        path: Box<str>,
+    },
     /// The fields together are longer than a request may be.
     TooLarge,
     /// The profile was merged with one that had its run, or its last one too lately.
@@ -154,6 +159,16 @@ pub enum Ended {
     Superseded,
 }
 
+impl Ended {
+    /// As a backtest counts it: an absent field by its name alone.
+    pub fn counted(&self) -> String {
+        match self {
+            Self::Missing { field, .. } => format!("the field {field} is absent"),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Ended {
     /// As the API shows it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,7 +176,9 @@ impl fmt::Display for Ended {
             Self::Done => "all webhooks are enqueued",
             Self::Exit => "the exit was reached",
             Self::Audience => "the audience no longer holds",
-            Self::Missing(field) => return write!(f, "the field {field} is absent"),
+            Self::Missing { field, path } => {
+                return Unsendable::Missing { field: field.clone(), path: path.clone() }.fmt(f);
+            }
             Self::TooLarge => "the fields are longer than 1 MiB",
             Self::Merged => "the profile was merged with one that had its run already",
             Self::NotLive => "the campaign is not live",
@@ -421,7 +438,7 @@ impl Going<'_> {
                     }
                     Err(unsendable) => {
                         let how = match unsendable {
-                            Unsendable::Missing(field) => Ended::Missing(field),
+                            Unsendable::Missing { field, path } => Ended::Missing { field, path },
                             Unsendable::TooLarge => Ended::TooLarge,
                         };
                         return end(decisions, id(), fragment, (state, run), how, now);
