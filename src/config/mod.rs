@@ -169,6 +169,8 @@ impl Config {
             ("keys", self.limits.keys as u64),
             ("batch", self.limits.batch as u64),
             ("queue", self.limits.queue as u64),
+            ("queue_bytes", self.limits.queue_bytes.0),
+            ("least_rate", self.limits.least_rate.0),
             ("event_identifiers", u64::from(self.limits.event_identifiers)),
             ("identifiers", u64::from(self.limits.identifiers)),
             ("component", u64::from(self.limits.component)),
@@ -281,6 +283,7 @@ fn spellings<T: DeserializeOwned>(key: &str, value: toml::Value) -> Result<toml:
 fn settings(document: &mut Document<'_>, limits: &Limits) -> Settings {
     let identity: IdentityConfig = section(document, "identity");
     Settings {
+        event_time: true,
         sources: document.read_objects("source"),
         points: document.read_objects("identification_point"),
         identity: IdentityConfig { types: document.read_objects("identity.types"), ..identity },
