@@ -11,6 +11,7 @@ mod compile;
 mod condition;
 mod config;
 mod counts;
+mod ended;
 mod fields;
 mod late;
 mod matching;
@@ -26,9 +27,10 @@ pub use compile::{
 pub use condition::RuleReport;
 pub use config::{CampaignConfig, FieldConfig, FullField, RetryConfig};
 pub use counts::{Counted, RecentCounts};
+pub use ended::Ended;
 pub use preview::{Preview, PreviewRequest};
 pub use request::{Rendered, Unsendable, webhook_id};
-pub use run::{Decision, Due, Ended, Enqueued, Held, Pending, Recheck};
+pub use run::{Decision, Due, Enqueued, Held, Pending, Recheck};
 pub use state::{CampaignState, FragmentRuns, Moment, Run};
 
 use super::graph::{FragmentIndex, Shown};
