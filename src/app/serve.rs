@@ -74,6 +74,7 @@ pub(super) fn engine_options(
         settings: config.settings.clone(),
         clock: clock.clone(),
         queue: config.limits.queue,
+        queue_bytes: config.limits.queue_bytes.bytes(),
         active_profiles: config.memory.active_profiles,
         unsaved_bytes: config.limits.unsaved.bytes(),
         snapshot_every: config.snapshots.every.duration(),

@@ -18,10 +18,12 @@ pub use secret::Secret;
 pub use sections::{Admin, Journal, Limits, Log, Memory, Server, Snapshots};
 pub use units::{ByteSize, Network, Span};
 
+use crate::domain::campaign::Campaigns;
 use crate::domain::compiled::Compiled;
 use crate::domain::settings::{IdentityConfig, Settings};
+use crate::domain::spelling::{friendly, unknown};
 use crate::telemetry;
-use read::{Document, File, friendly, unknown};
+use read::{Document, File};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -167,6 +169,8 @@ impl Config {
             ("keys", self.limits.keys as u64),
             ("batch", self.limits.batch as u64),
             ("queue", self.limits.queue as u64),
+            ("queue_bytes", self.limits.queue_bytes.0),
+            ("least_rate", self.limits.least_rate.0),
             ("event_identifiers", u64::from(self.limits.event_identifiers)),
             ("identifiers", u64::from(self.limits.identifiers)),
             ("component", u64::from(self.limits.component)),
@@ -180,13 +184,14 @@ impl Config {
                 document.problem(document.place_of(&at), message);
             }
         }
-        // With unreadable objects left out, what refers to them would be reported as well.
-        if document.problems.is_empty()
-            && let Err(wrong) = Compiled::new(&self.settings)
-        {
-            for problem in wrong {
-                document.problem(document.place_of(&problem.at), problem.to_string());
-            }
+        // With unreadable objects left out, what refers to them would be reported as well. Campaigns
+        // refer to nothing.
+        let wrong = match document.problems.is_empty() {
+            true => Compiled::new(&self.settings).err(),
+            false => Campaigns::compile(&self.settings.campaigns).err(),
+        };
+        for problem in wrong.into_iter().flatten() {
+            document.problem(document.place_of(&problem.at), problem.to_string());
         }
     }
 

@@ -89,6 +89,30 @@ fn unknown_keys_are_found_at_any_depth() {
 }
 
 #[test]
+fn what_is_wrong_within_a_campaign_is_told_with_its_line() {
+    let found = problems(
+        "[[campaign]]\nid = \"c\"\ntrigger = { event_type = \"a\" }\n[[campaign.step]]\n\
+         wiat = \"1h\"\n[[campaign.step]]\n[campaign.step.webhook]\nurl = \"https://x.example\"\n\
+         fields = { email = \"traits.email\",\n  name = { form = \"traits.name\" } }\n\
+         retry = \"often\"\n\
+         [[identification_point]]\nid = \"p\"\n\
+         identifiers = [ { type = \"email\",\n  path = { a = 1 } } ]\n",
+    );
+    assert_eq!(
+        found,
+        [
+            "a.toml:5: campaign.c.step[0].wiat: unknown key \"wiat\"; did you mean \"wait\"?",
+            "a.toml:10: campaign.c.step[1].webhook.fields.name.form: unknown key \"form\"; did you \
+             mean \"from\"?",
+            "a.toml:11: campaign.c.step[1].webhook.retry: expected how many attempts follow the \
+             first one, such as 3, or how long to wait before each, such as [\"5s\", \"5m\"], found \
+             a text",
+            "a.toml:15: expected a text or a list of texts, found a table",
+        ]
+    );
+}
+
+#[test]
 fn everything_wrong_is_reported_at_once() {
     let broken = ("b.toml", "[server\n");
     let wrong = (

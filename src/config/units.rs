@@ -1,6 +1,7 @@
 //! Sizes, spans and addresses as configuration spells them.
 
 use crate::domain::time::parse_span;
+use ipnet::IpNet;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -123,27 +124,24 @@ pub(super) fn maybe_address<'de, D: Deserializer<'de>>(
 
 /// A network in CIDR notation (RFC 4632), such as `10.0.0.0/8`; a bare address is a network of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Network {
-    /// Its address.
-    pub address: IpAddr,
-    /// How many leading bits are fixed (0 to 32, or to 128 for IPv6).
-    pub prefix: u8,
-}
+#[serde(transparent)]
+pub struct Network(pub IpNet);
 
 impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text.as_str(), None),
-        };
         let read = || {
+            let (address, prefix) = match text.split_once('/') {
+                Some((address, prefix)) => (address, Some(prefix)),
+                None => (text.as_str(), None),
+            };
             let address: IpAddr = address.trim().parse().ok()?;
-            let most = if address.is_ipv4() { 32 } else { 128 };
-            let prefix = prefix.map_or(Some(most), |p| p.trim().parse().ok())?;
-            (prefix <= most).then_some(Self { address, prefix })
+            match prefix {
+                Some(prefix) => IpNet::new(address, prefix.trim().parse().ok()?).ok(),
+                None => Some(address.into()),
+            }
         };
-        read().ok_or_else(|| {
+        read().map(Self).ok_or_else(|| {
             D::Error::custom(format!("expected a network such as \"10.0.0.0/8\", found {text:?}"))
         })
     }
@@ -166,8 +164,8 @@ mod tests {
     #[test]
     fn networks_keep_within_their_family() {
         let read = |text: &str| serde_json::from_value::<Network>(text.into());
-        assert_eq!(read("10.0.0.0/8").unwrap().prefix, 8);
-        assert_eq!(read("::1").unwrap().prefix, 128);
+        assert_eq!(read("10.0.0.0/8").unwrap().0.prefix_len(), 8);
+        assert_eq!(read("::1").unwrap().0.prefix_len(), 128);
         assert!(read("10.0.0.0/33").is_err());
         assert!(read("example.org").is_err());
     }

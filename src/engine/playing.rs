@@ -221,7 +221,7 @@ impl Tally {
                     *self.minutes.entry(minute).or_default() += 1;
                 }
                 Decision::Ended { how, .. } if *how != Ended::Done => {
-                    *self.ended.entry(how.to_string()).or_default() += 1;
+                    *self.ended.entry(how.counted()).or_default() += 1;
                 }
                 _ => {}
             }

@@ -1,6 +1,7 @@
 //! Campaigns, checked all at once and compiled, with the index that lets events which concern no
 //! campaign cost nothing.
 
+use super::calling::Calling;
 use super::condition::Condition;
 use super::config::{
     AudienceConfig, CampaignConfig, EventConfig, MissingConfig, StepConfig, StopConfig,
@@ -11,6 +12,7 @@ use crate::domain::compiled::{SettingsProblem, is_id};
 use crate::domain::extract::event_type;
 use crate::domain::path::read::PathSet;
 use crate::domain::source::RateLimit;
+use crate::domain::spelling;
 use crate::domain::time::parse_span;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -201,7 +203,8 @@ pub struct Webhook {
     pub max_age_ms: i64,
     /// At most so many calls.
     pub rate: Option<RateLimit>,
-    pub(super) on_missing: MissingConfig,
+    /// For how long it is called, how many times at a time, and when again.
+    pub calling: Calling,
     pub(super) fields: Vec<NamedField>,
     /// Name and JSON.
     pub(super) fixed: Vec<(Box<str>, Box<str>)>,
@@ -213,6 +216,9 @@ pub struct Webhook {
 pub(super) struct NamedField {
     pub(super) name: Box<str>,
     pub(super) from: Field,
+    /// What `from` was read from.
+    pub(super) path: Box<str>,
+    pub(super) on_missing: MissingConfig,
     /// JSON.
     pub(super) default: Option<Box<str>>,
 }
@@ -342,10 +348,12 @@ impl Builder {
             );
             self.problem(at.clone(), sentence);
         }
-        let config: CampaignConfig = match serde_json::from_value(value.clone()) {
+        let config: CampaignConfig = match spelling::read(value.clone()) {
             Ok(config) => config,
-            Err(error) => {
-                self.problem(at, error.to_string());
+            Err(mistakes) => {
+                for (path, sentence) in mistakes {
+                    self.problem(spelling::within(&at, &path), sentence);
+                }
                 return None;
             }
         };
