@@ -182,6 +182,9 @@ pub struct LinkView {
     pub a: String,
     /// The other end, canonical.
     pub b: String,
+    /// Of a cut through many: all its parts, each of which is kept apart from every other one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Vec<Vec<String>>>,
     /// Why.
     pub reason: String,
     /// When it was laid.

@@ -12,7 +12,8 @@ use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
 use crate::records::{
-    ChangeRow, Counters, DedupeRow, ErasureRow, Genesis, LinkRow, ObjectKind, PendingErasure,
+    ChangeRow, Counters, CutRow, DedupeRow, ErasureRow, Genesis, LinkRow, ObjectKind,
+    PendingErasure,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub struct Core {
     pub counters: Counters,
     /// Operators' links by number.
     pub links: BTreeMap<u64, LinkRow>,
+    /// Operators' cuts by number, which no link has.
+    pub cuts: BTreeMap<u64, CutRow>,
     /// Events that were read again, and the act that holds how they read now.
     pub revised: Rereadings,
     /// The configuration under which the graph was resolved; behind the one in force while a
@@ -79,7 +82,7 @@ pub(super) struct Fresh {
     pub(super) loose: BTreeSet<u64>,
     /// Whether configuration changed.
     pub(super) configuration: bool,
-    /// Links that changed.
+    /// Links and cuts that changed.
     pub(super) links: BTreeSet<u64>,
     /// Buckets of revised events that changed.
     pub(super) revised: BTreeSet<u64>,
@@ -142,6 +145,7 @@ impl Core {
             counters: Counters::default(),
             changes: ChangeLog::default(),
             links: BTreeMap::new(),
+            cuts: BTreeMap::new(),
             revised: Rereadings::default(),
             erasure_keys: BTreeSet::new(),
             suppressed: BTreeSet::new(),

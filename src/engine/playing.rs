@@ -87,6 +87,7 @@ impl Core {
             effective,
             ancestry: Ancestry::default(),
             links: self.links.clone(),
+            cuts: self.cuts.clone(),
             generation: super::acts::next_generation(self.counters.generation),
             applied: self.applied,
             hidden: self.hidden.clone(),

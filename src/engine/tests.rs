@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 mod campaigns;
+mod cuts;
 mod erasures;
 mod operators;
 mod rereadings;
