@@ -51,6 +51,29 @@ pub fn read<T: DeserializeOwned>(mut value: Value) -> Result<T, Vec<(String, Str
     }
 }
 
+/// Reads a JSON text; of several mistakes the first one is told.
+///
+/// # Errors
+/// A sentence, with the path where the text is JSON and does not say what was expected, and with line
+/// and column where it is not.
+pub fn read_text<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let told = error.inner().to_string();
+        if !error.inner().is_data() {
+            return told;
+        }
+        let sentence =
+            friendly(told.rsplit_once(" at line ").map_or(&told[..], |(words, _)| words));
+        match spelt(error.path()) {
+            path if path.is_empty() => sentence,
+            path => format!("{path}: {sentence}"),
+        }
+    })?;
+    reader.end().map_err(|error| error.to_string())?;
+    Ok(read)
+}
+
 /// The path of something within an object: `at` and what is within it.
 pub fn within(at: &str, path: &str) -> String {
     match path {
@@ -199,6 +222,31 @@ mod tests {
             "trigger.wher: unknown key \"wher\"; did you mean \"where\"?".to_owned(),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_text_is_read_to_its_end_and_a_mistake_named_by_its_path() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Body {
+            deep: Option<Box<Self>>,
+            raw: Option<Box<serde_json::value::RawValue>>,
+            days: Option<u32>,
+        }
+        let told = |text: &str| read_text::<Body>(text.as_bytes()).unwrap_err();
+        let read: Body = read_text(br#"{"deep": {"raw": {"a": 1.50}}, "days": 3}"#).unwrap();
+        assert_eq!(read.deep.unwrap().raw.unwrap().get(), r#"{"a": 1.50}"#);
+        assert_eq!(read.days, Some(3));
+        assert_eq!(
+            told(r#"{"deep": {"dyas": 3}}"#),
+            "deep.dyas: unknown key \"dyas\"; did you mean \"days\"?"
+        );
+        assert_eq!(
+            told(r#"{"days": "s3cret"}"#),
+            "days: expected a whole number of at least 0, found a text"
+        );
+        assert!(told("{").contains("line 1 column 1"));
+        assert!(told("{} {}").contains("trailing characters"));
     }
 
     #[test]
