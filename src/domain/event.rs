@@ -46,11 +46,13 @@ pub enum Reason {
     TooManyIdentifiers,
     /// Applying it to its profile panicked twice.
     Panicked,
+    /// It is of somebody new, and there are `limits.profiles` already.
+    ProfilesFull,
 }
 
 impl Reason {
     /// All of them, in the order of their codes.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::MalformedBody,
         Self::TooDeep,
         Self::TooManyKeys,
@@ -58,6 +60,7 @@ impl Reason {
         Self::TwoValuesOfUniqueType,
         Self::TooManyIdentifiers,
         Self::Panicked,
+        Self::ProfilesFull,
     ];
 
     /// The stable name that the API shows.
@@ -70,6 +73,7 @@ impl Reason {
             Self::TwoValuesOfUniqueType => "two_values_of_unique_type",
             Self::TooManyIdentifiers => "too_many_identifiers",
             Self::Panicked => "panicked",
+            Self::ProfilesFull => "profiles_full",
         }
     }
 

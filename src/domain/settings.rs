@@ -411,6 +411,8 @@ pub struct DecidingLimits {
     pub event_types: u32,
     /// Elements of an array that a campaign's condition looks at.
     pub condition_elements: u32,
+    /// Profiles; eight times as many identifiers, sessions and origins.
+    pub profiles: u32,
 }
 
 impl Default for DecidingLimits {
@@ -424,6 +426,7 @@ impl Default for DecidingLimits {
             event_identifiers: 100,
             event_types: 1_000,
             condition_elements: 5_000,
+            profiles: 10_000_000,
         }
     }
 }
@@ -431,6 +434,6 @@ impl Default for DecidingLimits {
 impl DecidingLimits {
     /// Those on which it depends who is one person and what is known of them.
     pub fn of_identity(self) -> Self {
-        Self { deliveries: 0, condition_elements: 0, ..self }
+        Self { deliveries: 0, condition_elements: 0, profiles: 0, ..self }
     }
 }

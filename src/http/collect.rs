@@ -178,10 +178,14 @@ fn within_sizes(http: &Http, request: &HttpRequest) -> Result<(), Problem> {
 }
 
 fn within_rate(http: &Http, source: &Source) -> Result<(), Problem> {
-    let Some(limit) = source.rate_limit else { return Ok(()) };
+    // No source verifies yet, so all without a limit of their own have this one.
+    let limit = source.rate_limit.unwrap_or(http.limits.unverified_rate.limit);
     http.rates.take(&source.id, limit, http.clock.now()).map_err(|seconds| Problem {
         retry_after: Some(seconds),
-        ..Problem::new(Code::RateLimited, "the source's rate_limit is used up")
+        ..Problem::new(
+            Code::RateLimited,
+            "the source's rate_limit, or limits.unverified_rate, is used up",
+        )
     })
 }
 

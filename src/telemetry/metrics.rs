@@ -74,6 +74,8 @@ pub struct Metrics {
     pub queue_depth: Gauge,
     /// Live profiles.
     pub profiles: Gauge,
+    /// Bytes that the identity graph holds.
+    pub graph_bytes: Gauge,
     /// Profiles in memory.
     pub active_profiles: Gauge,
     identity_changes: Each<{ ChangeRow::KINDS.len() }>,
@@ -152,6 +154,7 @@ impl Metrics {
             journal_bytes: counter(r, "journal_written_bytes", "Bytes appended to the journal"),
             queue_depth: gauge(r, "queue_depth", "Events waiting for the committer"),
             profiles: gauge(r, "profiles", "Live profiles"),
+            graph_bytes: gauge(r, "graph_bytes", "Bytes that the identity graph holds"),
             active_profiles: gauge(r, "active_profiles", "Profiles in memory"),
             identity_changes: Each::new(&changes, "kind", ChangeRow::KINDS),
             untyped_events: counter(r, "untyped_events", "Events beyond limits.event_types"),
@@ -339,6 +342,6 @@ mod tests {
             let line = format!("selfsame_quarantined_total{{reason=\"{}\"}} 1\n", reason.name());
             assert!(text.contains(&line), "{line}");
         }
-        assert!(text.contains("selfsame_events_total{status=\"quarantined\"} 7\n"));
+        assert!(text.contains("selfsame_events_total{status=\"quarantined\"} 8\n"));
     }
 }
