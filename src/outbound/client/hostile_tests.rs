@@ -1,6 +1,6 @@
 //! The client against addresses where nobody answers, and against receivers that mean no good.
 
-use super::tests::{PATIENT, SHORT, call, client, local, post, run, server};
+use super::tests::{SHORT, call, client, local, post, run, server};
 use super::*;
 use crate::rehearse::wire::{read_request, write_answer};
 use std::io::{BufReader, Write};
@@ -35,8 +35,10 @@ fn addresses_are_raced_so_dead_ones_cost_a_moment_each() {
     });
     let mut named = post(dead);
     named.url = Url::parse(&format!("http://dual.example:{}/", dead.port())).unwrap();
+    let patient =
+        Limits { connect: Duration::from_secs(60), exchange: Duration::from_secs(60), ..SHORT };
     let names = vec![dead.ip(), dead.ip(), Ipv4Addr::LOCALHOST.into()];
-    let client = client(vec![names], &["127.0.0.0/8"], PATIENT);
+    let client = client(vec![names], &["127.0.0.0/8"], patient);
     let answer = run(async { client.call("c/0", &named).await }).unwrap();
     assert_eq!(answer.status, 200);
     // Two of them are dead; the second one's time ends before the system gives up on the first one.
@@ -51,7 +53,7 @@ fn all_addresses_that_fail_are_tried_and_the_connection_fails_in_its_time() {
     named.url = Url::parse(&format!("http://dead.example:{}/", dead.port())).unwrap();
     let closed: IpAddr = [127, 0, 0, 3].into();
     run(async {
-        let failing = client(vec![vec![closed, closed]], &["127.0.0.0/8"], PATIENT);
+        let failing = client(vec![vec![closed, closed]], &["127.0.0.0/8"], SHORT);
         let error = failing.call("c/0", &named).await.unwrap_err();
         assert!(matches!(error, CallError::Connect(_)), "{error}");
         let silent = client(vec![vec![dead.ip()]], &["127.0.0.0/8"], SHORT);
@@ -108,8 +110,7 @@ fn informational_answers_have_an_end() {
         }
         let _ = write_answer(&mut &stream, 200, &[], b"");
     });
-    let answer = run(async { local().call("c/0", &post(a_few)).await });
-    assert_eq!(answer.unwrap().status, 200);
+    assert_eq!(call(a_few).unwrap().status, 200);
 }
 
 /// A server that writes the beginning of an answer, and then this without end.

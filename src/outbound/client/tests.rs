@@ -14,10 +14,6 @@ pub(super) const SHORT: Limits = Limits {
     idle: Duration::from_secs(30),
 };
 
-/// Of calls that are to succeed, however busy the machine is.
-pub(super) const PATIENT: Limits =
-    Limits { connect: Duration::from_secs(60), exchange: Duration::from_secs(60), ..SHORT };
-
 /// Answers with the next of its lists each time, and goes on with the last one.
 struct FakeNames(Vec<Vec<IpAddr>>, AtomicUsize);
 
@@ -37,7 +33,7 @@ pub(super) fn client(names: Vec<Vec<IpAddr>>, allowed: &[&str], limits: Limits) 
 }
 
 pub(super) fn local() -> Client {
-    client(vec![vec![]], &["127.0.0.0/8"], PATIENT)
+    client(vec![vec![]], &["127.0.0.0/8"], SHORT)
 }
 
 /// A server of which each connection is treated as told, with its number from 0.
@@ -78,8 +74,7 @@ pub(super) fn run<T>(work: impl Future<Output = T>) -> T {
 }
 
 pub(super) fn call(address: SocketAddr) -> Result<Answer, CallError> {
-    let client = client(vec![vec![]], &["127.0.0.0/8"], SHORT);
-    run(async { client.call("c/0", &post(address)).await })
+    run(async { local().call("c/0", &post(address)).await })
 }
 
 #[test]
