@@ -30,12 +30,12 @@ pub async fn open(
 }
 
 async fn framed(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
     needs_token: bool,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = RequestId::of(request.headers());
-    if let Err(problem) = may_ask(&request, needs_token) {
+    if let Err(problem) = may_ask(&mut request, needs_token).await {
         return Ok(request.into_response(problem.answer(&id)));
     }
     let answer = next.call(request).await?.map_into_boxed_body();
@@ -56,8 +56,8 @@ async fn framed(
 }
 
 /// The one gate before everything of the admin side.
-fn may_ask(request: &ServiceRequest, needs_token: bool) -> Result<(), Problem> {
-    let shared = request.app_data::<web::Data<Http>>();
+async fn may_ask(request: &mut ServiceRequest, needs_token: bool) -> Result<(), Problem> {
+    let shared = request.app_data::<web::Data<Http>>().cloned();
     let shared = shared.ok_or_else(|| of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
     guard::check(request, shared.token.is_none())?;
     let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -65,7 +65,7 @@ fn may_ask(request: &ServiceRequest, needs_token: bool) -> Result<(), Problem> {
         Some(token) if needs_token && !is_token(given, token.expose()) => {
             Err(Problem::new(Code::TokenInvalid, "send Authorization: Bearer <admin.token>"))
         }
-        _ => Ok(()),
+        _ => guard::check_chunked(request, shared.limits.slow_request.duration()).await,
     }
 }
 

@@ -188,9 +188,9 @@ fn admin(app: &mut ServiceConfig) {
         .wrap(from_fn(auth::frame));
     app.service(scope);
     // Without a token, but for no web page of another origin either.
-    let open = |path, route| resource(path).route(route).wrap(from_fn(auth::open));
-    app.service(open("/metrics", get().to(health::metrics)))
-        .service(open("/openapi.json", get().to(health::openapi)));
+    let open = || from_fn(auth::open);
+    app.service(resource("/metrics").route(get().to(health::metrics)).wrap(open()));
+    app.service(resource("/openapi.json").route(get().to(health::openapi)).wrap(open()));
 }
 
 /// A resource whose other methods answer 405.
