@@ -25,8 +25,21 @@ pub enum Timing {
     Said,
     /// The source is not told where to look: the time of receipt counts.
     Received,
-    /// The source is told where to look, and found nothing usable there: the time of receipt counts.
+    /// The source is told where to look, and nothing is said there: the time of receipt counts.
     Unsaid,
+    /// What is said there cannot be read: the time of receipt counts.
+    Unread,
+}
+
+impl Timing {
+    /// As `occurred_at_from` shows it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Said => "said",
+            Self::Received | Self::Unsaid => "received",
+            Self::Unread => "unread",
+        }
+    }
 }
 
 /// Why an event is kept on no profile until somebody mends the cause.

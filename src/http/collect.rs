@@ -10,7 +10,7 @@ use super::room::Party;
 use super::{Http, cors, reply};
 use crate::code::Code;
 use crate::decode::{Batch, DecodeRefusal, Decoded, Piece, RawRequest, Shape, decode, query_pairs};
-use crate::domain::event::Event;
+use crate::domain::event::{Event, Timing};
 use crate::domain::extract::{self, NAME_CHARS, RequestFacts};
 use crate::domain::source::Source;
 use crate::engine::{Effective, Receipt, Refusal, Status, Submission};
@@ -341,12 +341,18 @@ impl Events<'_> {
             passed_over: &|why| self.http.metrics.count_passed_over(why),
         };
         let Effective { compiled, hash_key, .. } = self.effective;
-        match piece.fault {
+        let event = match piece.fault {
             None => compiled.extract(self.source, &facts, piece.payload, hash_key),
             Some(reason) => {
                 compiled.set_aside(self.source, &facts, piece.payload, reason, hash_key)
             }
+        };
+        if event.timing == Timing::Unread {
+            self.http.metrics.count_unread_time(&event.source);
         }
+        let unread = compiled.unread_consents(&event);
+        self.http.metrics.consents_unread.inc_by(unread as u64);
+        event
     }
 
     /// None for an event that the source does not want.

@@ -113,6 +113,9 @@ pub struct Metrics {
     /// Bytes kept of deliveries that no snapshot holds yet.
     pub deliveries_unsaved: Gauge,
     breakers: Family<[(&'static str, String); 1], Gauge>,
+    times_unread: Family<[(&'static str, String); 1], Counter>,
+    /// Values of consent traits that are no decision, and read as a refusal.
+    pub consents_unread: Counter,
 }
 
 impl Default for Metrics {
@@ -135,6 +138,9 @@ impl Metrics {
         let links = family(r, "link_refusals", "Links refused by a rule, by reason");
         let ended = family(r, "deliveries_ended", "Deliveries that are over, by how");
         let attempts = family(r, "delivery_attempts", "Calls by what came back");
+        let times_unread: Family<[(&'static str, String); 1], Counter> = Family::default();
+        let help = "Events whose time stands where the source says, and cannot be read";
+        r.register("times_unread", help, Family::clone(&times_unread));
         let breakers: Family<[(&'static str, String); 1], Gauge> = Family::default();
         let help = "Whether the breaker of an endpoint is open";
         r.register("endpoint_breaker_open", help, Family::clone(&breakers));
@@ -181,6 +187,12 @@ impl Metrics {
             deliveries_in_flight: gauge(r, "deliveries_in_flight", "Deliveries being tried"),
             deliveries_unsaved: gauge(r, "deliveries_unsaved_bytes", "Kept, in no snapshot yet"),
             breakers,
+            times_unread,
+            consents_unread: counter(
+                r,
+                "consents_unread",
+                "Values of consent traits that are no decision, and read as a refusal",
+            ),
             registry,
         }
     }
@@ -204,6 +216,11 @@ impl Metrics {
     pub fn count_passed_over(&self, why: PassedOver) {
         let place = PassedOver::ALL.iter().position(|one| *one == why);
         self.passed_over.count(place.unwrap_or(usize::MAX));
+    }
+
+    /// Counts an event of a source whose time cannot be read.
+    pub fn count_unread_time(&self, source: &str) {
+        self.times_unread.get_or_create(&[("source", source.to_owned())]).inc();
     }
 
     /// Counts a refused request.
