@@ -15,12 +15,15 @@ mod tests;
 
 pub use error::{ConfigError, Place, Problem};
 pub use secret::Secret;
-pub use sections::{Admin, Journal, Limits, Memory, Server, Snapshots};
-pub use units::{ByteSize, Network, Span};
+pub use sections::{Admin, Journal, Limits, Log, Memory, Server, Snapshots};
+pub use units::{ByteSize, Network, Rate, Span};
 
+use crate::domain::campaign::Campaigns;
 use crate::domain::compiled::Compiled;
 use crate::domain::settings::{IdentityConfig, Settings};
-use read::{Document, File, friendly, unknown};
+use crate::domain::spelling::{friendly, unknown};
+use crate::telemetry;
+use read::{Document, File};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -28,6 +31,12 @@ use std::path::{Path, PathBuf};
 
 /// The prefix of environment variables that override keys: `SELFSAME_SERVER__ADDRESS`.
 pub const ENV_PREFIX: &str = "SELFSAME_";
+
+/// The variable that chooses what is said where no variable of our own does.
+const RUST_LOG: &str = "RUST_LOG";
+
+/// The shortest admin token, in bytes: a shorter one can be tried out.
+const TOKEN_BYTES: usize = 16;
 
 /// What counts where there is no folder: the defaults, and two sources to try things with.
 const EMBEDDED: (&str, &str) =
@@ -48,6 +57,8 @@ pub struct Config {
     pub memory: Memory,
     /// `[limits]`
     pub limits: Limits,
+    /// `[log]`
+    pub log: Log,
     /// What decides about events, with secrets by reference only.
     pub settings: Settings,
     /// The secrets that the settings refer to, by reference.
@@ -104,6 +115,7 @@ impl Config {
             snapshots: section(&mut document, "snapshots"),
             memory: section(&mut document, "memory"),
             limits: section(&mut document, "limits"),
+            log: section(&mut document, "log"),
             ..Self::default()
         };
         config.settings = settings(&mut document, &config.limits);
@@ -119,6 +131,13 @@ impl Config {
         let base = inputs.folder.as_deref().unwrap_or(Path::new("."));
         if let Some(token) = self.admin.token.take() {
             match secret::resolve(token.expose(), &inputs.env, base) {
+                Ok(token) if token.expose().len() < TOKEN_BYTES => {
+                    let message = format!(
+                        "expected admin.token to have at least {TOKEN_BYTES} bytes, found fewer: take \
+                         a long random one, such as that of: openssl rand -hex 24"
+                    );
+                    document.problem(document.place_of("admin.token"), message);
+                }
                 Ok(token) => self.admin.token = Some(token),
                 Err(message) => document.problem(document.place_of("admin.token"), message),
             }
@@ -160,9 +179,13 @@ impl Config {
             ("keys", self.limits.keys as u64),
             ("batch", self.limits.batch as u64),
             ("queue", self.limits.queue as u64),
+            ("queue_bytes", self.limits.queue_bytes.0),
+            ("least_rate", self.limits.least_rate.0),
             ("event_identifiers", u64::from(self.limits.event_identifiers)),
             ("identifiers", u64::from(self.limits.identifiers)),
             ("component", u64::from(self.limits.component)),
+            ("profiles", u64::from(self.limits.profiles)),
+            ("condition_elements", u64::from(self.limits.condition_elements)),
             ("unsaved", self.limits.unsaved.0),
             ("connections", self.limits.connections as u64),
         ] {
@@ -172,13 +195,14 @@ impl Config {
                 document.problem(document.place_of(&at), message);
             }
         }
-        // With unreadable objects left out, what refers to them would be reported as well.
-        if document.problems.is_empty()
-            && let Err(wrong) = Compiled::new(&self.settings)
-        {
-            for problem in wrong {
-                document.problem(document.place_of(&problem.at), problem.to_string());
-            }
+        // With unreadable objects left out, what refers to them would be reported as well. Campaigns
+        // refer to nothing.
+        let wrong = match document.problems.is_empty() {
+            true => Compiled::new(&self.settings).err(),
+            false => Campaigns::compile(&self.settings.campaigns).err(),
+        };
+        for problem in wrong.into_iter().flatten() {
+            document.problem(document.place_of(&problem.at), problem.to_string());
         }
     }
 
@@ -191,6 +215,7 @@ impl Config {
             ("snapshots", serde_json::to_value(&self.snapshots)),
             ("memory", serde_json::to_value(&self.memory)),
             ("limits", serde_json::to_value(&self.limits)),
+            ("log", serde_json::to_value(&self.log)),
         ])
         .into_iter()
         .filter_map(|(name, value)| value.ok().map(|value| (name, value)))
@@ -200,6 +225,11 @@ impl Config {
 
 /// Lays environment and flags over the files.
 fn overlay(document: &mut Document<'_>, inputs: &Inputs) {
+    // What many programs read, and a variable of our own beats.
+    if let Some(text) = inputs.env.get(RUST_LOG).filter(|text| !text.trim().is_empty()) {
+        let place = Place::Variable(RUST_LOG.to_owned());
+        set(document, "log", "level", &telemetry::of_rust_log(text), place);
+    }
     for (name, text) in &inputs.env {
         // One underscore is a word of its own (`SELFSAME_ADMIN_TOKEN` may hold a secret); two part
         // section and key.
@@ -264,6 +294,7 @@ fn spellings<T: DeserializeOwned>(key: &str, value: toml::Value) -> Result<toml:
 fn settings(document: &mut Document<'_>, limits: &Limits) -> Settings {
     let identity: IdentityConfig = section(document, "identity");
     Settings {
+        event_time: true,
         sources: document.read_objects("source"),
         points: document.read_objects("identification_point"),
         identity: IdentityConfig { types: document.read_objects("identity.types"), ..identity },

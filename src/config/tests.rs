@@ -89,6 +89,30 @@ fn unknown_keys_are_found_at_any_depth() {
 }
 
 #[test]
+fn what_is_wrong_within_a_campaign_is_told_with_its_line() {
+    let found = problems(
+        "[[campaign]]\nid = \"c\"\ntrigger = { event_type = \"a\" }\n[[campaign.step]]\n\
+         wiat = \"1h\"\n[[campaign.step]]\n[campaign.step.webhook]\nurl = \"https://x.example\"\n\
+         fields = { email = \"traits.email\",\n  name = { form = \"traits.name\" } }\n\
+         retry = \"often\"\n\
+         [[identification_point]]\nid = \"p\"\n\
+         identifiers = [ { type = \"email\",\n  path = { a = 1 } } ]\n",
+    );
+    assert_eq!(
+        found,
+        [
+            "a.toml:5: campaign.c.step[0].wiat: unknown key \"wiat\"; did you mean \"wait\"?",
+            "a.toml:10: campaign.c.step[1].webhook.fields.name.form: unknown key \"form\"; did you \
+             mean \"from\"?",
+            "a.toml:11: campaign.c.step[1].webhook.retry: expected how many attempts follow the \
+             first one, such as 3, or how long to wait before each, such as [\"5s\", \"5m\"], found \
+             a text",
+            "a.toml:15: expected a text or a list of texts, found a table",
+        ]
+    );
+}
+
+#[test]
 fn everything_wrong_is_reported_at_once() {
     let broken = ("b.toml", "[server\n");
     let wrong = (
@@ -154,6 +178,31 @@ fn a_flag_beats_a_variable_beats_a_file() {
 }
 
 #[test]
+fn the_log_is_chosen_by_flag_variable_file_and_default() {
+    let file = [("a.toml", "[log]\nformat = \"json\"\nlevel = \"error\"\n")];
+    let mut inputs = Inputs::default();
+    let level = |inputs: &Inputs| read(&file, inputs).unwrap().log.level;
+    let parsed = |text| telemetry::LogLevel::parse(text).unwrap();
+    assert_eq!(read(&file, &inputs).unwrap().log.format, telemetry::LogFormat::Json);
+    assert_eq!(level(&inputs), parsed("error"));
+    inputs.env.insert("RUST_LOG".into(), "selfsame".into());
+    assert_eq!(level(&inputs), parsed("selfsame=trace"));
+    inputs.env.insert("SELFSAME_LOG__LEVEL".into(), "warn".into());
+    assert_eq!(level(&inputs), parsed("warn"));
+    let (flag, section, key) = ("--log-level", "log", "level");
+    inputs.overrides.push(Override { flag, section, key, value: "debug".into() });
+    assert_eq!(level(&inputs), parsed("debug"));
+    assert_eq!(
+        problems("[log]\nformat = \"jsn\"\nlevel = \"loud\"\n"),
+        [
+            "a.toml:2: unknown value \"jsn\"; did you mean \"json\"?",
+            "a.toml:3: expected error, warn, info, debug, trace or off, or directives such as \
+             \"info,selfsame::engine=debug\", found \"loud\"",
+        ]
+    );
+}
+
+#[test]
 fn a_wrong_variable_is_named() {
     let mut inputs = Inputs::default();
     inputs.env.insert("SELFSAME_SERVER__ADRESS".into(), "127.0.0.1:2".into());
@@ -170,13 +219,13 @@ fn a_secret_is_resolved_and_stays_out_of_debug_and_settings() {
     let missing = read(&[("a.toml", text)], &inputs).unwrap_err().to_string();
     assert!(missing.contains("a.toml:2: the environment variable T is not set"), "{missing}");
     assert!(missing.contains("a.toml:3: the environment variable S is not set"), "{missing}");
-    inputs.env.insert("T".into(), "tok3n".into());
+    inputs.env.insert("T".into(), "tok3n-of-the-operator".into());
     inputs.env.insert("S".into(), "s1gn".into());
     let config = read(&[("a.toml", text)], &inputs).unwrap();
-    assert_eq!(config.admin.token.as_ref().map(Secret::expose), Some("tok3n"));
+    assert_eq!(config.admin.token.as_ref().map(Secret::expose), Some("tok3n-of-the-operator"));
     assert_eq!(config.secrets["env:S"].expose(), "s1gn");
     let shown = format!("{config:?}{}", serde_json::to_string(&config.settings).unwrap());
-    assert!(!shown.contains("tok3n") && !shown.contains("s1gn"));
+    assert!(!shown.contains("tok3n-of-the-operator") && !shown.contains("s1gn"));
 }
 
 #[test]
@@ -185,6 +234,18 @@ fn an_open_admin_api_keeps_to_loopback() {
     assert!(found[0].starts_with("a.toml:2: the admin API would be open"), "{found:?}");
     let own = "[server]\naddress = \"0.0.0.0:7676\"\n[admin]\naddress = \"127.0.0.1:7677\"\n";
     assert!(read(&[("a.toml", own)], &Inputs::default()).is_ok());
-    let token = "[server]\naddress = \"0.0.0.0:7676\"\n[admin]\ntoken = \"abc\"\n";
+    let token = "[server]\naddress = \"0.0.0.0:7676\"\n[admin]\ntoken = \"0123456789abcdef\"\n";
     assert!(read(&[("a.toml", token)], &Inputs::default()).is_ok());
+}
+
+#[test]
+fn a_token_that_can_be_tried_out_is_refused_and_not_shown() {
+    let mut inputs = Inputs::default();
+    inputs.env.insert("T".into(), " 0123456789abcde\n".into());
+    for token in ["env:T", "0123456789abcde"] {
+        let text = format!("[admin]\ntoken = {token:?}\n");
+        let error = read(&[("a.toml", &text)], &inputs).unwrap_err().to_string();
+        assert!(error.starts_with("a.toml:2: expected admin.token to have at least 16"), "{error}");
+        assert!(!error.contains("0123456789"), "{error}");
+    }
 }

@@ -65,6 +65,8 @@ impl Compiled {
             checker.0.extend(problems);
             Campaigns::default()
         });
+        let campaigns = campaigns.looking_at(settings.limits.condition_elements);
+        let campaigns = campaigns.deciding_by_event_time(settings.event_time);
         if !checker.0.is_empty() {
             return Err(checker.0);
         }

@@ -6,6 +6,7 @@
 
 pub mod blocked;
 pub mod campaign;
+mod choice;
 pub mod compiled;
 pub mod event;
 pub mod extract;
@@ -23,6 +24,7 @@ pub mod rate;
 pub mod rules;
 pub mod settings;
 pub mod source;
+pub mod spelling;
 pub mod time;
 pub mod timeline;
 pub mod view;

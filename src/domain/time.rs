@@ -1,6 +1,6 @@
 //! Moments and spans, in whole milliseconds.
 
-use ::time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+use ::time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -23,11 +23,12 @@ impl Timestamp {
         Self(self.0.saturating_add(ms).clamp(MIN.0, MAX.0))
     }
 
-    /// Reads RFC 3339 (`2026-03-01T10:00:00+01:00`); fractions beyond milliseconds are cut off.
-    /// `None` also where the moment lies, in UTC, outside of the years 0 to 9999.
+    /// Reads RFC 3339 (`2026-03-01T10:00:00+01:00`); fractions beyond milliseconds are cut off. A
+    /// moment before [`MIN`] or after [`MAX`] in UTC is `None`.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
-        let at = OffsetDateTime::parse(text, &Rfc3339).ok()?.checked_to_offset(UtcOffset::UTC)?;
-        let ms = i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).ok()?;
+        // Not `to_offset`, which panics where the moment in UTC lies outside of the years 0 to 9999.
+        let ms = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
+        let ms = i64::try_from(ms.div_euclid(1_000_000)).ok()?;
         (MIN.0..=MAX.0).contains(&ms).then_some(Self(ms))
     }
 
@@ -95,16 +96,13 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_outside_of_what_can_be_spelt_is_none() {
-        for text in [
-            "9999-12-31T23:59:59-23:59",
-            "9999-12-31T23:59:59-00:01",
-            "0000-01-01T00:00:00+00:01",
-            "0000-01-01T00:00:00+23:59",
-        ] {
+    fn a_moment_that_utc_cannot_spell_is_none() {
+        for text in
+            ["9999-12-31T23:59:59-23:59", "0000-01-01T00:00:00+00:01", "-0001-01-01T00:00:00Z"]
+        {
             assert_eq!(Timestamp::parse_rfc3339(text), None, "{text}");
         }
-        assert_eq!(Timestamp::parse_rfc3339("9999-12-31T23:59:59.999Z"), Some(MAX));
+        assert_eq!(Timestamp::parse_rfc3339("9999-12-31T23:59:59.9999Z"), Some(MAX));
         assert_eq!(Timestamp::parse_rfc3339("0000-01-01T00:00:00Z"), Some(MIN));
     }
 

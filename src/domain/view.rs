@@ -91,6 +91,8 @@ pub struct EventView {
     pub reason: Option<&'static str>,
     /// When it occurred.
     pub occurred_at: String,
+    /// Whose word that is: `said`, `received`, or `unread` where the sender's cannot be read.
+    pub occurred_at_from: &'static str,
     /// When it was received.
     pub received_at: String,
     /// What was found in it, as `type:value`.
@@ -182,6 +184,9 @@ pub struct LinkView {
     pub a: String,
     /// The other end, canonical.
     pub b: String,
+    /// Of a cut through many: all its parts, each of which is kept apart from every other one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Vec<Vec<String>>>,
     /// Why.
     pub reason: String,
     /// When it was laid.

@@ -50,6 +50,8 @@ pub struct CampaignState {
     pub(super) fresh_runs: BTreeSet<FragmentIndex>,
     pub(super) fresh_told: BTreeSet<(Box<str>, Sequence)>,
     pub(super) is_disabled_fresh: bool,
+    /// Events of which conditions did not see everything, since it was last asked for.
+    pub(super) conditions_bounded: u64,
 }
 
 impl CampaignState {
@@ -156,7 +158,7 @@ impl CampaignState {
             let mut key = vec![b'g'];
             key.extend_from_slice(&fragment.to_be_bytes());
             let runs = self.runs.get(&fragment).filter(|runs| !runs.is_empty());
-            let row = runs.map(|runs| records::encode("runs", runs)).transpose()?;
+            let row = runs.map(records::encode_runs).transpose()?;
             rows.push((key, row));
         }
         for (campaign, run) in std::mem::take(&mut self.fresh_told) {
@@ -184,7 +186,7 @@ impl CampaignState {
             let (key, row) = row?;
             let number = key.get(1..5).and_then(|bytes| bytes.try_into().ok());
             let fragment = number.map_or(0, FragmentIndex::from_be_bytes);
-            state.runs.insert(fragment, records::decode("runs", &row)?);
+            state.runs.insert(fragment, records::decode_runs(&row)?);
         }
         for row in store.scan_prefix(b"h") {
             let (campaign, run, row): (Box<str>, Sequence, RunRow) =

@@ -12,7 +12,8 @@ use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
 use crate::records::{
-    ChangeRow, Counters, DedupeRow, ErasureRow, Genesis, LinkRow, ObjectKind, PendingErasure,
+    ChangeRow, Counters, CutRow, DedupeRow, ErasureRow, Genesis, LinkRow, ObjectKind,
+    PendingErasure,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub struct Core {
     pub counters: Counters,
     /// Operators' links by number.
     pub links: BTreeMap<u64, LinkRow>,
+    /// Operators' cuts by number, which no link has.
+    pub cuts: BTreeMap<u64, CutRow>,
     /// Events that were read again, and the act that holds how they read now.
     pub revised: Rereadings,
     /// The configuration under which the graph was resolved; behind the one in force while a
@@ -79,7 +82,7 @@ pub(super) struct Fresh {
     pub(super) loose: BTreeSet<u64>,
     /// Whether configuration changed.
     pub(super) configuration: bool,
-    /// Links that changed.
+    /// Links and cuts that changed.
     pub(super) links: BTreeSet<u64>,
     /// Buckets of revised events that changed.
     pub(super) revised: BTreeSet<u64>,
@@ -104,6 +107,8 @@ pub struct Placement {
     pub profile: Option<FragmentIndex>,
     /// Fragments that change hands because of it.
     pub moves: Vec<Move>,
+    /// Why it is set aside, where that is not in the event itself.
+    pub aside: Option<Reason>,
 }
 
 /// Event ids of one row.
@@ -142,6 +147,7 @@ impl Core {
             counters: Counters::default(),
             changes: ChangeLog::default(),
             links: BTreeMap::new(),
+            cuts: BTreeMap::new(),
             revised: Rereadings::default(),
             erasure_keys: BTreeSet::new(),
             suppressed: BTreeSet::new(),
@@ -198,6 +204,10 @@ impl Core {
             self.set_loose(sequence, Some(reason), event);
             return Placement::nowhere();
         }
+        if !self.graph.has_room_for(event) {
+            self.set_loose(sequence, Some(Reason::ProfilesFull), event);
+            return Placement { aside: Some(Reason::ProfilesFull), ..Placement::nowhere() };
+        }
         let observed = self.graph.observe(sequence, event);
         let Some(fragment) = observed.fragment else {
             self.set_loose(sequence, None, event);
@@ -213,6 +223,7 @@ impl Core {
             is_new: observed.is_new,
             profile: observed.profile,
             moves: observed.effects.moves,
+            aside: None,
         }
     }
 
@@ -313,6 +324,6 @@ impl Placement {
     }
 
     pub(super) fn nowhere() -> Self {
-        Self { fragment: None, is_new: false, profile: None, moves: Vec::new() }
+        Self { fragment: None, is_new: false, profile: None, moves: Vec::new(), aside: None }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::domain::compiled::{Compiled, SettingsProblem};
 use crate::domain::settings::Settings;
+use crate::domain::spelling;
 use crate::records::ObjectKind;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,9 +34,7 @@ impl Effective {
         let mut settings = files.clone();
         for ((kind, id), json) in objects {
             if !provisioned.contains(&(*kind, id.clone())) {
-                put(&mut settings, *kind, id, json).map_err(|why| {
-                    vec![SettingsProblem { at: format!("{}.{id}", section(*kind)), sentence: why }]
-                })?;
+                put(&mut settings, *kind, id, json)?;
             }
         }
         Ok(Self { compiled: Compiled::new(&settings)?, provisioned, hash_key })
@@ -97,27 +96,46 @@ pub fn section(kind: ObjectKind) -> &'static str {
 }
 
 /// Puts an object into settings from its JSON.
-fn put(settings: &mut Settings, kind: ObjectKind, id: &str, json: &str) -> Result<(), String> {
-    fn read<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, String> {
-        serde_json::from_str(json).map_err(|cause| cause.to_string())
-    }
+///
+/// # Errors
+/// Everything in it that cannot be read, with its path.
+fn put(
+    settings: &mut Settings,
+    kind: ObjectKind,
+    id: &str,
+    json: &str,
+) -> Result<(), Vec<SettingsProblem>> {
+    let at = format!("{}.{id}", section(kind));
     let id = id.to_owned();
     match kind {
         ObjectKind::Source => {
-            settings.sources.insert(id, read(json)?);
+            settings.sources.insert(id, read(&at, json)?);
         }
         ObjectKind::IdentificationPoint => {
-            settings.points.insert(id, read(json)?);
+            settings.points.insert(id, read(&at, json)?);
         }
         ObjectKind::IdentityType => {
-            settings.identity.types.insert(id, read(json)?);
+            settings.identity.types.insert(id, read(&at, json)?);
         }
         ObjectKind::Trait => {
-            settings.traits.insert(id, read(json)?);
+            settings.traits.insert(id, read(&at, json)?);
         }
         ObjectKind::Campaign => {
-            settings.campaigns.insert(id, read(json)?);
+            settings.campaigns.insert(id, read(&at, json)?);
         }
     }
     Ok(())
+}
+
+fn read<T: serde::de::DeserializeOwned>(at: &str, json: &str) -> Result<T, Vec<SettingsProblem>> {
+    let value = serde_json::from_str(json).map_err(|cause| {
+        vec![SettingsProblem { at: at.to_owned(), sentence: cause.to_string() }]
+    })?;
+    spelling::read(value).map_err(|mistakes| {
+        let problem = |(path, sentence): (String, String)| SettingsProblem {
+            at: spelling::within(at, &path),
+            sentence,
+        };
+        mistakes.into_iter().map(problem).collect()
+    })
 }

@@ -20,6 +20,7 @@ use crate::domain::graph::Move;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::outbound::client::Client;
+use crate::outbound::endpoint::Pace;
 use crate::records::{ActRecord, FragmentKey, kind};
 use actix::{ArbiterHandle, AsyncContext, Context, Handler, Message, SpawnHandle};
 use std::collections::{HashSet, VecDeque};
@@ -217,11 +218,11 @@ impl IdentityActor {
                 continue;
             }
             let webhook = self.core.webhook_of(endpoint);
-            let (rate, in_order) = (webhook.and_then(|one| one.rate), is_in_order(webhook));
+            let (pace, in_order) = (Pace::of(webhook), is_in_order(webhook));
             loop {
                 let core = &self.core;
                 let ask = |number, at| core.candidate(number, at, in_order);
-                let Some(number) = self.sending.schedule.pick(endpoint, rate, now, ask) else {
+                let Some(number) = self.sending.schedule.pick(endpoint, pace, now, ask) else {
                     break;
                 };
                 self.try_one(endpoint, number, just, now, context);
@@ -466,6 +467,8 @@ impl IdentityActor {
     pub(super) fn count_deliveries(&mut self) {
         let outbox = &mut self.core.campaigns.outbox;
         let Tally { enqueued, delivered, dead, cancelled } = outbox.take_tally();
+        let bounded = std::mem::take(&mut self.core.campaigns.conditions_bounded);
+        self.shared.metrics.conditions_bounded.inc_by(bounded);
         let metrics = &self.shared.metrics;
         metrics.deliveries_enqueued.inc_by(enqueued);
         metrics.count_ended(delivered, dead, cancelled);

@@ -28,7 +28,6 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
 use crossbeam_channel::Sender;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, oneshot};
 
@@ -203,8 +202,10 @@ impl IdentityActor {
             self.regroup(&placement.moves, placement.unborn().as_slice(), context);
         }
         let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) else {
-            let status = match event.standing {
-                Standing::Quarantined(reason) => Status::Quarantined(reason),
+            let status = match (placement.aside, event.standing) {
+                (Some(reason), _) | (None, Standing::Quarantined(reason)) => {
+                    Status::Quarantined(reason)
+                }
                 _ => Status::ProfileLess,
             };
             return reply.send(Ok(Receipt { event_id, status, profile_id: None }));
@@ -400,8 +401,9 @@ impl IdentityActor {
     fn tick(&mut self) {
         let metrics = &self.shared.metrics;
         metrics.profiles.set(self.core.graph.profiles() as i64);
+        metrics.graph_bytes.set(self.core.graph.memory() as i64);
         metrics.active_profiles.set(self.profiles.count() as i64);
-        metrics.queue_depth.set(self.shared.in_flight.load(Ordering::Relaxed) as i64);
+        metrics.queue_depth.set(self.shared.in_flight.now().0 as i64);
         self.count_deliveries();
         self.profiles.stop_left();
         let is_due = self.last_snapshot.elapsed() >= self.cadence.every

@@ -51,6 +51,8 @@ pub struct Options {
     pub clock: Clock,
     /// Events between the router and their answers at most.
     pub queue: usize,
+    /// Bytes of the events in flight; more is refused as overloaded.
+    pub queue_bytes: usize,
     /// Profiles in memory at most.
     pub active_profiles: usize,
     /// What deliveries keep in memory until a snapshot holds it, in bytes; beyond it, collect
@@ -326,7 +328,8 @@ impl Prepared {
         let router = {
             let shared = Arc::clone(&shared);
             RouterActor::start_in_arbiter(&homes.router, move |_| {
-                RouterActor::new(shared, to_committer, next, options.queue, dedupe)
+                let most = (options.queue, options.queue_bytes);
+                RouterActor::new(shared, to_committer, next, most, dedupe)
             })
         };
         identity.do_send(super::identity::Ask(Box::new({
@@ -379,7 +382,7 @@ impl Engine {
         running.router.do_send(Close(then));
         let drain = async {
             drop(drained.await);
-            while running.shared.in_flight.load(Ordering::Acquire) > 0 {
+            while running.shared.in_flight.now().0 > 0 {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             if !running.shared.is_failed() {

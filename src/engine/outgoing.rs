@@ -12,6 +12,7 @@ use crate::domain::view::{DisabledView, ResponseView, RunView};
 use crate::outbound::attempt::Attempt as Prepared;
 use crate::records::ActRecord;
 use std::sync::Arc;
+use std::time::Instant;
 use uuid::Uuid;
 
 impl Engine {
@@ -126,6 +127,7 @@ impl Engine {
                     continue;
                 }
             };
+            let started = Instant::now();
             responses.push(match client.call(&format!("test {id}"), &call).await {
                 Ok(answer) => ResponseView {
                     status: Some(answer.status),
@@ -133,7 +135,10 @@ impl Engine {
                     body: Some(String::from_utf8_lossy(&answer.body).into_owned()),
                     error: None,
                 },
-                Err(error) => ResponseView::failed(error.to_string()),
+                Err(error) => {
+                    let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    ResponseView { took_ms, ..ResponseView::failed(error.to_string()) }
+                }
             });
         }
         Ok(responses)

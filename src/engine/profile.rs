@@ -240,10 +240,13 @@ impl ProfileActor {
     }
 
     fn release(&mut self, fragments: &[FragmentIndex], to: &Addr<Self>, step: u64) {
-        let is_given = |(index, _): &(FragmentIndex, Fragment)| fragments.contains(index);
-        let all = std::mem::take(&mut self.fragments);
-        let (given, kept) = all.into_iter().partition(is_given);
-        self.fragments = kept;
+        // One by one, and without moving the others: of a profile of thousands each may go to
+        // another one.
+        let mut given = Vec::with_capacity(fragments.len());
+        for fragment in fragments {
+            let place = self.fragments.iter().position(|(index, _)| index == fragment);
+            given.extend(place.map(|place| self.fragments.swap_remove(place)));
+        }
         to.do_send(Op::Adopt { step, fragments: given });
     }
 

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 mod campaigns;
+mod cuts;
 mod erasures;
 mod operators;
 mod rereadings;
@@ -41,6 +42,7 @@ pub(super) fn options(data: &Path) -> Options {
         settings: settings(),
         clock: Clock::system(),
         queue: 10_000,
+        queue_bytes: 1 << 30,
         active_profiles: 1_000,
         unsaved_bytes: 128 << 20,
         snapshot_every: Duration::from_secs(3_600),

@@ -1,6 +1,7 @@
 //! Campaigns, checked all at once and compiled, with the index that lets events which concern no
 //! campaign cost nothing.
 
+use super::calling::Calling;
 use super::condition::Condition;
 use super::config::{
     AudienceConfig, CampaignConfig, EventConfig, MissingConfig, StepConfig, StopConfig,
@@ -11,6 +12,7 @@ use crate::domain::compiled::{SettingsProblem, is_id};
 use crate::domain::extract::event_type;
 use crate::domain::path::read::PathSet;
 use crate::domain::source::RateLimit;
+use crate::domain::spelling;
 use crate::domain::time::parse_span;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -34,6 +36,10 @@ pub struct Campaigns {
     /// What conditions read of an event, of all campaigns together: one pass for all of them.
     pub(super) paths: PathSet,
     counted: Counted,
+    /// Elements of arrays that a condition looks at, where that is limited.
+    pub(super) elements: Option<usize>,
+    /// Whether they decide as programs did that went by arrival, and not by event time.
+    pub(super) by_arrival: bool,
     /// Live campaigns by the event types that trigger them.
     triggers: Index,
     /// Live and paused campaigns by the event types that end their runs.
@@ -197,7 +203,8 @@ pub struct Webhook {
     pub max_age_ms: i64,
     /// At most so many calls.
     pub rate: Option<RateLimit>,
-    pub(super) on_missing: MissingConfig,
+    /// For how long it is called, how many times at a time, and when again.
+    pub calling: Calling,
     pub(super) fields: Vec<NamedField>,
     /// Name and JSON.
     pub(super) fixed: Vec<(Box<str>, Box<str>)>,
@@ -209,6 +216,9 @@ pub struct Webhook {
 pub(super) struct NamedField {
     pub(super) name: Box<str>,
     pub(super) from: Field,
+    /// What `from` was read from.
+    pub(super) path: Box<str>,
+    pub(super) on_missing: MissingConfig,
     /// JSON.
     pub(super) default: Option<Box<str>>,
 }
@@ -256,6 +266,18 @@ impl Campaigns {
             }
         }
         Ok(compiled)
+    }
+
+    /// The same, whose conditions look at so many elements of an array each.
+    #[must_use]
+    pub fn looking_at(self, elements: u32) -> Self {
+        Self { elements: Some(elements as usize), ..self }
+    }
+
+    /// The same, which decide by event time, or else by arrival as in records of earlier programs.
+    #[must_use]
+    pub fn deciding_by_event_time(self, event_time: bool) -> Self {
+        Self { by_arrival: !event_time, ..self }
     }
 
     /// The webhooks of which a secret is not there, by campaign and step; `secrets` finds what a
@@ -326,10 +348,12 @@ impl Builder {
             );
             self.problem(at.clone(), sentence);
         }
-        let config: CampaignConfig = match serde_json::from_value(value.clone()) {
+        let config: CampaignConfig = match spelling::read(value.clone()) {
             Ok(config) => config,
-            Err(error) => {
-                self.problem(at, error.to_string());
+            Err(mistakes) => {
+                for (path, sentence) in mistakes {
+                    self.problem(spelling::within(&at, &path), sentence);
+                }
                 return None;
             }
         };

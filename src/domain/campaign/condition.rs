@@ -6,16 +6,16 @@
 
 use super::compile::Builder;
 use super::config::ConditionConfig;
+use super::matching::{Glob, Listed, Pattern, Reach};
 use super::state::FragmentRuns;
 use super::{EventFacts, Person};
 use crate::domain::extract::event_type;
 use crate::domain::fold::number;
 use crate::domain::graph::FragmentIndex;
 use crate::domain::path::read::{Slot, Values, scalar};
-use crate::domain::time::{Timestamp, parse_span};
+use crate::domain::time::{MAX, Timestamp, parse_span};
 use crate::domain::{json, occurred, path};
 use bigdecimal::BigDecimal;
-use regex::{Regex, RegexBuilder};
 use serde::Serialize;
 use serde_json::Value;
 use smallvec::SmallVec;
@@ -23,8 +23,6 @@ use std::borrow::Cow;
 
 /// How deep `any` may be nested.
 const DEPTH: usize = 4;
-/// Bytes that a compiled expression may take.
-const REGEX_SIZE: usize = 1 << 20;
 /// The greatest number that a count within a time is compared with.
 const COUNT: u32 = 10_000;
 
@@ -37,6 +35,9 @@ pub struct RuleReport {
     pub seen: Value,
     /// Whether it holds.
     pub holds: bool,
+    /// What was left out of sight by a limit; absent where everything was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bounded: Option<String>,
 }
 
 /// A compiled condition.
@@ -58,23 +59,16 @@ enum Subject {
 #[derive(Clone, Debug)]
 enum Test {
     /// Also `equals`, as a list of one.
-    OneOf(Vec<Expected>),
-    NoneOf(Vec<Expected>),
-    /// Also `glob`.
-    Like(Regex),
+    OneOf(Listed),
+    NoneOf(Listed),
+    Like(Pattern),
+    /// Boxed, as few conditions have one.
+    Glob(Box<Glob>),
     Exists(bool),
     AtLeast(BigDecimal),
     AtMost(BigDecimal),
     Before(Timestamp),
     After(Timestamp),
-}
-
-/// A scalar that a value is compared with.
-#[derive(Clone, Debug)]
-struct Expected {
-    text: Box<str>,
-    /// Where a number is meant.
-    number: Option<BigDecimal>,
 }
 
 /// All that conditions are judged by.
@@ -84,7 +78,12 @@ pub(super) struct Facts<'a> {
     /// What was found in the event's properties; nothing where the event is not at hand.
     pub(super) values: &'a Values<'a>,
     pub(super) fragments: &'a [(FragmentIndex, &'a FragmentRuns)],
+    /// As of when counts within a time are judged.
     pub(super) now: Timestamp,
+    /// Whether events that occurred after `now` are left out: a late event is judged as of when it
+    /// occurred.
+    pub(super) is_past: bool,
+    pub(super) reach: &'a Reach,
 }
 
 /// JSON spellings.
@@ -95,7 +94,7 @@ impl Condition {
     pub(super) fn holds(&self, facts: &Facts<'_>) -> bool {
         match &self.subject {
             Subject::Any(conditions) => conditions.iter().any(|one| one.holds(facts)),
-            _ => self.fits(&self.seen(facts)),
+            _ => self.fits(&self.seen(facts), facts.reach),
         }
     }
 
@@ -107,7 +106,9 @@ impl Condition {
             }
             _ => shown(&self.seen(facts)),
         };
-        RuleReport { rule: self.rule.to_string(), seen, holds: self.holds(facts) }
+        let reach = Reach::new(facts.reach.elements);
+        let holds = self.holds(&Facts { reach: &reach, ..*facts });
+        RuleReport { rule: self.rule.to_string(), seen, holds, bounded: reach.told() }
     }
 
     /// Whether it looks into the event.
@@ -119,21 +120,26 @@ impl Condition {
         }
     }
 
-    fn fits(&self, seen: &Seen<'_>) -> bool {
-        self.tests.iter().all(|test| test.holds(seen))
+    fn fits(&self, seen: &Seen<'_>, reach: &Reach) -> bool {
+        self.tests.iter().all(|test| test.holds(seen, reach))
     }
 
     fn seen<'a>(&self, facts: &Facts<'a>) -> Seen<'a> {
         match &self.subject {
             Subject::Property(slot) => {
                 let mut seen = Seen::new();
-                facts.values.of(*slot).for_each(|one| spread(Cow::Borrowed(one), &mut seen));
+                for one in facts.values.of(*slot) {
+                    spread(Cow::Borrowed(one), &mut seen, facts.reach);
+                }
+                if facts.values.is_cut() {
+                    facts.reach.cut();
+                }
                 seen
             }
             Subject::Trait(name) => {
                 let mut seen = Seen::new();
                 if let Some(cell) = facts.person.folded.traits.get(name) {
-                    spread(Cow::Owned(cell.json()), &mut seen);
+                    spread(Cow::Owned(cell.json()), &mut seen, facts.reach);
                 }
                 seen
             }
@@ -142,8 +148,9 @@ impl Condition {
                     None => facts.person.folded.by_type.get(kind).copied().unwrap_or(0),
                     Some(within) => {
                         let after = facts.now.plus_ms(-within);
+                        let until = if facts.is_past { facts.now } else { MAX };
                         let each = facts.fragments.iter();
-                        each.map(|(_, runs)| runs.counts.since(kind, after) as u64).sum()
+                        each.map(|(_, runs)| runs.counts.within(kind, after, until) as u64).sum()
                     }
                 };
                 std::iter::once(Cow::Owned(count.to_string())).collect()
@@ -153,19 +160,30 @@ impl Condition {
     }
 }
 
-/// Adds a value's elements where it is an array, else the value itself.
-fn spread<'a>(value: Cow<'a, str>, seen: &mut Seen<'a>) {
+/// Adds a value's elements where it is an array, else the value itself, as far as the reach goes.
+fn spread<'a>(value: Cow<'a, str>, seen: &mut Seen<'a>, reach: &Reach) {
+    let mut add = |one: Cow<'a, str>| {
+        let fits = seen.len() < reach.elements;
+        if fits {
+            seen.push(one);
+        } else {
+            reach.cut();
+        }
+        fits
+    };
     if !value.starts_with('[') {
-        return seen.push(value);
+        add(value);
+        return;
     }
-    let ranges = json::elements(value.as_bytes(), 0);
+    let mut ranges = json::elements(value.as_bytes(), 0);
     match &value {
         Cow::Borrowed(text) => {
-            seen.extend(ranges.filter_map(|range| text.get(range)).map(Cow::Borrowed));
+            let mut elements = ranges.filter_map(|range| text.get(range));
+            let _all_fitted = elements.all(|one| add(Cow::Borrowed(one)));
         }
         Cow::Owned(text) => {
-            let elements = ranges.filter_map(|range| text.get(range));
-            seen.extend(elements.map(|one| Cow::Owned(one.to_owned())));
+            let elements = ranges.by_ref().filter_map(|range| text.get(range));
+            let _all_fitted = elements.map(str::to_owned).all(|one| add(Cow::Owned(one)));
         }
     }
 }
@@ -180,18 +198,28 @@ fn shown(seen: &Seen<'_>) -> Value {
 }
 
 impl Test {
-    fn holds(&self, seen: &Seen<'_>) -> bool {
+    fn holds(&self, seen: &Seen<'_>, reach: &Reach) -> bool {
         let any_number = |fits: &dyn Fn(&BigDecimal) -> bool| {
             seen.iter().any(|one| number(one).is_some_and(|number| fits(&number)))
         };
         let any_time = |fits: &dyn Fn(Timestamp) -> bool| {
-            seen.iter().any(|one| scalar(one).and_then(|text| moment(&text)).is_some_and(fits))
+            seen.iter()
+                .any(|one| scalar(one).and_then(|text| occurred::compared(&text)).is_some_and(fits))
         };
         match self {
-            Self::OneOf(all) => all.iter().any(|expected| expected.is_among(seen)),
-            Self::NoneOf(all) => !all.iter().any(|expected| expected.is_among(seen)),
-            Self::Like(regex) => {
-                seen.iter().any(|one| scalar(one).is_some_and(|text| regex.is_match(&text)))
+            Self::OneOf(all) => seen.iter().any(|one| all.has(one)),
+            Self::NoneOf(all) => !seen.iter().any(|one| all.has(one)),
+            Self::Like(pattern) => {
+                let mut left = pattern.reach();
+                seen.iter()
+                    .filter_map(|one| scalar(one))
+                    .any(|text| pattern.fits(&text, &mut left, reach))
+            }
+            Self::Glob(glob) => {
+                let mut left = Glob::reach();
+                seen.iter()
+                    .filter_map(|one| scalar(one))
+                    .any(|text| glob.fits(&text, &mut left, reach))
             }
             Self::Exists(wanted) => seen.iter().any(|one| is_something(one)) == *wanted,
             Self::AtLeast(least) => any_number(&|number| number >= least),
@@ -202,41 +230,9 @@ impl Test {
     }
 }
 
-impl Expected {
-    fn is_among(&self, seen: &Seen<'_>) -> bool {
-        seen.iter().any(|one| {
-            let Some(text) = scalar(one) else { return false };
-            *text == *self.text
-                || self.number.as_ref().is_some_and(|wanted| number(one).as_ref() == Some(wanted))
-        })
-    }
-}
-
 /// Neither null nor a blank text.
 fn is_something(spelling: &str) -> bool {
     matches!(spelling.as_bytes().first(), Some(b'{' | b'[')) || scalar(spelling).is_some()
-}
-
-/// A time as RFC 3339 spells it, a date alone (its midnight in UTC), or what senders write else.
-fn moment(text: &str) -> Option<Timestamp> {
-    match text.len() {
-        10 if text.as_bytes()[4] == b'-' => Timestamp::parse_rfc3339(&format!("{text}T00:00:00Z")),
-        _ => occurred::read(text),
-    }
-}
-
-/// The expression that a glob stands for.
-fn glob(pattern: &str) -> String {
-    let mut expression = String::from("(?s)^");
-    for ch in pattern.chars() {
-        match ch {
-            '*' => expression.push_str(".*"),
-            '?' => expression.push('.'),
-            other => expression.push_str(&regex::escape(other.encode_utf8(&mut [0; 4]))),
-        }
-    }
-    expression.push('$');
-    expression
 }
 
 impl Builder {
@@ -353,16 +349,16 @@ impl Builder {
     fn tests(&mut self, at: &str, config: &ConditionConfig) -> Vec<Test> {
         let mut tests = Vec::new();
         if let Some(value) = &config.equals {
-            tests.push(Test::OneOf(self.expected(at, "equals", std::slice::from_ref(value))));
+            tests.push(Test::OneOf(self.listed(at, "equals", std::slice::from_ref(value))));
         }
         if let Some(list) = &config.one_of {
-            tests.push(Test::OneOf(self.expected(at, "in", list)));
+            tests.push(Test::OneOf(self.listed(at, "in", list)));
         }
         if let Some(value) = &config.not {
-            tests.push(Test::NoneOf(self.expected(at, "not", one_or_many(value))));
+            tests.push(Test::NoneOf(self.listed(at, "not", one_or_many(value))));
         }
         if let Some(pattern) = &config.glob {
-            tests.extend(self.regex(at, "glob", &glob(pattern)));
+            tests.push(Test::Glob(Box::new(Glob::new(pattern))));
         }
         if let Some(pattern) = &config.regex {
             tests.extend(self.regex(at, "regex", pattern));
@@ -383,30 +379,20 @@ impl Builder {
         tests
     }
 
-    fn expected(&mut self, at: &str, test: &str, values: &[Value]) -> Vec<Expected> {
-        let mut all = Vec::with_capacity(values.len());
+    fn listed(&mut self, at: &str, test: &str, values: &[Value]) -> Listed {
+        let mut all = Listed::default();
         for value in values {
-            match value {
-                Value::String(text) => {
-                    all.push(Expected { text: text.trim().into(), number: None });
-                }
-                Value::Number(_) | Value::Bool(_) => {
-                    let text = value.to_string();
-                    all.push(Expected { number: number(&text), text: text.into() });
-                }
-                other => {
-                    let sentence =
-                        format!("expected a text, a number, true or false, found {other}");
-                    self.problem(format!("{at}.{test}"), sentence);
-                }
+            if !all.add(value) {
+                let sentence = format!("expected a text, a number, true or false, found {value}");
+                self.problem(format!("{at}.{test}"), sentence);
             }
         }
         all
     }
 
     fn regex(&mut self, at: &str, test: &str, expression: &str) -> Option<Test> {
-        match RegexBuilder::new(expression).size_limit(REGEX_SIZE).build() {
-            Ok(regex) => Some(Test::Like(regex)),
+        match Pattern::new(expression) {
+            Ok(pattern) => Some(Test::Like(pattern)),
             Err(error) => {
                 self.problem(format!("{at}.{test}"), error.to_string());
                 None
@@ -423,7 +409,7 @@ impl Builder {
     }
 
     fn time(&mut self, at: &str, test: &str, text: &str) -> Option<Timestamp> {
-        let found = moment(text.trim());
+        let found = occurred::compared(text);
         if found.is_none() {
             let sentence =
                 format!("expected a time such as \"2026-03-01T10:00:00Z\", found {text:?}");

@@ -193,7 +193,7 @@ impl Builder {
             allow_http: config.allow_http,
             max_age_ms,
             rate: rate.and_then(|(_, rate)| rate),
-            on_missing: config.on_missing,
+            calling: self.calling(at, config),
             fields,
             fixed: fixed
                 .map(|(name, value)| (name.as_str().into(), value.to_string().into()))
@@ -209,16 +209,18 @@ impl Builder {
             self.problem(format!("{at}.fields"), format!("expected at most {FIELDS} fields"));
         }
         for (name, field) in &config.fields {
-            let (from, default) = match field {
-                FieldConfig::From(from) => (from, None),
-                FieldConfig::Full(full) => (&full.from, full.default.as_ref()),
+            let (path, default, on_missing) = match field {
+                FieldConfig::From(from) => (from, None, None),
+                FieldConfig::Full(full) => (&full.from, full.default.as_ref(), full.on_missing),
             };
-            match Field::parse(from, &mut paths) {
+            match Field::parse(path, &mut paths) {
                 // Static fields win.
                 Ok(_) if config.fixed.contains_key(name) => {}
                 Ok(from) => fields.push(NamedField {
                     name: name.as_str().into(),
                     from,
+                    path: path.trim().into(),
+                    on_missing: on_missing.unwrap_or(config.on_missing),
                     default: default.map(|value| value.to_string().into()),
                 }),
                 Err(sentence) => self.problem(format!("{at}.fields.{name}"), sentence),

@@ -1,5 +1,7 @@
 //! Campaigns from their TOML to what they decide and send.
 
+mod bounded;
+mod late;
 mod written;
 
 use super::*;
@@ -22,6 +24,8 @@ struct World {
     /// The events that were sent, for timers: type and properties.
     sent: Vec<(String, String)>,
     waiting: Vec<(String, FragmentIndex, Sequence, Timestamp)>,
+    /// When the next events occurred, where their sender says so.
+    said: Option<i64>,
 }
 
 fn compile(campaigns: Value) -> Result<Campaigns, Vec<String>> {
@@ -39,6 +43,7 @@ impl World {
             fragments: vec![(0, FragmentRuns::default()), (1, FragmentRuns::default())],
             sent: Vec::new(),
             waiting: Vec::new(),
+            said: None,
         }
     }
 
@@ -72,7 +77,8 @@ impl World {
             kind,
             source: "web",
             session: None,
-            occurred_at: Timestamp(now),
+            occurred_at: Timestamp(self.said.unwrap_or(now)),
+            is_said: self.said.is_some(),
             properties: &properties,
             fragment: on,
         };
@@ -82,7 +88,8 @@ impl World {
                 runs.counts.refill(self.campaigns.counted(), std::iter::empty());
             }
             if *index == on {
-                runs.counts.feed(self.campaigns.counted(), kind, Timestamp(now));
+                let at = Timestamp(self.said.unwrap_or(now));
+                runs.counts.feed(self.campaigns.counted(), kind, at);
             }
         }
         let shown: Vec<_> = self.fragments.iter().map(|(index, runs)| (*index, runs)).collect();
@@ -122,6 +129,7 @@ impl World {
                 source: "web",
                 session: None,
                 occurred_at: Timestamp(0),
+                is_said: false,
                 properties: &properties,
                 fragment,
             };
@@ -142,7 +150,8 @@ impl World {
             kind,
             source: "web",
             session: None,
-            occurred_at: Timestamp(now),
+            occurred_at: Timestamp(self.said.unwrap_or(now)),
+            is_said: self.said.is_some(),
             properties,
             fragment: 0,
         };
@@ -155,8 +164,8 @@ impl World {
         let pending = Pending {
             campaign: &enqueued.campaign,
             step: enqueued.step,
-            run: enqueued.run,
-            enqueued_at: Timestamp(0),
+            trigger: enqueued.trigger,
+            counts_from: Timestamp(-enqueued.late_ms),
         };
         self.campaigns.recheck(pending, &self.person(), None, &shown, Timestamp(now))
     }
@@ -282,7 +291,8 @@ fn an_exit_ends_the_wait_and_cancels_what_is_not_sent() {
     // The other fragment's purchase is the same person's.
     let decisions = world.send_on(1, "purchase", json!({}), 5);
     assert_eq!(endings(&decisions), [&Ended::Exit]);
-    assert!(decisions.contains(&Decision::Cancel { campaign: "cart".into() }));
+    let exit = Moment { at: Timestamp(5), is_said: false, sequence: 3 };
+    assert!(decisions.contains(&Decision::Cancel { campaign: "cart".into(), exit }));
     assert_eq!(world.recheck(&enqueued, 6), Recheck::Cancel(Ended::Exit));
     assert!(world.advance(3_000).is_empty());
     world.send("cart", json!({"n": 2}), 4_000);
@@ -311,7 +321,7 @@ fn of_two_runs_that_a_merge_brings_together_the_earlier_one_goes_on() {
     world.fragments.extend(left);
     let decisions = world.advance(5_000);
     assert_eq!(calls(&decisions).len(), 1);
-    assert_eq!(calls(&decisions)[0].run, 1);
+    assert_eq!(calls(&decisions)[0].trigger.sequence, 1);
     assert_eq!(endings(&decisions), [&Ended::Done, &Ended::Merged]);
     assert_eq!(declined(&world.send("a", json!({}), DAY)), Some(&Held::Once));
     // Unmerged, the right side never called.
@@ -419,7 +429,10 @@ fn a_missing_field_can_stop_the_call_and_leaves_no_restart_time() {
         "step": [{"webhook": {"url": "https://esp.example/x", "on_missing": "abort", "fields": {"n": "event.properties.n"}}}],
     }}));
     let decisions = world.send("a", json!({"n": " "}), 0);
-    assert_eq!(endings(&decisions), [&Ended::Missing("n".into())]);
+    assert_eq!(
+        endings(&decisions),
+        [&Ended::Missing { field: "n".into(), path: "event.properties.n".into() }]
+    );
     assert_eq!(calls(&world.send("a", json!({"n": 0}), 1)).len(), 1);
     assert_eq!(declined(&world.send("a", json!({"n": 0}), 2)), Some(&Held::Once));
 }
@@ -443,7 +456,7 @@ fn all_problems_are_told_at_once() {
                 {"wait": "soon"},
                 {"webhook": {"url": "http://esp.example/x"}},
                 {"webhook": {"url": "https://{traits.host}/x"}},
-                {"webhook": {"url": "https://u:p@esp.example/x", "method": "PUT", "rate": "fast", "max_age": "old",
+                {"webhook": {"url": "https://u:p@esp.example/x", "method": "PUT", "rate": "fast", "max_age": "old", "timeout": "0s", "concurrency": 0, "retry": ["5s", "soon", "31d"],
                     "headers": {"Host": "x", "Webhook-Id": "x", "Metadata-Flavor": "x", "X-A": "a\nb", "a b": "c"},
                     "fields": {"a": "traits.", "b": "event.properties.a[*]", "c": "env"}}},
                 {"wait": "1s"},
@@ -454,7 +467,7 @@ fn all_problems_are_told_at_once() {
     let text = problems.join("\n");
     for part in [
         "campaign.Bad Id",
-        "campaign.a: unknown field `stepp`",
+        "campaign.a.stepp: unknown key \"stepp\"; did you mean \"step\"?",
         "campaign.b.trigger.event_type",
         "where[0].property",
         "where[1]: expected a test",
@@ -472,6 +485,10 @@ fn all_problems_are_told_at_once() {
         "webhook.method",
         "webhook.rate",
         "webhook.max_age",
+        "webhook.timeout: expected a span longer than nothing and up to \"5m\"",
+        "webhook.concurrency: expected 1 to 1024 calls at a time, found 0",
+        "webhook.retry[1]: expected a span",
+        "webhook.retry[2]: expected a span longer than nothing and up to \"30d\"",
         "headers.Host",
         "headers.Webhook-Id",
         "headers.Metadata-Flavor",

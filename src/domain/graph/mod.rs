@@ -12,6 +12,7 @@ mod adopt;
 mod cluster;
 mod compare;
 mod component;
+mod cut;
 mod erase;
 mod evidence;
 mod explain;
@@ -26,6 +27,7 @@ mod names;
 mod observe;
 mod pages;
 mod rebuild;
+mod room;
 mod row;
 mod settle;
 mod table;
@@ -33,10 +35,11 @@ mod table;
 mod tests;
 mod view;
 
+pub use cut::Cut;
 pub use erase::Erased;
 pub use explain::{Apart as Reason, Explanation, Step};
 pub use fragments::Birth;
-pub use hand::{Link, Pair, Unmerged};
+pub use hand::{Link, Pair, Parting, Separation, Unmerged};
 pub use heirs::{Ancestry, Heirs};
 pub use link::Obstacle;
 pub use names::Names;
@@ -98,6 +101,7 @@ pub struct Graph {
     /// Spellings that differ from the canonical value.
     raw: HashMap<NodeIndex, (Timestamp, Box<str>), FixedState>,
     apart: Apart,
+    cuts: cut::Cuts,
     /// SHA-256 of clear mails, by its first eight bytes, while some rule yields mail hashes.
     mail_hashes: BTreeMap<u64, NodeIndex>,
     mail_aliases: bool,
@@ -136,6 +140,7 @@ impl Graph {
             later_born: BTreeMap::new(),
             raw: HashMap::default(),
             apart: Apart::new(),
+            cuts: cut::Cuts::new(),
             mail_hashes: BTreeMap::new(),
             mail_aliases: rules.yields_mail_hashes(),
             profiles: 0,

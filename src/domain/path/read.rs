@@ -68,10 +68,10 @@ impl PathSet {
 
     /// Reads `text`, which must have passed [`json::check`].
     pub fn read<'a>(&self, text: &'a str) -> Values<'a> {
-        let mut pass = Pass { set: self, text, found: SmallVec::new() };
+        let mut pass = Pass { set: self, text, found: SmallVec::new(), is_cut: false };
         let start = json::skip_space(text.as_bytes(), 0);
         pass.value(start, &[0]);
-        Values { text, found: pass.found }
+        Values { text, found: pass.found, is_cut: pass.is_cut }
     }
 
     fn is_under(&self, mut node: u32, ancestor: u32) -> bool {
@@ -90,6 +90,7 @@ struct Pass<'s, 'a> {
     set: &'s PathSet,
     text: &'a str,
     found: Found,
+    is_cut: bool,
 }
 
 impl Pass<'_, '_> {
@@ -103,6 +104,7 @@ impl Pass<'_, '_> {
             if node.wanted && self.found.len() < FOUND {
                 self.found.push((*slot, at..at));
             }
+            self.is_cut |= node.wanted && self.found.len() == FOUND;
         }
         let own = mark..self.found.len();
         let end = match bytes.get(at) {
@@ -212,9 +214,15 @@ impl Pass<'_, '_> {
 pub struct Values<'a> {
     text: &'a str,
     found: Found,
+    is_cut: bool,
 }
 
 impl<'a> Values<'a> {
+    /// Whether the pass found as much as it keeps, so that there may be more.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
     /// The JSON spellings found for `slot`, in the order of the payload.
     pub fn of(&self, slot: Slot) -> impl Iterator<Item = &'a str> {
         let text = self.text;

@@ -2,6 +2,7 @@
 
 use super::super::rest::Rest;
 use super::*;
+use crate::domain::campaign::Calling;
 use proptest::prelude::*;
 use std::sync::OnceLock;
 
@@ -10,7 +11,8 @@ fn new(fragment: u64) -> NewDelivery {
         campaign: "c".into(),
         step: 0,
         fragment: (fragment, 0),
-        run: 1,
+        trigger: Moment { at: Timestamp(0), is_said: false, sequence: 1 },
+        late_ms: 0,
         began_at: Timestamp(0),
         at: Timestamp(0),
         rendered: Rendered { url: "https://x.example/".to_owned(), body: None },
@@ -31,7 +33,7 @@ fn answered(status: u16) -> Attempt {
 
 fn attempted(outbox: &mut Outbox, number: u64, status: u16) {
     let id = |_: &Delivery, _: &EndpointKey| "msg_a".to_owned();
-    outbox.attempted(number, &answered(status), id).unwrap();
+    outbox.attempted(number, &answered(status), id, |_| Calling::default().waits).unwrap();
 }
 
 fn with_one() -> Outbox {
@@ -64,7 +66,7 @@ fn stands(outbox: &Outbox, number: u64) -> (DeliveryState, u32, Option<String>) 
 
 #[test]
 fn a_delivery_is_small() {
-    assert_eq!(size_of::<(u64, Delivery)>(), 72);
+    assert_eq!(size_of::<(u64, Delivery)>(), 80);
     assert_eq!(size_of::<Place>(), 24);
 }
 

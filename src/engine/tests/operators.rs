@@ -23,7 +23,7 @@ async fn random_act(engine: &Engine, dice: &mut Dice) {
         2 => {
             if let Some(profile) = engine.profile(lookup(&mail), false).await.unwrap() {
                 let part = Part::Identifier(mail);
-                let outcome = engine.unmerge(&profile.id, part, "r".into()).await;
+                let outcome = engine.unmerge(&profile.id, part, "r".into(), false).await;
                 assert!(matches!(outcome, Ok(_) | Err(ObjectRefusal::NotFound)));
             }
         }
@@ -172,7 +172,8 @@ fn a_withdrawal_counts_for_others_when_the_profile_that_it_named_is_erased() {
 fn an_unmerge_counts_for_others_when_the_profile_that_it_named_is_erased() {
     stays_apart_without_the_leader(async |engine, id| {
         let part = Part::Identifier(Identifier::parse("email:m@site.org").unwrap());
-        let (profiles, links) = engine.unmerge(id, part, "r".into()).await.unwrap().unwrap();
+        let unmerged = engine.unmerge(id, part, "r".into(), false).await.unwrap().unwrap();
+        let (profiles, links) = (unmerged.profiles, unmerged.links);
         assert_eq!((profiles.len(), links.len()), (3, 3));
     });
 }

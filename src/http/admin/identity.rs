@@ -6,7 +6,7 @@ use crate::domain::blocked::GARBAGE;
 use crate::domain::compiled::{is_id, is_trait_name};
 use crate::domain::id::Identifier;
 use crate::domain::settings::{TraitConfig, TypeConfig};
-use crate::engine::{Again, Explained, ObjectKind, Part, Preview, ProfileRef};
+use crate::engine::{Again, Explained, ObjectKind, Part, Preview, ProfileRef, Unmerged};
 use crate::http::Http;
 use crate::http::admin::events::EventQuery;
 use crate::http::page::PageQuery;
@@ -231,6 +231,9 @@ struct UnmergeBody {
     fragment: Option<String>,
     #[serde(default)]
     reason: String,
+    /// Whether to say only into which parts it would fall.
+    #[serde(default)]
+    dry_run: bool,
 }
 
 /// Takes a profile apart.
@@ -239,14 +242,18 @@ struct UnmergeBody {
     responses((status = 200, description = "The profiles and the links laid"), (status = 404, description = "None"),
               (status = 409, description = "Nothing holds together by it")))]
 pub async fn unmerge(http: Data<Http>, id: Path<String>, bytes: Bytes) -> Answer {
-    let UnmergeBody { identifier: by, fragment, reason } = body(&bytes)?;
+    let UnmergeBody { identifier: by, fragment, reason, dry_run } = body(&bytes)?;
     let part = match (by, fragment) {
         (Some(text), None) => Part::Identifier(identifier("identifier", Some(&text))?),
         (None, Some(fragment)) => Part::Fragment(fragment),
         _ => return Err(Problem::invalid("expected either identifier or fragment")),
     };
-    match http.engine.unmerge(&id, part, reason).await? {
-        Some((profiles, links)) => {
+    match http.engine.unmerge(&id, part, reason, dry_run).await? {
+        Some(Unmerged { profiles, links, parts }) if dry_run => {
+            let answer = json!({ "profiles": profiles, "links": links, "parts": parts });
+            Ok(HttpResponse::Ok().json(answer))
+        }
+        Some(Unmerged { profiles, links, .. }) => {
             Ok(HttpResponse::Ok().json(json!({ "profiles": profiles, "links": links })))
         }
         None => Err(Problem::new(crate::code::Code::NotMerged, "nothing holds together by it")),
