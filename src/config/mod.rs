@@ -32,6 +32,8 @@ use std::path::{Path, PathBuf};
 /// The prefix of environment variables that override keys: `SELFSAME_SERVER__ADDRESS`.
 pub const ENV_PREFIX: &str = "SELFSAME_";
 
+/// Beyond it a value of a trait has no one spelling.
+const DEPTH_MAX: usize = 512;
 /// The variable that chooses what is said where no variable of our own does.
 const RUST_LOG: &str = "RUST_LOG";
 
@@ -176,6 +178,7 @@ impl Config {
             ("component", u64::from(self.limits.component)),
             ("condition_elements", u64::from(self.limits.condition_elements)),
             ("unsaved", self.limits.unsaved.0),
+            ("page", self.limits.page.0),
             ("connections", self.limits.connections as u64),
         ] {
             if value == 0 {
@@ -183,6 +186,11 @@ impl Config {
                 let message = format!("{at} = 0 would refuse everything; expected at least 1");
                 document.problem(document.place_of(&at), message);
             }
+        }
+        if self.limits.depth > DEPTH_MAX {
+            let found = self.limits.depth;
+            let message = format!("limits.depth = {found}: expected at most {DEPTH_MAX}");
+            document.problem(document.place_of("limits.depth"), message);
         }
         // With unreadable objects left out, what refers to them would be reported as well. Campaigns
         // refer to nothing.

@@ -272,7 +272,7 @@ impl Engine {
         let limit = most.saturating_add(1);
         let profile = self.ask(move |identity, context| {
             let lead = identity.core.graph.living_lead(lead)?;
-            identity.tell_awake(lead, Op::Timeline { before, limit, reply }, context);
+            identity.tell_awake(lead, Op::Timeline { before, limit, only: None, reply }, context);
             Some(identity.core.fragment_id(lead).to_string())
         });
         let profile = profile.await?.ok_or(ObjectRefusal::NotFound)?;

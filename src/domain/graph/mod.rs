@@ -33,6 +33,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod view;
+mod watch;
 
 pub use cut::Cut;
 pub use erase::Erased;
@@ -45,6 +46,7 @@ pub use names::Names;
 pub use observe::{Change, Effects, Move, Observed};
 pub use pages::Page;
 pub use view::{ClusterView, Shown};
+pub use watch::Touched;
 
 use super::id::Sequence;
 use super::rules::Rules;
@@ -107,6 +109,8 @@ pub struct Graph {
     profiles: u64,
     rules: Arc<Rules>,
     dirty: pages::Dirty,
+    /// While somebody goes over all profiles in parts.
+    watch: Option<watch::Watch>,
     /// While a re-resolution is under way.
     heirs: Option<Heirs>,
     /// Generation and record of fragments that are made later than their first event came.
@@ -145,6 +149,7 @@ impl Graph {
             profiles: 0,
             rules,
             dirty: pages::Dirty::default(),
+            watch: None,
             heirs: None,
             later: None,
             #[cfg(test)]
@@ -158,6 +163,7 @@ impl Graph {
     /// source, say). Rules that do touch it need a re-resolution.
     pub fn set_rules(&mut self, rules: Arc<Rules>) {
         self.mail_aliases |= rules.yields_mail_hashes();
+        self.note_rules(&rules);
         self.rules = rules;
         self.flags.clear();
         self.refresh_flags();
