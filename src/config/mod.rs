@@ -16,7 +16,7 @@ mod tests;
 pub use error::{ConfigError, Place, Problem};
 pub use secret::Secret;
 pub use sections::{Admin, Journal, Limits, Log, Memory, Server, Snapshots};
-pub use units::{ByteSize, Network, Span};
+pub use units::{ByteSize, Network, Rate, Span};
 
 use crate::domain::campaign::Campaigns;
 use crate::domain::compiled::Compiled;
@@ -176,6 +176,7 @@ impl Config {
             ("event_identifiers", u64::from(self.limits.event_identifiers)),
             ("identifiers", u64::from(self.limits.identifiers)),
             ("component", u64::from(self.limits.component)),
+            ("profiles", u64::from(self.limits.profiles)),
             ("condition_elements", u64::from(self.limits.condition_elements)),
             ("unsaved", self.limits.unsaved.0),
             ("page", self.limits.page.0),

@@ -2,7 +2,7 @@
 //!
 //! `config/default.toml` shows the same keys to users; a test keeps both in agreement.
 
-use super::units::{ByteSize, Network, Span, address, maybe_address};
+use super::units::{ByteSize, Network, Rate, Span, address, maybe_address};
 use crate::domain::settings::DecidingLimits;
 use crate::telemetry::{LogFormat, LogLevel};
 use serde::{Deserialize, Serialize};
@@ -152,6 +152,12 @@ pub struct Limits {
     pub set_values: u32,
     /// One trait value in JSON.
     pub trait_bytes: u32,
+    /// Profiles, and eight times as many identifiers, sessions and origins; what would add to them is
+    /// quarantined as `profiles_full`, and processed again on request once there is room.
+    pub profiles: u32,
+    /// Requests a second (minute, hour) of a source that neither verifies nor has a `rate_limit` of its
+    /// own; more answer 429 `rate_limited`.
+    pub unverified_rate: Rate,
     /// Elements of an array that one condition of a campaign looks at; the rest is left out, which
     /// previews and explanations tell.
     pub condition_elements: u32,
@@ -202,6 +208,8 @@ impl Default for Limits {
             event_types: deciding.event_types,
             set_values: deciding.set_values,
             trait_bytes: deciding.trait_bytes,
+            profiles: deciding.profiles,
+            unverified_rate: Rate::a_second(100_000),
             condition_elements: deciding.condition_elements,
             deliveries: deciding.deliveries,
             unsaved: ByteSize::mib(128),
@@ -231,6 +239,7 @@ impl Limits {
             trait_bytes: self.trait_bytes,
             deliveries: self.deliveries,
             condition_elements: self.condition_elements,
+            profiles: self.profiles,
         }
     }
 }

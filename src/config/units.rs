@@ -1,5 +1,6 @@
 //! Sizes, spans and addresses as configuration spells them.
 
+use crate::domain::source::RateLimit;
 use crate::domain::time::parse_span;
 use ipnet::IpNet;
 use serde::de::{Deserializer, Error, Visitor};
@@ -50,6 +51,39 @@ impl ByteSize {
         size.filter(|_| scale > 0).map(Self).ok_or_else(|| {
             format!("expected a size such as \"1MiB\", \"500kB\" or 65536, found {text:?}")
         })
+    }
+}
+
+/// So many events in a second, minute or hour: `"500/s"`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Rate {
+    text: String,
+    /// What it says.
+    pub limit: RateLimit,
+}
+
+impl Rate {
+    /// So many a second, at least 1.
+    pub fn a_second(events: u32) -> Self {
+        Self { text: format!("{events}/s"), limit: RateLimit { events, per_ms: 1_000 } }
+    }
+}
+
+impl TryFrom<String> for Rate {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match RateLimit::parse(&text) {
+            Some(limit) => Ok(Self { text, limit }),
+            None => Err(format!("expected a rate such as \"500/s\" or \"1000/h\", found {text:?}")),
+        }
+    }
+}
+
+impl From<Rate> for String {
+    fn from(rate: Rate) -> Self {
+        rate.text
     }
 }
 

@@ -99,6 +99,8 @@ pub struct EventView {
     pub reason: Option<&'static str>,
     /// When it occurred.
     pub occurred_at: String,
+    /// Whose word that is: `said`, `received`, or `unread` where the sender's cannot be read.
+    pub occurred_at_from: &'static str,
     /// When it was received.
     pub received_at: String,
     /// What was found in it, as `type:value`.

@@ -107,6 +107,8 @@ pub struct Placement {
     pub profile: Option<FragmentIndex>,
     /// Fragments that change hands because of it.
     pub moves: Vec<Move>,
+    /// Why it is set aside, where that is not in the event itself.
+    pub aside: Option<Reason>,
 }
 
 /// Event ids of one row.
@@ -202,6 +204,10 @@ impl Core {
             self.set_loose(sequence, Some(reason), event);
             return Placement::nowhere();
         }
+        if !self.graph.has_room_for(event) {
+            self.set_loose(sequence, Some(Reason::ProfilesFull), event);
+            return Placement { aside: Some(Reason::ProfilesFull), ..Placement::nowhere() };
+        }
         let observed = self.graph.observe(sequence, event);
         let Some(fragment) = observed.fragment else {
             self.set_loose(sequence, None, event);
@@ -218,6 +224,7 @@ impl Core {
             is_new: observed.is_new,
             profile: observed.profile,
             moves: observed.effects.moves,
+            aside: None,
         }
     }
 
@@ -323,6 +330,6 @@ impl Placement {
     }
 
     pub(super) fn nowhere() -> Self {
-        Self { fragment: None, is_new: false, profile: None, moves: Vec::new() }
+        Self { fragment: None, is_new: false, profile: None, moves: Vec::new(), aside: None }
     }
 }

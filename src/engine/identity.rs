@@ -204,8 +204,10 @@ impl IdentityActor {
             self.regroup(&placement.moves, placement.unborn().as_slice(), context);
         }
         let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) else {
-            let status = match event.standing {
-                Standing::Quarantined(reason) => Status::Quarantined(reason),
+            let status = match (placement.aside, event.standing) {
+                (Some(reason), _) | (None, Standing::Quarantined(reason)) => {
+                    Status::Quarantined(reason)
+                }
                 _ => Status::ProfileLess,
             };
             return reply.send(Ok(Receipt { event_id, status, profile_id: None }));
@@ -400,6 +402,7 @@ impl IdentityActor {
     fn tick(&mut self) {
         let metrics = &self.shared.metrics;
         metrics.profiles.set(self.core.graph.profiles() as i64);
+        metrics.graph_bytes.set(self.core.graph.memory() as i64);
         metrics.active_profiles.set(self.profiles.count() as i64);
         metrics.queue_depth.set(self.shared.in_flight.now().0 as i64);
         self.count_deliveries();

@@ -104,6 +104,7 @@ impl Core {
             status,
             reason: reason.map(crate::domain::event::Reason::name),
             occurred_at: event.occurred_at.to_string(),
+            occurred_at_from: event.timing.name(),
             received_at: event.received_at.to_string(),
             identifiers,
             properties: None,

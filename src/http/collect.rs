@@ -10,7 +10,7 @@ use super::room::Party;
 use super::{Http, cors, reply};
 use crate::code::Code;
 use crate::decode::{Batch, DecodeRefusal, Decoded, Piece, RawRequest, Shape, decode, query_pairs};
-use crate::domain::event::Event;
+use crate::domain::event::{Event, Timing};
 use crate::domain::extract::{self, NAME_CHARS, RequestFacts};
 use crate::domain::source::Source;
 use crate::engine::{Effective, Receipt, Refusal, Status, Submission};
@@ -178,10 +178,14 @@ fn within_sizes(http: &Http, request: &HttpRequest) -> Result<(), Problem> {
 }
 
 fn within_rate(http: &Http, source: &Source) -> Result<(), Problem> {
-    let Some(limit) = source.rate_limit else { return Ok(()) };
+    // No source verifies yet, so all without a limit of their own have this one.
+    let limit = source.rate_limit.unwrap_or(http.limits.unverified_rate.limit);
     http.rates.take(&source.id, limit, http.clock.now()).map_err(|seconds| Problem {
         retry_after: Some(seconds),
-        ..Problem::new(Code::RateLimited, "the source's rate_limit is used up")
+        ..Problem::new(
+            Code::RateLimited,
+            "the source's rate_limit, or limits.unverified_rate, is used up",
+        )
     })
 }
 
@@ -337,12 +341,18 @@ impl Events<'_> {
             passed_over: &|why| self.http.metrics.count_passed_over(why),
         };
         let Effective { compiled, hash_key, .. } = self.effective;
-        match piece.fault {
+        let event = match piece.fault {
             None => compiled.extract(self.source, &facts, piece.payload, hash_key),
             Some(reason) => {
                 compiled.set_aside(self.source, &facts, piece.payload, reason, hash_key)
             }
+        };
+        if event.timing == Timing::Unread {
+            self.http.metrics.count_unread_time(&event.source);
         }
+        let unread = compiled.unread_consents(&event);
+        self.http.metrics.consents_unread.inc_by(unread as u64);
+        event
     }
 
     /// None for an event that the source does not want.

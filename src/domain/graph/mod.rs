@@ -27,6 +27,7 @@ mod names;
 mod observe;
 mod pages;
 mod rebuild;
+mod room;
 mod row;
 mod settle;
 mod table;

@@ -133,6 +133,7 @@ mod tests {
             status: "profile-less",
             reason: None,
             occurred_at: String::new(),
+            occurred_at_from: "received",
             received_at: String::new(),
             identifiers: vec![],
             properties: serde_json::value::RawValue::from_string("{\n\"a\": 1\r\n}".into()).ok(),
