@@ -19,7 +19,7 @@ pub use sections::{Admin, Journal, Limits, Log, Memory, Server, Snapshots};
 pub use units::{ByteSize, Network, Rate, Span};
 
 use crate::domain::campaign::Campaigns;
-use crate::domain::compiled::Compiled;
+use crate::domain::compiled::{self, Compiled};
 use crate::domain::settings::{IdentityConfig, Settings};
 use crate::domain::spelling::{friendly, unknown};
 use crate::telemetry;
@@ -199,7 +199,8 @@ impl Config {
             true => Compiled::new(&self.settings).err(),
             false => Campaigns::compile(&self.settings.campaigns).err(),
         };
-        for problem in wrong.into_iter().flatten() {
+        let reserved = compiled::reserved(&self.settings);
+        for problem in wrong.into_iter().flatten().chain(reserved) {
             document.problem(document.place_of(&problem.at), problem.to_string());
         }
     }

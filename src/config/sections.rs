@@ -213,7 +213,7 @@ impl Default for Limits {
             condition_elements: deciding.condition_elements,
             deliveries: deciding.deliveries,
             unsaved: ByteSize::mib(128),
-            page: ByteSize::mib(4),
+            page: ByteSize::mib(2),
             url: ByteSize::kib(16),
             headers: ByteSize::kib(32),
             connections: 10_000,

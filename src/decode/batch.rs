@@ -142,6 +142,10 @@ impl<'a> Batch<'a> {
     /// The event in which each array on the way is its one element.
     fn split_off(&self, way: &[(Place, Place)]) -> Piece {
         let body = &self.body[..];
+        if way.is_empty() {
+            // No array was on the way: the whole is its one element.
+            return self.decoder.finish(self.body.slice(self.root.clone()), self.bound);
+        }
         let mut event = Vec::with_capacity(self.size_of_split(way));
         let mut at = self.root.start;
         for (array, element) in way {
@@ -242,15 +246,19 @@ pub(super) fn split<'a>(
     let root = measure.start..end;
     let batch = Batch::new(decoder, body, root.clone(), Measure { start: 0, ..measure });
     let mut splitter = Splitter { text, way: SmallVec::new(), batch, is_present: false };
-    for split in decoder.shape.splits {
-        if splitter.follow(root.clone(), split).is_err() {
-            return Some(Decoded::Single(whole(body, Reason::BatchTooLarge)));
-        }
+    let splits: Ways<'_> = decoder.shape.splits.iter().map(Vec::as_slice).collect();
+    if splitter.follow(root, &splits).is_err() {
+        return Some(Decoded::Single(whole(body, Reason::BatchTooLarge)));
     }
     splitter.is_present.then_some(Decoded::Batch(splitter.batch))
 }
 
-/// Follows split paths and cuts an event for every element of the arrays at their ends.
+/// What is left of split paths on the way.
+type Ways<'s> = SmallVec<[&'s [Step]; 4]>;
+
+/// Follows split paths, all of them at once, and cuts an event for every element of the arrays at
+/// their ends, and for every element of an array on the way in which none of them finds one: nothing
+/// is lost, and nothing that two of them reach is cut twice.
 struct Splitter<'t, 'a> {
     text: &'t str,
     /// The arrays on the way, each with the element that takes its place.
@@ -260,40 +268,86 @@ struct Splitter<'t, 'a> {
 }
 
 impl Splitter<'_, '_> {
-    /// The recursion is as deep as a path is long.
-    fn follow(&mut self, value: Range<usize>, steps: &[Step]) -> Result<(), TooLarge> {
-        let bytes = self.text.as_bytes();
-        match steps.split_first() {
-            Some((Step::Key(name), rest)) => match json::member(self.text, value.start, name) {
-                Some(inner) => self.follow(inner, rest),
-                None => Ok(()),
-            },
-            Some((Step::Index(place), rest)) => {
-                match json::elements(bytes, value.start).nth(*place) {
-                    Some(inner) => self.follow(inner, rest),
-                    None => Ok(()),
-                }
-            }
-            Some((Step::Each, rest)) => {
-                for element in json::elements(bytes, value.start) {
-                    self.way.push((Place::of(&value), Place::of(&element)));
-                    let followed = self.follow(element, rest);
-                    self.way.pop();
-                    followed?;
-                }
-                Ok(())
-            }
-            None if bytes.get(value.start) == Some(&b'[') => {
-                self.is_present = true;
-                for element in json::elements(bytes, value.start) {
-                    self.way.push((Place::of(&value), Place::of(&element)));
-                    let cut = self.batch.add(Cut::Split(self.way.clone()));
-                    self.way.pop();
-                    cut?;
-                }
-                Ok(())
-            }
-            None => Ok(()),
+    /// Answers whether an event was cut. The recursion is as deep as a path is long.
+    fn follow(&mut self, value: Range<usize>, paths: &[&[Step]]) -> Result<bool, TooLarge> {
+        match self.text.as_bytes().get(value.start) {
+            Some(b'[') => self.array(value, paths),
+            Some(b'n') | None => Ok(false), // null says nothing
+            Some(_) => self.one(value, paths),
         }
+    }
+
+    fn array(&mut self, value: Range<usize>, paths: &[&[Step]]) -> Result<bool, TooLarge> {
+        let is_end = paths.iter().any(|path| path.is_empty());
+        let is_cut = is_end || paths.iter().any(|path| path.first() == Some(&Step::Each));
+        self.is_present |= is_end;
+        let mut found = false;
+        for (place, element) in json::elements(self.text.as_bytes(), value.start).enumerate() {
+            let mut inner = Ways::new();
+            for path in paths {
+                match path.split_first() {
+                    Some((Step::Each, rest)) => add(&mut inner, rest),
+                    Some((Step::Index(at), rest)) if *at == place => add(&mut inner, rest),
+                    _ => {}
+                }
+            }
+            if is_cut {
+                self.way.push((Place::of(&value), Place::of(&element)));
+            }
+            let within = !inner.is_empty() && self.follow(element, &inner)?;
+            if is_cut && !within {
+                self.cut()?;
+            }
+            if is_cut {
+                self.way.pop();
+            }
+            found |= is_cut || within;
+        }
+        Ok(found)
+    }
+
+    /// What is no array: it counts as an array of one.
+    fn one(&mut self, value: Range<usize>, paths: &[&[Step]]) -> Result<bool, TooLarge> {
+        let mut own = Ways::new();
+        for path in paths {
+            let only = |step: &&Step| matches!(step, Step::Each | Step::Index(0));
+            let steps = path.iter().take_while(only).count();
+            add(&mut own, path.get(steps..).unwrap_or_default());
+        }
+        let mut found = false;
+        let mut names: SmallVec<[&str; 4]> = SmallVec::new();
+        for path in &own {
+            let Some(Step::Key(name)) = path.first() else { continue };
+            if names.contains(&&**name) {
+                continue;
+            }
+            names.push(name);
+            let mut inner = Ways::new();
+            for path in &own {
+                match path.split_first() {
+                    Some((Step::Key(other), rest)) if other == name => add(&mut inner, rest),
+                    _ => {}
+                }
+            }
+            if let Some(member) = json::member(self.text, value.start, name) {
+                found |= self.follow(member, &inner)?;
+            }
+        }
+        if !found && own.iter().any(|path| path.is_empty()) {
+            self.cut()?;
+            found = true;
+        }
+        Ok(found)
+    }
+
+    fn cut(&mut self) -> Result<(), TooLarge> {
+        self.is_present = true;
+        self.batch.add(Cut::Split(self.way.clone()))
+    }
+}
+
+fn add<'s>(ways: &mut Ways<'s>, way: &'s [Step]) {
+    if !ways.contains(&way) {
+        ways.push(way);
     }
 }

@@ -189,8 +189,7 @@ impl Engine {
             };
             resting.into_iter().map(read).collect::<Vec<_>>()
         };
-        let read = actix_rt::task::spawn_blocking(read).await;
-        for (lead, part) in read.map_err(|_| Refusal::StorageFailed)? {
+        for (lead, part) in self.running()?.shared.readers.run(read).await? {
             match part {
                 Ok(part) => sums.set(lead, part),
                 // One that has changed since is looked at again.

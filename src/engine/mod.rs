@@ -33,6 +33,7 @@ mod playing;
 mod profile;
 mod profiles;
 mod question;
+mod readers;
 mod reading;
 mod rebuild;
 mod replay;

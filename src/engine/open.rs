@@ -286,6 +286,7 @@ impl Prepared {
             rest,
             kept: core.campaigns.outbox.kept().clone(),
             secrets: options.secrets,
+            readers: super::readers::Readers::start(),
             reader,
             rereadings: core.revised.clone(),
             genesis: core.genesis,

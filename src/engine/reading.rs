@@ -181,8 +181,8 @@ impl Engine {
             };
             changes.newest(before, limit.saturating_add(1), is_own)
         };
-        let rows = actix_rt::task::spawn_blocking(look).await;
-        let rows = rows.map_err(|_| Refusal::StorageFailed)?.map_err(|_| Refusal::StorageFailed)?;
+        let rows = self.running()?.shared.readers.run(look).await?;
+        let rows = rows.map_err(|error| unreadable(&error))?;
         let items = rows.iter().map(change_view).collect();
         Ok(Some(paged(items, page.limit, |view| view.sequence)))
     }
@@ -215,7 +215,8 @@ impl Engine {
         let most = self.most(page)?;
         let before = page.before.unwrap_or(Sequence::MAX);
         let shared = Arc::clone(&self.running()?.shared);
-        let scan = actix_rt::task::spawn_blocking(move || {
+        let readers = Arc::clone(&shared);
+        let scan = readers.readers.run(move || {
             let mut filling = Filling::new(most);
             let mut events = shared.events();
             let mut last = None;
@@ -238,7 +239,7 @@ impl Engine {
             }
             Ok((filling.found, None))
         });
-        let (found, next) = scan.await.map_err(|_| Refusal::StorageFailed)??;
+        let (found, next) = scan.await??;
         Ok(Paged { items: self.views(found, None).await?, next })
     }
 
@@ -296,7 +297,7 @@ impl Engine {
             }
             Ok((filling.found, None))
         };
-        actix_rt::task::spawn_blocking(read).await.map_err(|_| Refusal::StorageFailed)?
+        self.running()?.shared.readers.run(read).await?
     }
 
     /// Reads events from the journal; what is no event is left out. For few events only.
@@ -310,7 +311,7 @@ impl Engine {
             }
             Ok(found)
         };
-        actix_rt::task::spawn_blocking(read).await.map_err(|_| Refusal::StorageFailed)?
+        self.running()?.shared.readers.run(read).await?
     }
 
     /// Events as shown, on this profile where it is known; those that are not applied yet are left
@@ -347,7 +348,7 @@ impl Engine {
             seen.extend(viewed.await?);
         }
         let all = move || seen.into_iter().map(|(view, payload)| show(view, &payload)).collect();
-        actix_rt::task::spawn_blocking(all).await.map_err(|_| Refusal::StorageFailed)
+        self.running()?.shared.readers.run(all).await
     }
 
     /// A session.

@@ -24,6 +24,8 @@ pub struct Shared {
     pub(super) kept: super::kept::Kept,
     /// What webhooks refer to.
     pub(super) secrets: crate::outbound::secrets::Secrets,
+    /// The threads that read payloads.
+    pub(super) readers: super::readers::Readers,
     /// Reads the journal.
     pub reader: JournalReader,
     /// Which of its events read otherwise now.

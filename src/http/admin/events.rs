@@ -4,7 +4,7 @@ use super::{Answer, found};
 use crate::domain::time::Timestamp;
 use crate::engine::EventFilter;
 use crate::http::Http;
-use crate::http::page::{List, PageQuery, Turn};
+use crate::http::page::{PageQuery, Turn};
 use crate::http::problem::Problem;
 use actix_web::web::{Data, Path, Query};
 use serde::Deserialize;
@@ -90,7 +90,7 @@ pub async fn list(http: Data<Http>, query: Query<EventQuery>, page: Query<PageQu
     let (filter, page) = (query.filter()?, page.by_sequence()?);
     let turn = Turn::take(&http).await?;
     let events = http.engine.events(filter, page).await?;
-    turn.answer(&List::from(events))
+    turn.answer(events)
 }
 
 /// An event.

@@ -64,7 +64,7 @@ pub async fn events(http: Data<Http>, id: Path<String>, page: Query<PageQuery>) 
     let turn = Turn::take(&http).await?;
     let events = http.engine.profile_events(id.into_inner(), page).await?;
     let events = events.ok_or_else(|| Problem::not_found("profile"))?;
-    turn.answer(&List::from(events))
+    turn.answer(events)
 }
 
 /// What was merged into a profile, newest first.
@@ -116,7 +116,7 @@ async fn chunk(export: &mut Export, stage: Stage) -> Result<Option<(Bytes, Stage
     Ok(Some(match stage {
         Stage::Profile => {
             let mut text = b"{\"profile\":".to_vec();
-            text.append(&mut json(&export.profile)?);
+            write(&export.profile, &mut text)?;
             text.extend_from_slice(b",\"events\":[");
             (text.into(), Stage::Events(true))
         }
@@ -139,13 +139,13 @@ fn listed<T: Serialize>(items: &[T], is_first: bool) -> Result<Option<Bytes>, Ex
         if !(is_first && text.is_empty()) {
             text.push(b',');
         }
-        text.append(&mut json(item)?);
+        write(item, &mut text)?;
     }
     Ok((!items.is_empty()).then(|| text.into()))
 }
 
 /// Views are made of texts, numbers and JSON, so this does not fail; if it did, the export would not
 /// be whole.
-fn json(item: &impl Serialize) -> Result<Vec<u8>, ExportError> {
-    serde_json::to_vec(item).map_err(|_| ExportError::Refused(Refusal::StorageFailed))
+fn write(item: &impl Serialize, text: &mut Vec<u8>) -> Result<(), ExportError> {
+    serde_json::to_writer(text, item).map_err(|_| ExportError::Refused(Refusal::StorageFailed))
 }
