@@ -142,7 +142,12 @@ fn readers(world: &mut World, made: &Made) {
     assert_eq!(world.send("GET", "/api/v1/state/digest", &[], "").status, 401);
     assert_eq!(
         world
-            .send("GET", "/api/v1/events/stream", &[("authorization", "Bearer s3cret")], "")
+            .send(
+                "GET",
+                "/api/v1/events/stream",
+                &[("authorization", "Bearer s3cret-of-the-operator")],
+                ""
+            )
             .status,
         200
     );

@@ -37,6 +37,9 @@ const DEPTH_MAX: usize = 512;
 /// The variable that chooses what is said where no variable of our own does.
 const RUST_LOG: &str = "RUST_LOG";
 
+/// The shortest admin token, in bytes: a shorter one can be tried out.
+const TOKEN_BYTES: usize = 16;
+
 /// What counts where there is no folder: the defaults, and two sources to try things with.
 const EMBEDDED: (&str, &str) =
     ("config/default.toml (compiled in)", include_str!("../../config/default.toml"));
@@ -130,6 +133,13 @@ impl Config {
         let base = inputs.folder.as_deref().unwrap_or(Path::new("."));
         if let Some(token) = self.admin.token.take() {
             match secret::resolve(token.expose(), &inputs.env, base) {
+                Ok(token) if token.expose().len() < TOKEN_BYTES => {
+                    let message = format!(
+                        "expected admin.token to have at least {TOKEN_BYTES} bytes, found fewer: take \
+                         a long random one, such as that of: openssl rand -hex 24"
+                    );
+                    document.problem(document.place_of("admin.token"), message);
+                }
                 Ok(token) => self.admin.token = Some(token),
                 Err(message) => document.problem(document.place_of("admin.token"), message),
             }

@@ -219,13 +219,13 @@ fn a_secret_is_resolved_and_stays_out_of_debug_and_settings() {
     let missing = read(&[("a.toml", text)], &inputs).unwrap_err().to_string();
     assert!(missing.contains("a.toml:2: the environment variable T is not set"), "{missing}");
     assert!(missing.contains("a.toml:3: the environment variable S is not set"), "{missing}");
-    inputs.env.insert("T".into(), "tok3n".into());
+    inputs.env.insert("T".into(), "tok3n-of-the-operator".into());
     inputs.env.insert("S".into(), "s1gn".into());
     let config = read(&[("a.toml", text)], &inputs).unwrap();
-    assert_eq!(config.admin.token.as_ref().map(Secret::expose), Some("tok3n"));
+    assert_eq!(config.admin.token.as_ref().map(Secret::expose), Some("tok3n-of-the-operator"));
     assert_eq!(config.secrets["env:S"].expose(), "s1gn");
     let shown = format!("{config:?}{}", serde_json::to_string(&config.settings).unwrap());
-    assert!(!shown.contains("tok3n") && !shown.contains("s1gn"));
+    assert!(!shown.contains("tok3n-of-the-operator") && !shown.contains("s1gn"));
 }
 
 #[test]
@@ -234,6 +234,18 @@ fn an_open_admin_api_keeps_to_loopback() {
     assert!(found[0].starts_with("a.toml:2: the admin API would be open"), "{found:?}");
     let own = "[server]\naddress = \"0.0.0.0:7676\"\n[admin]\naddress = \"127.0.0.1:7677\"\n";
     assert!(read(&[("a.toml", own)], &Inputs::default()).is_ok());
-    let token = "[server]\naddress = \"0.0.0.0:7676\"\n[admin]\ntoken = \"abc\"\n";
+    let token = "[server]\naddress = \"0.0.0.0:7676\"\n[admin]\ntoken = \"0123456789abcdef\"\n";
     assert!(read(&[("a.toml", token)], &Inputs::default()).is_ok());
+}
+
+#[test]
+fn a_token_that_can_be_tried_out_is_refused_and_not_shown() {
+    let mut inputs = Inputs::default();
+    inputs.env.insert("T".into(), " 0123456789abcde\n".into());
+    for token in ["env:T", "0123456789abcde"] {
+        let text = format!("[admin]\ntoken = {token:?}\n");
+        let error = read(&[("a.toml", &text)], &inputs).unwrap_err().to_string();
+        assert!(error.starts_with("a.toml:2: expected admin.token to have at least 16"), "{error}");
+        assert!(!error.contains("0123456789"), "{error}");
+    }
 }

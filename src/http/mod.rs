@@ -8,6 +8,7 @@ pub mod auth;
 pub mod body;
 pub mod collect;
 pub mod cors;
+pub mod guard;
 pub mod health;
 pub mod openapi;
 mod pace;

@@ -97,8 +97,6 @@ pub fn install(app: &mut ServiceConfig, http: &Http, faces: Faces) {
     }
     app.service(resource("/livez").route(get().to(health::live)))
         .service(resource("/readyz").route(get().to(health::ready)))
-        .service(resource("/metrics").route(get().to(health::metrics)))
-        .service(resource("/openapi.json").route(get().to(health::openapi)))
         .default_service(web::to(not_found));
 }
 
@@ -189,6 +187,10 @@ fn admin(app: &mut ServiceConfig) {
         .default_service(web::to(not_found))
         .wrap(from_fn(auth::frame));
     app.service(scope);
+    // Without a token, but for no web page of another origin either.
+    let open = || from_fn(auth::open);
+    app.service(resource("/metrics").route(get().to(health::metrics)).wrap(open()));
+    app.service(resource("/openapi.json").route(get().to(health::openapi)).wrap(open()));
 }
 
 /// A resource whose other methods answer 405.

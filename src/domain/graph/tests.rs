@@ -1,6 +1,7 @@
 //! Random worlds against a plain reference: the rule of design.md section 5, written a second time
 //! as sets and loops, without indexes, quick paths or state.
 
+mod crowd;
 mod oracle;
 mod orders;
 mod unmerge;

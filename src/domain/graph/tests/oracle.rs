@@ -23,7 +23,7 @@ pub(super) enum Step {
 }
 
 /// How many raw components there are, and what is in them.
-type Bookkeeping = BTreeMap<RawIndex, (BTreeSet<u32>, u32)>;
+pub(super) type Bookkeeping = BTreeMap<RawIndex, (BTreeSet<u32>, u32)>;
 
 /// All that decides, and all that can be seen.
 #[derive(Debug, PartialEq)]
@@ -73,7 +73,7 @@ pub(super) fn state(graph: &Graph) -> State {
 }
 
 /// What the table of raw components must hold, from the edges alone.
-fn expected_raws(graph: &Graph) -> BTreeSet<(BTreeSet<u32>, u32)> {
+pub(super) fn expected_raws(graph: &Graph) -> BTreeSet<(BTreeSet<u32>, u32)> {
     let mut groups: Vec<BTreeSet<u32>> = Vec::new();
     for row in graph.edges.iter().filter(|row| row.flags & (GONE | SUPPRESSED) == SUPPRESSED) {
         if graph.is_hub(row.a) || graph.is_hub(row.b) {
@@ -99,7 +99,7 @@ fn expected_raws(graph: &Graph) -> BTreeSet<(BTreeSet<u32>, u32)> {
     groups.into_iter().map(|group| (group.clone(), edges(&group))).collect()
 }
 
-fn kept_raws(graph: &Graph) -> BTreeSet<(BTreeSet<u32>, u32)> {
+pub(super) fn kept_raws(graph: &Graph) -> BTreeSet<(BTreeSet<u32>, u32)> {
     let mut kept = Bookkeeping::new();
     for node in living(graph) {
         let cluster = graph.cluster_of(node);
