@@ -18,7 +18,7 @@ const SOURCE: &str = "[[source]]\nid = \"shop\"\nprofile_id = \"u\"\n";
 const LARGE: usize = 120;
 const LENGTH: usize = 900_000;
 /// Memory, in MB, that no answer may take beside what there was: a fraction of what is read.
-const GROWTH: u64 = 128;
+const GROWTH: u64 = 160;
 
 /// A program that has taken in the large events.
 fn with_large_events(home: &Home) -> Program {
