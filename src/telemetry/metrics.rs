@@ -95,6 +95,8 @@ pub struct Metrics {
     pub streams: Gauge,
     /// Backtests and explanations that did not see everything.
     pub trials_cut: Counter,
+    /// Pages of lists that were full before they had as many items as asked for.
+    pub pages_cut: Counter,
     /// Events of which campaigns' conditions did not see everything.
     pub conditions_bounded: Counter,
     /// Requests whose body had to wait for room.
@@ -172,6 +174,7 @@ impl Metrics {
             actor_restarts: counter(r, "actor_restarts", "Actors rebuilt after a panic"),
             streams: gauge(r, "event_streams", "Clients of the event stream"),
             trials_cut: counter(r, "trials_cut", "Backtests and explanations cut by a limit"),
+            pages_cut: counter(r, "pages_cut", "Pages of lists ended by limits.page"),
             conditions_bounded: counter(
                 r,
                 "conditions_bounded",
