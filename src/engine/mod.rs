@@ -41,6 +41,7 @@ mod retention;
 mod router;
 mod rows;
 mod schedule;
+mod secrets;
 mod sending;
 mod shared;
 mod snapshots;
@@ -67,6 +68,7 @@ pub use resolving::Resolution;
 pub use rest::RowError;
 pub use retention::Retain;
 pub use rows::LoadError;
+pub use secrets::{SecretRefusal, SecretView};
 pub use steering::{Again, Explained, Part, Preview, Unmerged};
 pub use trials::{Trial, TrialEvent};
 

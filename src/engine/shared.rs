@@ -23,7 +23,7 @@ pub struct Shared {
     /// What is kept of deliveries.
     pub(super) kept: super::kept::Kept,
     /// What webhooks refer to.
-    pub(super) secrets: crate::outbound::secrets::Secrets,
+    pub(super) secrets: crate::secrets::Secrets,
     /// Reads the journal.
     pub reader: JournalReader,
     /// Which of its events read otherwise now.

@@ -95,6 +95,8 @@ pub struct Metrics {
     pub streams: Gauge,
     /// Backtests and explanations that did not see everything.
     pub trials_cut: Counter,
+    /// Secrets refused by `limits.secrets` and `limits.secret`.
+    pub secrets_refused: Counter,
     /// Events of which campaigns' conditions did not see everything.
     pub conditions_bounded: Counter,
     /// Requests whose body had to wait for room.
@@ -172,6 +174,7 @@ impl Metrics {
             actor_restarts: counter(r, "actor_restarts", "Actors rebuilt after a panic"),
             streams: gauge(r, "event_streams", "Clients of the event stream"),
             trials_cut: counter(r, "trials_cut", "Backtests and explanations cut by a limit"),
+            secrets_refused: counter(r, "secrets_refused", "Secrets refused by a limit"),
             conditions_bounded: counter(
                 r,
                 "conditions_bounded",
