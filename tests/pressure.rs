@@ -7,6 +7,8 @@
 
 #[path = "pressure/amplification.rs"]
 mod amplification;
+#[path = "pressure/reading_back.rs"]
+mod reading_back;
 mod support;
 
 use flate2::{Compression, write::GzEncoder};

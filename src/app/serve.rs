@@ -79,6 +79,7 @@ pub(super) fn engine_options(
         queue_bytes: config.limits.queue_bytes.bytes(),
         active_profiles: config.memory.active_profiles,
         unsaved_bytes: config.limits.unsaved.bytes(),
+        page_bytes: config.limits.page.bytes(),
         snapshot_every: config.snapshots.every.duration(),
         snapshot_every_events: config.snapshots.every_events.unwrap_or(u64::MAX),
         segment_bytes: config.journal.segment.0,

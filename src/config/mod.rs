@@ -18,7 +18,7 @@ pub use sections::{Admin, Journal, Limits, Log, Memory, Server, Snapshots};
 pub use units::{ByteSize, Network, Rate, Span};
 
 use crate::domain::campaign::Campaigns;
-use crate::domain::compiled::Compiled;
+use crate::domain::compiled::{self, Compiled};
 use crate::domain::settings::{IdentityConfig, Settings};
 use crate::domain::spelling::{friendly, unknown};
 use crate::secrets::Secret;
@@ -32,6 +32,8 @@ use std::path::PathBuf;
 /// The prefix of environment variables that override keys: `SELFSAME_SERVER__ADDRESS`.
 pub const ENV_PREFIX: &str = "SELFSAME_";
 
+/// Beyond it a value of a trait has no one spelling.
+const DEPTH_MAX: usize = 512;
 /// The variable that chooses what is said where no variable of our own does.
 const RUST_LOG: &str = "RUST_LOG";
 
@@ -155,6 +157,7 @@ impl Config {
             ("profiles", u64::from(self.limits.profiles)),
             ("condition_elements", u64::from(self.limits.condition_elements)),
             ("unsaved", self.limits.unsaved.0),
+            ("page", self.limits.page.0),
             ("connections", self.limits.connections as u64),
         ] {
             if value == 0 {
@@ -163,13 +166,19 @@ impl Config {
                 document.problem(document.place_of(&at), message);
             }
         }
+        if self.limits.depth > DEPTH_MAX {
+            let found = self.limits.depth;
+            let message = format!("limits.depth = {found}: expected at most {DEPTH_MAX}");
+            document.problem(document.place_of("limits.depth"), message);
+        }
         // With unreadable objects left out, what refers to them would be reported as well. Campaigns
         // refer to nothing.
         let wrong = match document.problems.is_empty() {
             true => Compiled::new(&self.settings).err(),
             false => Campaigns::compile(&self.settings.campaigns).err(),
         };
-        for problem in wrong.into_iter().flatten() {
+        let reserved = compiled::reserved(&self.settings);
+        for problem in wrong.into_iter().flatten().chain(reserved) {
             document.problem(document.place_of(&problem.at), problem.to_string());
         }
     }

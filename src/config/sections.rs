@@ -130,7 +130,7 @@ pub struct Limits {
     /// much again for the events that batches become; more wait until there is room, and answer 503
     /// `overloaded` when there is none within `slow_request`.
     pub bodies: ByteSize,
-    /// Nesting of JSON; deeper is quarantined as `too_deep`.
+    /// Nesting of JSON, at most 512; deeper is quarantined as `too_deep`.
     pub depth: usize,
     /// Keys in one event; more is quarantined as `too_many_keys`.
     pub keys: usize,
@@ -167,6 +167,8 @@ pub struct Limits {
     /// What deliveries send and how attempts went, while no snapshot holds it; more answers 503
     /// `overloaded` until one does. One is taken at a quarter of it.
     pub unsaved: ByteSize,
+    /// The events of one page of a list; larger ones come in more pages, each of one at least.
+    pub page: ByteSize,
     /// A request's path and query; more answers 414 `url_too_long`.
     pub url: ByteSize,
     /// All headers of a request; more answers 431 `headers_too_large`.
@@ -215,6 +217,7 @@ impl Default for Limits {
             condition_elements: deciding.condition_elements,
             deliveries: deciding.deliveries,
             unsaved: ByteSize::mib(128),
+            page: ByteSize::mib(2),
             url: ByteSize::kib(16),
             headers: ByteSize::kib(32),
             connections: 10_000,

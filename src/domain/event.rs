@@ -145,6 +145,15 @@ pub enum Payload {
     Opaque(Bytes),
 }
 
+impl Payload {
+    /// How many bytes it is.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Json(bytes) | Self::Opaque(bytes) => bytes.len(),
+        }
+    }
+}
+
 /// A trait's value that an event brings: name and compact canonical JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraitValue {

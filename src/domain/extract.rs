@@ -270,8 +270,12 @@ impl Compiled {
                 let found = |found: &&Found| found.point == point.id && found.kind == wanted.kind;
                 for kept in stored.identifiers.iter().filter(found) {
                     let raw = kept.raw.as_deref().unwrap_or(&kept.value);
+                    let is_own = source.tenant.is_some() && wanted.kind == source.namespace;
+                    let said = raw.split_once('/').filter(|_| is_own);
+                    let (account, raw) = said.map_or((None, raw), |(one, user)| (Some(one), user));
                     if let Some(value) = self.canonical(&wanted.kind, region, raw) {
                         let raw = (*raw != *value).then(|| raw.into());
+                        let (value, raw) = within(account, value, raw);
                         event.identifiers.push(Found { value, raw, ..kept.clone() });
                     }
                 }
@@ -293,6 +297,8 @@ impl Compiled {
         event: &mut Event,
     ) {
         let region = source.country.as_deref();
+        // Without its tenant, what looks like an external ID of this source could be anybody's.
+        let Ok(account) = account(source, &wanted.kind, view) else { return };
         let rule = self.rules.of(&wanted.kind);
         let unwraps = matches!(rule.normaliser, Normaliser::Email | Normaliser::Phone);
         for lookup in &wanted.paths.0 {
@@ -303,6 +309,7 @@ impl Compiled {
                 let Some(value) = value else { continue };
                 let raw = (*text != *value).then(|| shown(rule, &text));
                 let raw = raw.filter(|raw| **raw != *value);
+                let (value, raw) = within(account.as_deref(), value, raw);
                 let (kind, point) = (wanted.kind.clone(), point.id.clone());
                 event.identifiers.push(Found { kind, value, raw, point });
                 if let Some(trait_name) = &wanted.trait_name {
@@ -425,6 +432,29 @@ fn occurred_at(source: &Source, view: &View<'_>, received_at: Timestamp) -> (Tim
     }
     let is_told = !source.occurred_at.is_empty();
     (received_at, if is_told { Timing::Unsaid } else { Timing::Received })
+}
+
+/// The account that the values of a type belong to: the tenant, where the type is the source's own
+/// namespace and has one.
+///
+/// # Errors
+/// Where there should be one and none is named.
+fn account(source: &Source, kind: &str, view: &View<'_>) -> Result<Option<String>, ()> {
+    match source.tenant.as_ref().filter(|_| *kind == *source.namespace) {
+        None => Ok(None),
+        Some(choice) => view.first_id(choice).and_then(|text| tenant(&text)).map(Some).ok_or(()),
+    }
+}
+
+/// A value and its spelling, within an account.
+fn within(
+    account: Option<&str>,
+    value: Box<str>,
+    raw: Option<Box<str>>,
+) -> (Box<str>, Option<Box<str>>) {
+    let Some(account) = account else { return (value, raw) };
+    let whole = |text: Box<str>| format!("{account}/{text}").into();
+    (whole(value), raw.map(whole))
 }
 
 /// The tenant as it stands before the `/` of an external ID: with its own slashes escaped, so that

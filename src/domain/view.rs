@@ -1,9 +1,17 @@
 //! What the reading API shows, independent of HTTP.
 
 use super::campaign::RuleReport;
+use super::json;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+
+/// What a sender sent as JSON, in valid Unicode and without a tree: no depth is too deep. None where
+/// it is no JSON.
+pub fn raw_json(bytes: &[u8]) -> Option<Box<RawValue>> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    RawValue::from_string(json::shown(text).into_owned()).ok()
+}
 
 /// A profile, folded from its fragments.
 #[derive(Clone, Debug, Serialize)]

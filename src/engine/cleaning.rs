@@ -50,7 +50,7 @@ impl IdentityActor {
     ) -> Option<oneshot::Receiver<Vec<Sequence>>> {
         let lead = self.core.graph.lead(self.core.fragment(profile)?);
         let (reply, answer) = oneshot::channel();
-        let all = Op::Timeline { before: Sequence::MAX, limit: usize::MAX, reply };
+        let all = Op::Timeline { before: Sequence::MAX, limit: usize::MAX, only: None, reply };
         self.tell_awake(lead, all, context);
         self.profiles.stop(lead);
         Some(answer)

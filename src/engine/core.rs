@@ -214,6 +214,7 @@ impl Core {
             return Placement::nowhere();
         };
         self.fresh.fragments.insert(fragment);
+        self.graph.note_fragment(fragment);
         let event_id = self.event_id(sequence, event.received_at);
         for change in observed.effects.changes {
             self.tell(change, Some(event_id), event.received_at);
@@ -281,11 +282,16 @@ impl Core {
 
     /// The profile that holds the fragment of that id now.
     pub fn profile_of_id(&self, id: &str) -> Option<FragmentIndex> {
+        self.fragment_and_profile(id).map(|(_, lead)| lead)
+    }
+
+    /// The fragment of that id, and the profile that holds it now.
+    pub(super) fn fragment_and_profile(&self, id: &str) -> Option<(FragmentIndex, FragmentIndex)> {
         let parts = self.genesis.id_key.read(IdKind::Fragment, id)?;
         let fragment = self.graph.born_of(parts.sequence, parts.generation)?;
         let minted = self.fragment_id(fragment);
         match Uuid::try_parse(id) == Ok(minted) {
-            true => self.graph.living_lead(fragment),
+            true => self.graph.living_lead(fragment).map(|lead| (fragment, lead)),
             false => None,
         }
     }

@@ -22,7 +22,6 @@ use super::{Receipt, Status};
 use crate::domain::event::{Event, Placed, Standing};
 use crate::domain::graph::{FragmentIndex, Move};
 use crate::domain::id::Sequence;
-use crate::domain::view::EventView;
 use crate::records::ActRecord;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
 use crossbeam_channel::Sender;
@@ -90,7 +89,7 @@ pub(super) struct IdentityActor {
     pub(super) router: Option<Addr<RouterActor>>,
     /// Receives the configuration in force whenever it changes.
     pub(super) publish: Arc<super::Published>,
-    pub(super) stream: broadcast::Sender<Arc<EventView>>,
+    pub(super) stream: broadcast::Sender<super::Stored>,
     snapshots: Sender<Job>,
     cadence: Cadence,
     last_snapshot: Instant,
@@ -117,6 +116,8 @@ pub(super) struct IdentityActor {
     counted: Totals,
     /// Threads that gather what a draft starts from.
     pub(super) gatherings: Gatherings,
+    /// Alive while a digest is being taken.
+    pub(super) digesting: std::sync::Weak<()>,
     /// Its own address, once it runs.
     pub(super) address: Option<Addr<Self>>,
 }
@@ -127,7 +128,7 @@ impl IdentityActor {
         profiles: Profiles,
         shared: Arc<Shared>,
         publish: Arc<super::Published>,
-        stream: broadcast::Sender<Arc<EventView>>,
+        stream: broadcast::Sender<super::Stored>,
         (snapshots, cadence): (Sender<Job>, Cadence),
         sending: Sending,
     ) -> Self {
@@ -154,6 +155,7 @@ impl IdentityActor {
             renewing: Vec::new(),
             sending,
             gatherings: Gatherings::default(),
+            digesting: std::sync::Weak::new(),
             address: None,
         }
     }
@@ -348,8 +350,7 @@ impl IdentityActor {
 
     fn tell_stream(&self, sequence: Sequence, event: &Event, profile: Option<FragmentIndex>) {
         if self.stream.receiver_count() > 0 {
-            let view = self.core.event_view(sequence, event, profile);
-            let _ = self.stream.send(Arc::new(view));
+            let _ = self.stream.send(super::Stored::of(sequence, event, profile.is_some()));
         }
     }
 
@@ -406,6 +407,7 @@ impl IdentityActor {
         metrics.queue_depth.set(self.shared.in_flight.now().0 as i64);
         self.count_deliveries();
         self.profiles.stop_left();
+        self.unwatch_unheld();
         let is_due = self.last_snapshot.elapsed() >= self.cadence.every
             || self.core.fresh.events >= self.cadence.every_events;
         if is_due && (self.core.fresh.events > 0 || self.core.fresh.configuration) {

@@ -5,6 +5,7 @@ use super::committer::Then;
 use super::effective::{Effective, confidential_kind, section};
 use super::router::Append;
 use super::{Engine, ObjectKind, Refusal};
+use crate::domain::compiled::reserved;
 use crate::domain::confidential;
 use crate::domain::settings::Settings;
 use crate::records::{ActRecord, kind};
@@ -103,7 +104,12 @@ impl Engine {
         let problems = |all: Vec<crate::domain::compiled::SettingsProblem>| {
             ObjectRefusal::Invalid(all.iter().map(ToString::to_string).collect())
         };
-        Effective::new(&files, &objects, hash_key).map(drop).map_err(problems)
+        let whole = Effective::new(&files, &objects, hash_key).map_err(problems)?;
+        // What others hold was accepted once.
+        let own = format!("{}.{id}.", super::effective::section(object));
+        let mut wrong = reserved(&whole.compiled.settings);
+        wrong.retain(|problem| problem.at.starts_with(&own));
+        if wrong.is_empty() { Ok(()) } else { Err(problems(wrong)) }
     }
 
     /// Removes an object.

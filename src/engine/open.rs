@@ -59,6 +59,8 @@ pub struct Options {
     /// What deliveries keep in memory until a snapshot holds it, in bytes; beyond it, collect
     /// answers 503.
     pub unsaved_bytes: usize,
+    /// Bytes of the events of one page of a list, unless there is only one.
+    pub page_bytes: usize,
     /// How often a snapshot is taken.
     pub snapshot_every: Duration,
     /// After how many events a snapshot is taken.
@@ -289,10 +291,12 @@ impl Prepared {
             rest,
             kept: core.campaigns.outbox.kept().clone(),
             secrets: options.secrets,
+            readers: super::readers::Readers::start(),
             reader,
             rereadings: core.revised.clone(),
             genesis: core.genesis,
             clock: options.clock,
+            page_bytes: options.page_bytes,
             directory: dashmap::DashMap::new(),
             in_flight: Arc::default(),
             storage_full: AtomicBool::new(false),

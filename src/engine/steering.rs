@@ -8,12 +8,12 @@ use super::effective::Effective;
 use super::gathering::{Gathered, gather};
 use super::objects::ObjectRefusal;
 use super::{Engine, Refusal};
-use crate::domain::compiled::SettingsProblem;
+use crate::domain::compiled::{SettingsProblem, reserved};
 use crate::domain::event::{Payload, Standing};
 use crate::domain::fragment::content_hash;
 use crate::domain::graph::{Explanation, FragmentIndex, Graph, NONE, Parting, Separation};
 use crate::domain::id::{IdKind, Identifier, Sequence};
-use crate::domain::settings::{PointConfig, TypeConfig};
+use crate::domain::settings::{PointConfig, Settings, TypeConfig};
 use crate::domain::view::{ErasureView, LinkView, PreviewView, StepView};
 use crate::records::{ActRecord, CutRow, LinkRow, Revised, encode_event};
 use serde_json::json;
@@ -447,6 +447,12 @@ impl Engine {
     /// # Errors
     /// When the rules do not hold together, or the engine is stopping.
     pub async fn preview(&self, preview: Preview) -> Result<PreviewView, ObjectRefusal> {
+        let points = preview.identification_points.iter();
+        let points = points.map(|point| (point.id.clone(), point.clone())).collect();
+        let wrong = reserved(&Settings { points, ..Settings::default() });
+        if !wrong.is_empty() {
+            return Err(ObjectRefusal::Invalid(wrong.iter().map(ToString::to_string).collect()));
+        }
         let mut settings = self.effective()?.compiled.settings.clone();
         settings.identity.types.extend(preview.types);
         let points = preview.identification_points.into_iter();

@@ -14,6 +14,7 @@ pub mod openapi;
 mod pace;
 pub mod page;
 pub mod problem;
+pub mod query;
 pub mod rate;
 pub mod reply;
 pub mod request_id;
@@ -61,6 +62,8 @@ pub struct Http {
     pub rates: rate::Rates,
     /// Room for the bodies of requests under way.
     pub bodies: body::Bodies,
+    /// Places for large answers: a page of events is held until it is sent.
+    pub pages: Arc<Semaphore>,
     /// Places for readers of the event stream.
     pub streams: Arc<Semaphore>,
     /// Turns true when the program stops.
@@ -110,6 +113,7 @@ impl Http {
             inputs,
             rates,
             bodies,
+            pages: Arc::new(Semaphore::new(page::AT_A_TIME)),
             streams,
             stopping,
         }

@@ -54,6 +54,7 @@ async fn call(token: Option<&str>, request: TestRequest) -> ServiceResponse {
         queue_bytes: 1 << 30,
         active_profiles: 100,
         unsaved_bytes: 128 << 20,
+        page_bytes: 4 << 20,
         snapshot_every: Duration::from_secs(60),
         snapshot_every_events: u64::MAX,
         segment_bytes: 1 << 20,

@@ -97,6 +97,8 @@ pub struct Metrics {
     pub trials_cut: Counter,
     /// Secrets refused by `limits.secrets` and `limits.secret`.
     pub secrets_refused: Counter,
+    /// Pages of lists that were full before they had as many items as asked for.
+    pub pages_cut: Counter,
     /// Events of which campaigns' conditions did not see everything.
     pub conditions_bounded: Counter,
     /// Requests whose body had to wait for room.
@@ -175,6 +177,7 @@ impl Metrics {
             streams: gauge(r, "event_streams", "Clients of the event stream"),
             trials_cut: counter(r, "trials_cut", "Backtests and explanations cut by a limit"),
             secrets_refused: counter(r, "secrets_refused", "Secrets refused by a limit"),
+            pages_cut: counter(r, "pages_cut", "Pages of lists ended by limits.page"),
             conditions_bounded: counter(
                 r,
                 "conditions_bounded",

@@ -189,7 +189,8 @@ fn spread<'a>(value: Cow<'a, str>, seen: &mut Seen<'a>, reach: &Reach) {
 }
 
 fn shown(seen: &Seen<'_>) -> Value {
-    let value = |text: &Cow<'_, str>| serde_json::from_str(text).unwrap_or(Value::Null);
+    let value =
+        |text: &Cow<'_, str>| serde_json::from_str(&json::shown(text)).unwrap_or(Value::Null);
     match seen.as_slice() {
         [] => Value::Null,
         [one] => value(one),

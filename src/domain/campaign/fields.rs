@@ -3,7 +3,7 @@
 use super::compile::{Builder, HeaderValue, Method, NamedField, Webhook, breaks_lines};
 use super::config::{FieldConfig, WebhookConfig};
 use super::{EventFacts, Person};
-use crate::domain::json::quote;
+use crate::domain::json::{quote, shown};
 use crate::domain::path::read::{PathSet, Slot, Values};
 use crate::domain::path::{self, Step};
 use crate::domain::source::RateLimit;
@@ -141,7 +141,7 @@ impl Field {
                 let is_blank = found.len() >= 2
                     && found.starts_with('"')
                     && found[1..found.len() - 1].trim().is_empty();
-                (found != "null" && !is_blank).then_some(Cow::Borrowed(found))
+                (found != "null" && !is_blank).then(|| shown(found))
             }
         }
     }

@@ -41,6 +41,7 @@ impl Graph {
                 }
             }
         }
+        self.note_cluster(cluster);
         self.profiles -= 1;
         self.clusters[cluster as usize].lead = NONE;
         self.clusters[cluster as usize].size = 0;

@@ -135,6 +135,8 @@ impl Graph {
     pub(super) fn unite(&mut self, x: ClusterIndex, y: ClusterIndex) {
         let larger = self.clusters[x as usize].size >= self.clusters[y as usize].size;
         let (into, from) = if larger { (x, y) } else { (y, x) };
+        self.will_change(self.clusters[x as usize].head);
+        self.will_change(self.clusters[y as usize].head);
         let moving: SmallVec<[NodeIndex; 8]> = self.members(from).collect();
         for node in &moving {
             self.nodes[*node as usize].cluster = into;

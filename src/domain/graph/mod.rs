@@ -34,6 +34,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod view;
+mod watch;
 
 pub use cut::Cut;
 pub use erase::Erased;
@@ -46,6 +47,7 @@ pub use names::Names;
 pub use observe::{Change, Effects, Move, Observed};
 pub use pages::Page;
 pub use view::{ClusterView, Shown};
+pub use watch::Touched;
 
 use super::id::Sequence;
 use super::rules::Rules;
@@ -108,6 +110,8 @@ pub struct Graph {
     profiles: u64,
     rules: Arc<Rules>,
     dirty: pages::Dirty,
+    /// While somebody goes over all profiles in parts.
+    watch: Option<watch::Watch>,
     /// While a re-resolution is under way.
     heirs: Option<Heirs>,
     /// Generation and record of fragments that are made later than their first event came.
@@ -146,6 +150,7 @@ impl Graph {
             profiles: 0,
             rules,
             dirty: pages::Dirty::default(),
+            watch: None,
             heirs: None,
             later: None,
             #[cfg(test)]
@@ -159,6 +164,7 @@ impl Graph {
     /// source, say). Rules that do touch it need a re-resolution.
     pub fn set_rules(&mut self, rules: Arc<Rules>) {
         self.mail_aliases |= rules.yields_mail_hashes();
+        self.note_rules(&rules);
         self.rules = rules;
         self.flags.clear();
         self.refresh_flags();

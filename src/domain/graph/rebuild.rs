@@ -351,6 +351,7 @@ impl Graph {
         latest: Key,
     ) {
         for node in &component.nodes {
+            self.will_change(*node);
             let cluster = self.nodes[*node as usize].cluster;
             if cluster != NONE && self.clusters[cluster as usize].size > 0 {
                 if self.clusters[cluster as usize].lead != NONE {

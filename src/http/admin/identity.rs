@@ -11,6 +11,7 @@ use crate::http::Http;
 use crate::http::admin::events::EventQuery;
 use crate::http::page::PageQuery;
 use crate::http::problem::Problem;
+use crate::http::query::Exact;
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Path, Query};
 use serde::Deserialize;
@@ -208,7 +209,7 @@ pub struct Two {
 #[utoipa::path(get, path = "/api/v1/identity/explain", tag = "identity",
     params(("a" = String, Query, description = "type:value"), ("b" = String, Query, description = "type:value")),
     responses((status = 200, description = "The chain, or the reasons"), (status = 404, description = "One is unknown")))]
-pub async fn explain(http: Data<Http>, query: Query<Two>) -> Answer {
+pub async fn explain(http: Data<Http>, Exact(query): Exact<Two>) -> Answer {
     let (a, b) = (identifier("a", query.a.as_deref())?, identifier("b", query.b.as_deref())?);
     match http.engine.explain(a, b).await? {
         Explained::Unknown => Err(Problem::not_found("identifier")),
@@ -338,7 +339,7 @@ pub struct Suppression {
 #[utoipa::path(delete, path = "/api/v1/suppressions", tag = "erasure",
     params(("identifier" = String, Query, description = "type:value")),
     responses((status = 204, description = "Allowed"), (status = 404, description = "Not suppressed")))]
-pub async fn allow(http: Data<Http>, query: Query<Suppression>) -> Answer {
+pub async fn allow(http: Data<Http>, Exact(query): Exact<Suppression>) -> Answer {
     http.engine.allow(identifier("identifier", query.identifier.as_deref())?).await?;
     Ok(HttpResponse::NoContent().finish())
 }
