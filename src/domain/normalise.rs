@@ -210,7 +210,9 @@ fn is_zero_width(ch: char) -> bool {
 }
 
 fn is_no_address(ch: char) -> bool {
-    ch.is_whitespace() || ch.is_control() || matches!(ch, '@' | '<' | '>' | ',' | ';' | ':' | '"')
+    ch.is_whitespace()
+        || ch.is_control()
+        || matches!(ch, '@' | '<' | '>' | '(' | ')' | ',' | ';' | ':' | '"')
 }
 
 /// The longest text that is read as a phone number, in characters: E.164 has 15 digits, and people
@@ -262,6 +264,9 @@ fn one_mobile(number: &str) -> String {
     }
 }
 
+/// How often a number is read again until it stays as it is.
+const READINGS: usize = 3;
+
 /// The library's own panics on odd texts are held back: such a text is no number.
 fn e164(text: &str, region: Option<Region>) -> Option<String> {
     let read = || {
@@ -269,13 +274,18 @@ fn e164(text: &str, region: Option<Region>) -> Option<String> {
         if number.extension.is_some() {
             return None;
         }
-        let spelt = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned();
-        let one = one_mobile(&spelt);
-        let number = match one == spelt {
-            true => number,
-            false => PHONE_NUMBER_UTIL.parse(&one, None).ok()?,
-        };
-        PHONE_NUMBER_UTIL.is_possible_number(&number).then_some(one)
+        let mut spelt = one_mobile(&PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164));
+        // A zero that a national spelling may have is no part of the international one, so what
+        // is read out of the one may be read otherwise out of the other.
+        for _ in 0..READINGS {
+            let number = PHONE_NUMBER_UTIL.parse(&spelt, None).ok()?;
+            let again = one_mobile(&PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164));
+            if again == spelt {
+                return PHONE_NUMBER_UTIL.is_possible_number(&number).then_some(spelt);
+            }
+            spelt = again;
+        }
+        None
     };
     // It holds no state that a panic could leave half changed.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).ok().flatten()
@@ -387,6 +397,8 @@ mod tests {
         assert_eq!(phone(Some("DE"), "030 901824").as_deref(), Some("+4930901824"));
         assert_eq!(phone(Some("GB"), "020 7946 0958").as_deref(), Some("+442079460958"));
         assert_eq!(phone(Some("US"), "00442079460958").as_deref(), Some("+442079460958"));
+        // A zero that is left in front is none of the international number.
+        assert_eq!(phone(Some("BR"), "0044 20 7946 09"), phone(None, "+55 044 20 7946 09"));
         assert_eq!(phone(None, "020 7946 0958"), None);
         assert_eq!(phone(None, "+49 30 901824 ext. 5"), None);
         assert_eq!(phone(None, "hello"), None);
