@@ -59,6 +59,9 @@ pub struct Again {
     pub filter: super::EventFilter,
 }
 
+/// Events that one act reads again at most, and bytes of their payloads unless there is only one.
+const AGAIN: (usize, usize) = (1_000, 4 << 20);
+
 /// Changed rules, to look at before they are live.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,6 +138,25 @@ impl Engine {
             all.extend(core.cuts.values().map(|cut| (cut.number, cut_view(cut))));
             all.sort_by_key(|(number, _)| *number);
             all.into_iter().map(|(_, view)| view).collect()
+        })
+        .await
+    }
+
+    /// The links behind a number, in the order in which they were laid; at most so many.
+    ///
+    /// # Errors
+    /// When the engine is stopping.
+    pub async fn links_after(&self, after: u64, most: usize) -> Result<Vec<LinkView>, Refusal> {
+        let from = after.saturating_add(1);
+        self.ask(move |identity, _| {
+            let core = &identity.core;
+            let links = core.links.range(from..).take(most);
+            let cuts = core.cuts.range(from..).take(most);
+            let mut all: Vec<(u64, LinkView)> =
+                links.map(|(number, link)| (*number, link_view(link))).collect();
+            all.extend(cuts.map(|(number, cut)| (*number, cut_view(cut))));
+            all.sort_by_key(|(number, _)| *number);
+            all.into_iter().take(most).map(|(_, view)| view).collect()
         })
         .await
     }
@@ -311,12 +333,12 @@ impl Engine {
     /// # Errors
     /// When the engine takes nothing.
     pub async fn reprocess(&self, again: Again) -> Result<(usize, usize), ObjectRefusal> {
-        let sequences = self.loose_sequences(&again).await?;
+        let mut left = self.loose_sequences(&again).await?;
         let effective = self.effective()?;
         let (mut considered, mut stored) = (0, 0);
-        for run in sequences.chunks(1_000) {
+        while !left.is_empty() {
             let mut events = Vec::new();
-            for (sequence, event) in self.read_all(run.to_vec()).await? {
+            for (sequence, event) in self.read_next(&mut left, AGAIN).await? {
                 if !again.filter.fits(&event) {
                     continue;
                 }

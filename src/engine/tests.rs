@@ -16,6 +16,7 @@ mod campaigns;
 mod cuts;
 mod erasures;
 pub(super) mod operators;
+mod reading;
 mod rereadings;
 mod resolving;
 mod retention;
