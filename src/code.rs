@@ -32,6 +32,8 @@ pub enum Code {
     TooSlow,
     /// It comes from a file and is read-only.
     Provisioned,
+    /// Something refers to it.
+    InUse,
     /// Nothing holds the profile together by what was named.
     NotMerged,
     /// It needs events that the journal no longer holds.
@@ -73,7 +75,7 @@ pub enum Retry {
 
 impl Code {
     /// All of them, by status.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::MalformedBody,
         Self::MalformedPath,
         Self::InvalidRequest,
@@ -88,6 +90,7 @@ impl Code {
         Self::MethodNotAllowed,
         Self::TooSlow,
         Self::Provisioned,
+        Self::InUse,
         Self::NotMerged,
         Self::JournalCut,
         Self::BodyTooLarge,
@@ -128,6 +131,7 @@ impl Code {
             Self::Provisioned => {
                 ("provisioned", 409, "It comes from a file: change it there", Never)
             }
+            Self::InUse => ("in_use", 409, "Something refers to it", Never),
             Self::NotMerged => ("not_merged", 409, "Nothing holds together by it", Never),
             Self::JournalCut => ("journal_cut", 409, "The journal lost its beginning", Never),
             Self::BodyTooLarge => ("body_too_large", 413, "The body is too large", Never),

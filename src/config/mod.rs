@@ -14,7 +14,6 @@ mod units;
 mod tests;
 
 pub use error::{ConfigError, Place, Problem};
-pub use secret::Secret;
 pub use sections::{Admin, Journal, Limits, Log, Memory, Server, Snapshots};
 pub use units::{ByteSize, Network, Rate, Span};
 
@@ -22,12 +21,13 @@ use crate::domain::campaign::Campaigns;
 use crate::domain::compiled::{self, Compiled};
 use crate::domain::settings::{IdentityConfig, Settings};
 use crate::domain::spelling::{friendly, unknown};
+use crate::secrets::Secret;
 use crate::telemetry;
 use read::{Document, File};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The prefix of environment variables that override keys: `SELFSAME_SERVER__ADDRESS`.
 pub const ENV_PREFIX: &str = "SELFSAME_";
@@ -36,9 +36,6 @@ pub const ENV_PREFIX: &str = "SELFSAME_";
 const DEPTH_MAX: usize = 512;
 /// The variable that chooses what is said where no variable of our own does.
 const RUST_LOG: &str = "RUST_LOG";
-
-/// The shortest admin token, in bytes: a shorter one can be tried out.
-const TOKEN_BYTES: usize = 16;
 
 /// What counts where there is no folder: the defaults, and two sources to try things with.
 const EMBEDDED: (&str, &str) =
@@ -63,8 +60,11 @@ pub struct Config {
     pub log: Log,
     /// What decides about events, with secrets by reference only.
     pub settings: Settings,
-    /// The secrets that the settings refer to, by reference.
-    pub secrets: BTreeMap<String, Secret>,
+    /// The secrets that stand in the files in clear, by the references that took their place in the
+    /// settings.
+    pub in_clear: BTreeMap<String, Secret>,
+    /// The name of the store's secret that the admin token is, where it is one.
+    pub token_name: Option<String>,
 }
 
 /// A key set on the command line.
@@ -126,38 +126,6 @@ impl Config {
         match document.problems.is_empty() {
             true => Ok(config),
             false => Err(ConfigError { problems: in_order(document.problems) }),
-        }
-    }
-
-    fn resolve_secrets(&mut self, document: &mut Document<'_>, inputs: &Inputs) {
-        let base = inputs.folder.as_deref().unwrap_or(Path::new("."));
-        if let Some(token) = self.admin.token.take() {
-            match secret::resolve(token.expose(), &inputs.env, base) {
-                Ok(token) if token.expose().len() < TOKEN_BYTES => {
-                    let message = format!(
-                        "expected admin.token to have at least {TOKEN_BYTES} bytes, found fewer: take \
-                         a long random one, such as that of: openssl rand -hex 24"
-                    );
-                    document.problem(document.place_of("admin.token"), message);
-                }
-                Ok(token) => self.admin.token = Some(token),
-                Err(message) => document.problem(document.place_of("admin.token"), message),
-            }
-        }
-        let sources = self.settings.sources.iter().filter(|(_, source)| source.enabled);
-        let said = sources.flat_map(|(id, source)| {
-            let parts = [("verify", &source.verify), ("handshake", &source.handshake)];
-            parts.map(|(key, value)| (format!("source.{id}.{key}"), value.as_ref()))
-        });
-        let campaigns = &self.settings.campaigns;
-        let campaigns = campaigns.iter().map(|(id, value)| (format!("campaign.{id}"), Some(value)));
-        for (at, value) in said.chain(campaigns) {
-            let mut missing = Vec::new();
-            let Some(value) = value else { continue };
-            secret::resolve_within(value, &inputs.env, base, &mut self.secrets, &mut missing);
-            for message in missing {
-                document.problem(document.place_of(&at), message);
-            }
         }
     }
 

@@ -46,9 +46,9 @@ pub struct Admin {
     /// An address of its own; by default the server's.
     #[serde(deserialize_with = "maybe_address", skip_serializing_if = "Option::is_none")]
     pub address: Option<SocketAddr>,
-    /// The bearer token's reference: `env:NAME` or `file:path`. Needed unless on loopback.
+    /// The bearer token's reference: `env:NAME`, `file:path` or `secret:NAME`. Needed unless on loopback.
     #[serde(skip_serializing)]
-    pub token: Option<super::Secret>,
+    pub token: Option<crate::secrets::Secret>,
 }
 
 /// `[journal]`: the record of everything accepted.
@@ -182,6 +182,10 @@ pub struct Limits {
     pub least_rate: ByteSize,
     /// How long an idle connection is kept.
     pub keep_alive: Span,
+    /// Secrets in the store; one more is refused as `invalid_request`.
+    pub secrets: usize,
+    /// One secret of the store; a longer one is refused as `invalid_request`.
+    pub secret: ByteSize,
     /// Clients of the event stream at a time; more answers 503 `overloaded`.
     pub streams: usize,
     /// Records of the journal that a backtest reads; of more, the latest.
@@ -220,6 +224,8 @@ impl Default for Limits {
             slow_request: Span::seconds(10),
             least_rate: ByteSize::kib(8),
             keep_alive: Span::seconds(75),
+            secrets: 1_000,
+            secret: ByteSize::kib(64),
             streams: 64,
             backtest: 2_000_000,
             explain: 10_000,

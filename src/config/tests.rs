@@ -1,6 +1,7 @@
 //! What users rely on when they write configuration.
 
 use super::*;
+use std::path::Path;
 
 fn read(files: &[(&str, &str)], inputs: &Inputs) -> Result<Config, ConfigError> {
     let files: Vec<File> = files
@@ -239,9 +240,52 @@ fn a_secret_is_resolved_and_stays_out_of_debug_and_settings() {
     inputs.env.insert("S".into(), "s1gn".into());
     let config = read(&[("a.toml", text)], &inputs).unwrap();
     assert_eq!(config.admin.token.as_ref().map(Secret::expose), Some("tok3n-of-the-operator"));
-    assert_eq!(config.secrets["env:S"].expose(), "s1gn");
+    assert!(config.in_clear.is_empty());
     let shown = format!("{config:?}{}", serde_json::to_string(&config.settings).unwrap());
     assert!(!shown.contains("tok3n-of-the-operator") && !shown.contains("s1gn"));
+}
+
+#[test]
+fn a_secret_in_clear_leaves_the_settings_and_a_reference_takes_its_place() {
+    let text = "[[source]]\nid = \"s\"\nenabled = false\nhandshake = { token = \"zx-one\" }\n\
+        [[campaign]]\nid = \"c\"\ntrigger = { event_type = \"a\" }\nstep = [ { webhook = { url = \
+        \"https://x.example/\", sign = \"zx-two\", headers = { X-Key = \"zx-three\", X-Mode = \"fast\" } } } ]\n";
+    let config = read(&[("a.toml", text)], &Inputs::default());
+    let error = config.unwrap_err().to_string();
+    assert!(error.contains("handshakes are not available") && !error.contains("zx-"), "{error}");
+    let config = read(
+        &[("a.toml", &text.replace("handshake = { token = \"zx-one\" }", ""))],
+        &Inputs::default(),
+    );
+    let config = config.unwrap();
+    let settings = serde_json::to_string(&config.settings).unwrap();
+    assert!(!settings.contains("zx-") && settings.contains("fast"), "{settings}");
+    let at = |place: &str| {
+        config.in_clear[&format!("in-file:campaign.c.step[0].webhook.{place}")].clone()
+    };
+    assert_eq!(at("sign").expose(), "zx-two");
+    assert_eq!(at("headers.X-Key").expose(), "zx-three");
+    assert_eq!(config.in_clear.len(), 2);
+}
+
+#[test]
+fn references_of_files_are_checked_where_they_stand() {
+    let campaign = |sign: &str| {
+        format!(
+            "[[campaign]]\nid = \"c\"\ntrigger = {{ event_type = \"a\" }}\nstep = [ {{ webhook = {{ url = \"https://x.example/\", sign = {sign:?} }} }} ]\n"
+        )
+    };
+    assert!(read(&[("a.toml", &campaign("secret:set-later"))], &Inputs::default()).is_ok());
+    for (sign, expected) in [
+        ("secret:no such name", "a.toml:1: expected secret: and a name"),
+        ("in-file:x", "a.toml:1: expected env:NAME, file:path or secret:NAME"),
+        ("file:/etc/hostname", "a.toml:1: the secret's file /etc/hostname is not below"),
+        ("file:../x", "a.toml:1: the secret's file ../x is not below"),
+        ("env:NOT_THERE", "a.toml:1: the environment variable NOT_THERE is not set"),
+    ] {
+        let found = problems(&campaign(sign));
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{sign}: {found:?}");
+    }
 }
 
 #[test]

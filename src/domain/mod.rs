@@ -8,6 +8,7 @@ pub mod blocked;
 pub mod campaign;
 mod choice;
 pub mod compiled;
+pub mod confidential;
 pub mod event;
 pub mod extract;
 pub mod fold;

@@ -1,6 +1,7 @@
 //! The configuration in force: what the files say, and the objects kept by API beside it.
 
 use crate::domain::compiled::{Compiled, SettingsProblem};
+use crate::domain::confidential;
 use crate::domain::settings::Settings;
 use crate::domain::spelling;
 use crate::records::ObjectKind;
@@ -45,8 +46,31 @@ impl Effective {
         self.provisioned.contains(&(kind, id.to_owned()))
     }
 
-    /// An object in force as JSON.
+    /// An object in force as JSON, as it may be shown: secrets in clear are masked.
     pub fn object(&self, kind: ObjectKind, id: &str) -> Option<serde_json::Value> {
+        let object = self.whole_object(kind, id)?;
+        Some(match confidential_kind(kind) {
+            Some(kind) => confidential::masked(kind, object),
+            None => object,
+        })
+    }
+
+    /// The names of stored secrets that objects refer to, with the places where they do.
+    pub fn secrets_used(&self) -> BTreeMap<String, Vec<String>> {
+        let mut used: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for kind in [ObjectKind::Source, ObjectKind::Campaign] {
+            let Some(sort) = confidential_kind(kind) else { continue };
+            for id in self.ids(kind) {
+                let Some(object) = self.whole_object(kind, &id) else { continue };
+                for (name, place) in confidential::stored(sort, &object) {
+                    used.entry(name).or_default().push(format!("{}.{id}.{place}", section(kind)));
+                }
+            }
+        }
+        used
+    }
+
+    fn whole_object(&self, kind: ObjectKind, id: &str) -> Option<serde_json::Value> {
         let settings = &self.compiled.settings;
         match kind {
             ObjectKind::Source => settings.sources.get(id).and_then(json),
@@ -82,6 +106,15 @@ fn provisioned(files: &Settings) -> BTreeSet<(ObjectKind, String)> {
         .chain(all(ObjectKind::IdentificationPoint, files.points.keys().collect()))
         .chain(all(ObjectKind::Campaign, files.campaigns.keys().collect()))
         .collect()
+}
+
+/// What sort of object with secrets a kind is; none where it has none.
+pub(super) fn confidential_kind(kind: ObjectKind) -> Option<confidential::Kind> {
+    match kind {
+        ObjectKind::Source => Some(confidential::Kind::Source),
+        ObjectKind::Campaign => Some(confidential::Kind::Campaign),
+        ObjectKind::IdentificationPoint | ObjectKind::IdentityType | ObjectKind::Trait => None,
+    }
 }
 
 /// The section of the configuration that a kind of object stands in.

@@ -316,7 +316,7 @@ impl IdentityActor {
                 }
             }
         }
-        for (campaign, step) in campaigns.without_secret(&|name| self.shared.secrets.find(name)) {
+        for (campaign, step) in campaigns.without_secret(&|name| self.shared.secrets.text(name)) {
             tracing::warn!(%campaign, step, "a secret of this webhook is not there; set it and reload");
         }
         self.sending.seen = Some((Arc::clone(campaigns), disabled));

@@ -2,13 +2,16 @@
 
 use super::acts::Answer;
 use super::committer::Then;
-use super::effective::Effective;
+use super::effective::{Effective, confidential_kind, section};
 use super::router::Append;
 use super::{Engine, ObjectKind, Refusal};
 use crate::domain::compiled::reserved;
+use crate::domain::confidential;
 use crate::domain::settings::Settings;
 use crate::records::{ActRecord, kind};
+use crate::secrets::Secret;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 /// Why an object was not changed.
@@ -47,6 +50,12 @@ impl Engine {
             return Err(ObjectRefusal::Provisioned);
         }
         let body = with_id(object, &id, body)?;
+        let found = confidential_kind(object).map(|kind| confidential::problems(kind, &body));
+        if let Some(problems) = found.filter(|found| !found.is_empty()) {
+            let at = section(object);
+            let named = problems.iter().map(|problem| format!("{at}.{id}.{problem}"));
+            return Err(ObjectRefusal::Invalid(named.collect()));
+        }
         let is_new = before.object(object, &id).is_none();
         let json = body.to_string();
         self.try_on(&before, object, &id, &json).await?;
@@ -70,11 +79,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Reads the secrets of webhooks again.
-    pub fn renew_secrets(&self) {
+    /// Reads secrets again that come from outside, and takes over what the files hold in clear.
+    pub fn renew_secrets(&self, in_clear: BTreeMap<String, Secret>) {
         // One that is not running yet has read none.
         if let Ok(running) = self.running() {
-            running.shared.secrets.renew();
+            running.shared.secrets.renew(in_clear);
         }
     }
 

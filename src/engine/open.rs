@@ -23,8 +23,9 @@ use crate::journal::folder::{DataFolder, FolderError};
 use crate::journal::{self, Journal, JournalError, JournalOptions, JournalReader, RawRecord};
 use crate::outbound::client::{Client, Limits, SystemResolver};
 use crate::outbound::guard::Guard;
-use crate::outbound::secrets::Secrets;
 use crate::records::{self, DedupeRow, Genesis, RecordError, kind};
+use crate::secrets::Secrets;
+use crate::secrets::store::StoreError;
 use crate::snapshot::{self, SnapshotError, SnapshotStore};
 use crate::telemetry::metrics::Metrics;
 use actix::{Actor, Arbiter, ArbiterHandle};
@@ -68,7 +69,7 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Free space below which collect answers 503.
     pub free_bytes_min: u64,
-    /// The secrets of outgoing webhooks.
+    /// What references to secrets stand for; their store is opened with the folder.
     pub secrets: Secrets,
     /// Judges the addresses that outgoing webhooks may reach.
     pub guard: Guard,
@@ -128,6 +129,9 @@ pub enum EngineError {
         "the erasure log cannot be read: {0}; without it, restored data may hold people who were erased"
     )]
     ErasureLog(std::io::Error),
+    /// The sealed secrets cannot be opened.
+    #[error(transparent)]
+    Secrets(#[from] StoreError),
     /// The operating system has no randomness to give.
     #[error("no randomness for the folder's keys: {0}")]
     Randomness(String),
@@ -229,6 +233,7 @@ impl Prepared {
             Client::new(Box::new(SystemResolver), options.guard.clone(), Limits::default())
                 .map_err(|cause| EngineError::Client(cause.to_string()))?;
         let folder = DataFolder::take(&options.data)?;
+        options.secrets.open(&options.data)?;
         let mut journal_options = JournalOptions::new(options.data.join("journal"));
         journal_options.segment_bytes = options.segment_bytes;
         let (mut journal, reader, report) = journal::open(journal_options, &mut |_| {})?;

@@ -134,7 +134,7 @@ impl Engine {
                 at,
                 is_test: true,
             };
-            let call = match attempt.prepare(webhook, &|name| secrets.find(name)) {
+            let call = match attempt.prepare(webhook, &|name| secrets.text(name)) {
                 Ok(call) => call,
                 Err(error) => {
                     responses.push(ResponseView::failed(error.to_string()));

@@ -133,7 +133,7 @@ impl Desk {
             is_test: false,
         };
         let call = attempt
-            .prepare(webhook, &|name| self.shared.secrets.find(name))
+            .prepare(webhook, &|name| self.shared.secrets.text(name))
             .map_err(|error| CallError::Invalid(error.to_string()))?;
         self.client.call(&format!("{}/{}", job.campaign, job.step), &call).await
     }

@@ -23,7 +23,7 @@ pub struct Shared {
     /// What is kept of deliveries.
     pub(super) kept: super::kept::Kept,
     /// What webhooks refer to.
-    pub(super) secrets: crate::outbound::secrets::Secrets,
+    pub(super) secrets: crate::secrets::Secrets,
     /// The threads that read payloads.
     pub(super) readers: super::readers::Readers,
     /// Reads the journal.

@@ -27,9 +27,10 @@ mod tests;
 
 use crate::clock::Clock;
 use crate::code::Code;
-use crate::config::{Config, Inputs, Limits, Secret};
+use crate::config::{Config, Inputs, Limits};
 use crate::decode::DecodeLimits;
 use crate::engine::Engine;
+use crate::secrets::Secret;
 use crate::telemetry::metrics::Metrics;
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
@@ -53,6 +54,8 @@ pub struct Http {
     pub decoding: DecodeLimits,
     /// The admin token; none on loopback without one.
     pub token: Option<Secret>,
+    /// The name of the stored secret that it is, where it is one.
+    pub token_name: Option<String>,
     /// Where the configuration is read from again.
     pub inputs: Inputs,
     /// What sources may still send.
@@ -106,6 +109,7 @@ impl Http {
             limits,
             decoding,
             token,
+            token_name: config.token_name.clone(),
             inputs,
             rates,
             bodies,
@@ -125,7 +129,7 @@ impl Http {
             .await
             .map_err(|_| Problem::new(Code::Internal, "reading was cut off; try again"))?
             .map_err(|wrong| Problem::invalid(wrong.to_string()))?;
-        self.engine.renew_secrets();
+        self.engine.renew_secrets(config.in_clear);
         Ok(self.engine.reload(config.settings).await?)
     }
 }

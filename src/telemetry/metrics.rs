@@ -95,6 +95,8 @@ pub struct Metrics {
     pub streams: Gauge,
     /// Backtests and explanations that did not see everything.
     pub trials_cut: Counter,
+    /// Secrets refused by `limits.secrets` and `limits.secret`.
+    pub secrets_refused: Counter,
     /// Pages of lists that were full before they had as many items as asked for.
     pub pages_cut: Counter,
     /// Events of which campaigns' conditions did not see everything.
@@ -174,6 +176,7 @@ impl Metrics {
             actor_restarts: counter(r, "actor_restarts", "Actors rebuilt after a panic"),
             streams: gauge(r, "event_streams", "Clients of the event stream"),
             trials_cut: counter(r, "trials_cut", "Backtests and explanations cut by a limit"),
+            secrets_refused: counter(r, "secrets_refused", "Secrets refused by a limit"),
             pages_cut: counter(r, "pages_cut", "Pages of lists ended by limits.page"),
             conditions_bounded: counter(
                 r,

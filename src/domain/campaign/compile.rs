@@ -9,6 +9,7 @@ use super::config::{
 use super::counts::Counted;
 use super::fields::Field;
 use crate::domain::compiled::{SettingsProblem, is_id};
+use crate::domain::confidential::{MASK, Reference, looks_like_key};
 use crate::domain::extract::event_type;
 use crate::domain::path::read::PathSet;
 use crate::domain::source::RateLimit;
@@ -158,8 +159,8 @@ impl Method {
     }
 }
 
-/// A text as it stands, or a reference (`env:NAME`, `file:path`) to a secret that is only looked up
-/// when a request is sent.
+/// A text as it stands, or a reference (`env:NAME`, `file:path`, `secret:NAME`) to a secret that is
+/// only looked up when a request is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderValue(pub(super) Box<str>);
 
@@ -174,13 +175,14 @@ impl HeaderValue {
         }
     }
 
-    /// The text to show: a secret is masked.
-    pub fn masked(&self) -> &str {
-        if self.is_reference() { "***" } else { &self.0 }
+    /// The text to show under the name of its header: a secret is masked, and so is what looks like
+    /// one.
+    pub fn masked(&self, name: &str) -> &str {
+        if self.is_reference() || looks_like_key(name, &self.0) { MASK } else { &self.0 }
     }
 
     fn is_reference(&self) -> bool {
-        self.0.starts_with("env:") || self.0.starts_with("file:")
+        Reference::parse(&self.0).is_some()
     }
 }
 

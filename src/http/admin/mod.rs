@@ -7,6 +7,7 @@ pub mod identity;
 pub mod objects;
 pub mod probe;
 pub mod profiles;
+pub mod secrets;
 pub mod sessions;
 pub mod state;
 pub mod stream;

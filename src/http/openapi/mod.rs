@@ -5,7 +5,8 @@
 mod table;
 
 use super::admin::{
-    campaigns, changes, events, identity, objects, probe, profiles, sessions, state, stream,
+    campaigns, changes, events, identity, objects, probe, profiles, secrets, sessions, state,
+    stream,
 };
 use super::{health, tracker};
 use crate::code::Code;
@@ -83,6 +84,10 @@ use utoipa::OpenApi;
         changes::list,
         state::digest,
         state::resolution,
+        secrets::list,
+        secrets::get,
+        secrets::set,
+        secrets::remove,
         state::snapshot,
         state::reload,
         health::live,

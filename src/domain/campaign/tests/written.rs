@@ -1,6 +1,6 @@
 //! Campaigns as people write them, in TOML.
 
-use crate::domain::campaign::{Calling, Campaigns, HeaderValue, Order, Restart, Step};
+use crate::domain::campaign::{Calling, Campaigns, Order, Restart, Step};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -57,7 +57,7 @@ fn every_key_of_a_campaign_is_read() {
     let waits = [1_000, 120_000].into();
     assert_eq!(webhook.calling, Calling { timeout_ms: 3_000, at_a_time: 2, waits });
     assert_eq!(webhook.rate.map(|rate| rate.events), Some(50));
-    assert_eq!(webhook.sign.as_ref().map(HeaderValue::masked), Some("***"));
+    assert_eq!(webhook.sign.as_ref().map(|sign| sign.masked("sign")), Some("***"));
     assert!(compiled.concern("page-view") && compiled.concern("purchase"));
     assert!(!compiled.concern("login") && compiled.counted().counts("purchase"));
     assert!(!campaign.audience_reads_event());
