@@ -162,3 +162,22 @@ fn act(act: &ActRecord, with_payload: bool) -> Value {
     said.insert("act".to_owned(), name.into());
     Value::Object(said)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::{VERSION, encode_event};
+
+    #[test]
+    fn a_payload_is_shown_as_it_came_however_deep_and_in_valid_unicode() {
+        let deep = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
+        let payload = format!(r#"{{"text":"cut \ud83d","deep":{deep}}}"#);
+        let event = Event::imagined("x", "shop", payload.clone(), Timestamp(0));
+        let bytes = encode_event(&event).unwrap();
+        let record = Record { kind: kind::EVENT, version: VERSION, bytes: bytes.into() };
+        let shown = line(7, &record, None, true).unwrap().to_string();
+        assert!(shown.contains(&payload.replace("\\ud83d", "\\ufffd")), "{shown:.200}");
+        let hidden = line(7, &record, None, false).unwrap().to_string();
+        assert!(!hidden.contains("properties"));
+    }
+}
