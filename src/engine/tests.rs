@@ -19,6 +19,7 @@ pub(super) mod operators;
 mod rereadings;
 mod resolving;
 mod retention;
+mod secrets;
 
 fn settings() -> Settings {
     serde_json::from_value(json!({
