@@ -18,7 +18,7 @@ fn with_secrets(data: &Path) -> Options {
     Options { secrets: Secrets::new(env, data.to_owned(), BTreeMap::new()), ..options(data) }
 }
 
-#[actix_rt::test]
+#[actix_web::test]
 async fn what_was_once_taken_is_replayed_and_masked_and_reads_no_file_of_the_machine() {
     let folder = tempfile::tempdir().unwrap();
     let engine = open(with_secrets(folder.path())).await;
@@ -49,7 +49,7 @@ async fn what_was_once_taken_is_replayed_and_masked_and_reads_no_file_of_the_mac
     }
 }
 
-#[actix_rt::test]
+#[actix_web::test]
 async fn a_secret_that_is_used_stays() {
     let folder = tempfile::tempdir().unwrap();
     let engine = open(options(folder.path())).await;
@@ -72,7 +72,7 @@ async fn a_secret_that_is_used_stays() {
     engine.stop(Duration::from_secs(10)).await;
 }
 
-#[actix_rt::test]
+#[actix_web::test]
 async fn a_store_that_is_damaged_keeps_the_engine_from_starting_with_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("secrets.sealed"), "odd").unwrap();
