@@ -242,3 +242,28 @@ fn the_data_folder_is_its_owners_alone() {
     }
     assert!(run(false).contains("others could read"), "a folder that is narrowed is told of");
 }
+
+#[test]
+fn the_admin_token_may_be_a_stored_secret_and_stays_while_it_is() {
+    let home = Home::new("");
+    let program = home.start();
+    let body = json!({ "value": TOKEN });
+    expect(&mut program.client(), 201, "PUT", "/api/v1/secrets/token", &body);
+    expect(&mut program.client(), 201, "PUT", "/api/v1/secrets/short", &json!({ "value": "zx" }));
+    program.stop();
+    home.configure("[admin]\ntoken = \"secret:token\"\n");
+    let program = home.start();
+    let mut client = program.client();
+    assert_eq!(client.get("/api/v1/secrets").unwrap().status, 401);
+    let held = expect(&mut client, 200, "GET", "/api/v1/secrets/token", &Value::Null);
+    assert_eq!(held["used_by"], json!(["admin.token"]));
+    expect(&mut client, 409, "DELETE", "/api/v1/secrets/token", &Value::Null);
+    program.stop();
+    for (name, expected) in [("none", "there is no secret none"), ("short", "at least 16 bytes")] {
+        home.configure(&format!("[admin]\ntoken = \"secret:{name}\"\n"));
+        let mut program = home.spawn();
+        let status = program.ended(PATIENCE).expect("a refusal to start");
+        let told = program.stderr();
+        assert!(status.code() == Some(78) && told.contains(expected), "{name}: {status}: {told}");
+    }
+}
