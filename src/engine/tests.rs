@@ -20,6 +20,7 @@ mod reading;
 mod rereadings;
 mod resolving;
 mod retention;
+mod secrets;
 
 fn settings() -> Settings {
     serde_json::from_value(json!({
