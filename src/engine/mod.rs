@@ -25,6 +25,7 @@ mod exporting;
 mod gathering;
 mod identity;
 mod kept;
+mod linking;
 mod objects;
 pub mod offline;
 mod open;

@@ -106,7 +106,7 @@ impl Engine {
         };
         let whole = Effective::new(&files, &objects, hash_key).map_err(problems)?;
         // What others hold was accepted once.
-        let own = format!("{}.{id}.", super::effective::section(object));
+        let own = format!("{}.{id}.", section(object));
         let mut wrong = reserved(&whole.compiled.settings);
         wrong.retain(|problem| problem.at.starts_with(&own));
         if wrong.is_empty() { Ok(()) } else { Err(problems(wrong)) }

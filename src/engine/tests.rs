@@ -16,9 +16,11 @@ mod campaigns;
 mod cuts;
 mod erasures;
 pub(super) mod operators;
+mod reading;
 mod rereadings;
 mod resolving;
 mod retention;
+mod secrets;
 
 fn settings() -> Settings {
     serde_json::from_value(json!({
