@@ -163,6 +163,7 @@ fn options(data: &Path, campaigns: &Value) -> anyhow::Result<Options> {
         arbiters: selfsame::engine::arbiters_for(2),
         metrics: Default::default(),
         panic_on: None,
+        accept_journal_loss: false,
         guard: Guard::new(&[loopback]),
         secrets: Default::default(),
     })

@@ -179,6 +179,7 @@ fn options(folder: &Path, active_profiles: usize) -> Options {
         arbiters: 1,
         metrics: Default::default(),
         panic_on: None,
+        accept_journal_loss: false,
         guard: Default::default(),
         secrets: Default::default(),
     }

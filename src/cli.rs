@@ -88,6 +88,9 @@ pub struct Serve {
     /// Use a folder that is thrown away at the end.
     #[arg(long, conflicts_with = "data")]
     pub ephemeral: bool,
+    /// Start although the journal ends before its snapshot: what it lost is lost for good.
+    #[arg(long)]
+    pub accept_journal_loss: bool,
     /// Speak the rehearsal protocol on stdin and stdout.
     #[arg(long, hide = true)]
     pub rehearse: bool,

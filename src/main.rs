@@ -19,16 +19,18 @@ fn main() -> ExitCode {
             return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
-    match run(cli) {
+    let code = match run(cli) {
         Ok(code) => code,
         Err(Failure { code, error }) => {
             match telemetry::is_json() {
                 true => tracing::error!(code, "{error:#}"),
-                false => eprintln!("selfsame: {error:#}"),
+                false => telemetry::lines::say(&format!("selfsame: {error:#}")),
             }
             code.into()
         }
-    }
+    };
+    telemetry::lines::flush();
+    code
 }
 
 fn run(cli: Cli) -> Result<ExitCode, Failure> {

@@ -39,6 +39,7 @@ pub async fn start(
         arbiters,
         metrics: Default::default(),
         panic_on: None,
+        accept_journal_loss: false,
         guard: Default::default(),
         secrets: Default::default(),
     });

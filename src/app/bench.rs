@@ -50,7 +50,7 @@ pub fn bench(flags: &cli::Bench) -> Result<(), Failure> {
     let mut table = Table::new(&["measured", "a second", "p50 us", "p99 us", "max us"]);
     table.row(raw.cells("bare fdatasync of 512 bytes"));
     table.row(load.cells(&format!("events, fsynced, {in_flight} in flight")));
-    println!("{table}");
+    super::print_line(&table.to_string());
     Ok(())
 }
 

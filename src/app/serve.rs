@@ -50,12 +50,14 @@ pub fn serve(flags: &cli::Serve) -> Result<(), Failure> {
     rights::keep_private(&config.server.data);
     let listeners = Listeners::open(&config).map_err(|e| Failure::new(exit::UNAVAILABLE, e))?;
     let clock = Clock::shifted(flags.clock_offset_ms);
+    told_time(&clock)?;
     actix_rt::System::new().block_on(async move {
         let metrics = Arc::new(Metrics::new());
         let mut options = engine_options(&config, &clock, &metrics);
         let in_clear = config.in_clear.clone();
         options.secrets =
             Secrets::new(inputs.env.clone(), inputs.folder.clone().unwrap_or_default(), in_clear);
+        options.accept_journal_loss = flags.accept_journal_loss;
         let engine = Engine::start(options);
         let (stop, stopping) = watch::channel(false);
         let parts =
@@ -64,6 +66,16 @@ pub fn serve(flags: &cli::Serve) -> Result<(), Failure> {
         let running = Running { engine, http, stop, clock, asked };
         running.run(&config, listeners, flags.rehearse).await
     })
+}
+
+/// Ids and file names count from 1970, and a clock before it was never set.
+fn told_time(clock: &Clock) -> Result<(), Failure> {
+    let now = clock.now();
+    if now.0 >= 0 {
+        return Ok(());
+    }
+    let sentence = anyhow!("the system's clock says {now}, before 1970: set it, then start again");
+    Err(Failure::new(exit::UNAVAILABLE, sentence))
 }
 
 pub(super) fn engine_options(
@@ -92,6 +104,7 @@ pub(super) fn engine_options(
         metrics: Arc::clone(metrics),
         panic_on: None,
         secrets: Secrets::default(),
+        accept_journal_loss: false,
         guard: crate::outbound::guard::Guard::new(&config.server.allow_networks),
     }
 }
@@ -192,7 +205,7 @@ impl Running {
         } else if telemetry::is_json() {
             tracing::info!(%address, %admin, "listening");
         } else {
-            eprintln!("{}", welcome::text(config, address, admin));
+            telemetry::lines::say(&welcome::text(config, address, admin));
         }
         let told = async {
             match is_rehearsal {

@@ -19,6 +19,7 @@ use crate::records::{
 use actix::{AsyncContext, Context, Handler, Message};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// What was found of a person.
@@ -34,12 +35,16 @@ struct Findings {
 #[rtype(result = "()")]
 struct Found(Result<Findings, String>);
 
-/// The journal holds the person no more.
+/// The journal holds the person no more, or there was no room to write it anew.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Emptied {
     pub(super) erasure: Sequence,
+    pub(super) is_done: bool,
 }
+
+/// How long an erasure waits before it asks for room again.
+const ROOM_AGAIN: Duration = Duration::from_secs(5);
 
 impl IdentityActor {
     /// Before the graph forgets a person: the sequences of all their events, from their actor.
@@ -114,6 +119,24 @@ impl IdentityActor {
         self.to_renew.push(erasure);
         self.renew = true;
         self.snapshot(None);
+    }
+
+    /// Counts erasures that wait for room, up or down.
+    fn waits_for_room(&self, by: i64) {
+        self.shared.metrics.waiting_for_room.inc_by(by);
+    }
+
+    /// The snapshot was not written anew, for want of room: the erasures that wait for it ask again.
+    pub(super) fn not_renewed(&mut self, context: &mut Context<Self>) {
+        let waiting = std::mem::take(&mut self.renewing);
+        let count = waiting.len() as i64;
+        self.to_renew.extend(waiting);
+        self.waits_for_room(count);
+        context.run_later(ROOM_AGAIN, move |identity, _| {
+            identity.waits_for_room(-count);
+            identity.renew = true;
+            identity.snapshot(None);
+        });
     }
 
     /// Has the journal emptied of what an erasure found.
@@ -198,7 +221,15 @@ impl Handler<Found> for IdentityActor {
 impl Handler<Emptied> for IdentityActor {
     type Result = ();
 
-    fn handle(&mut self, Emptied { erasure }: Emptied, _: &mut Self::Context) {
+    fn handle(&mut self, Emptied { erasure, is_done }: Emptied, context: &mut Self::Context) {
+        if !is_done {
+            self.waits_for_room(1);
+            context.run_later(ROOM_AGAIN, move |identity, _| {
+                identity.waits_for_room(-1);
+                identity.empty(erasure);
+            });
+            return;
+        }
         self.append_act(ActRecord::Compacted { at: self.shared.clock.now(), erasure });
     }
 }

@@ -27,6 +27,7 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
 use crossbeam_channel::Sender;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, oneshot};
 
@@ -61,6 +62,8 @@ pub(super) struct SnapshotDone {
     pub(super) took: Duration,
     /// Segments before that sequence are no longer needed.
     pub(super) retire: Option<Sequence>,
+    /// Where it was to be a store of its own, whether it is.
+    pub(super) renewed: Option<bool>,
 }
 
 /// Something to do on the identity actor.
@@ -410,7 +413,9 @@ impl IdentityActor {
         self.unwatch_unheld();
         let is_due = self.last_snapshot.elapsed() >= self.cadence.every
             || self.core.fresh.events >= self.cadence.every_events;
-        if is_due && (self.core.fresh.events > 0 || self.core.fresh.configuration) {
+        // On a disk that is nearly full none is begun: the journal holds all that it would hold.
+        let has_room = !self.shared.storage_full.load(Ordering::Acquire);
+        if is_due && has_room && (self.core.fresh.events > 0 || self.core.fresh.configuration) {
             self.snapshot(None);
         }
     }
@@ -505,7 +510,7 @@ impl Handler<SnapshotDone> for IdentityActor {
     type Result = ();
 
     fn handle(&mut self, done: SnapshotDone, context: &mut Self::Context) {
-        let SnapshotDone { sequence, rows, took, retire } = done;
+        let SnapshotDone { sequence, rows, took, retire, renewed } = done;
         self.is_writing = false;
         if let (Some(before), Some(router)) =
             (retire.filter(|_| self.may_cut(sequence)), &self.router)
@@ -516,7 +521,10 @@ impl Handler<SnapshotDone> for IdentityActor {
         self.shared.metrics.observe_snapshot(took);
         self.shared.rest.keep_only(&self.core.fresh.fragments);
         self.shared.kept.written();
-        self.renewed();
+        match renewed {
+            Some(false) => self.not_renewed(context),
+            _ => self.renewed(),
+        }
         if self.asked {
             return self.snapshot(None);
         }

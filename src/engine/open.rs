@@ -19,7 +19,7 @@ use crate::domain::compiled::SettingsProblem;
 use crate::domain::event::Reason;
 use crate::domain::id::{IdKey, Sequence};
 use crate::domain::settings::Settings;
-use crate::journal::folder::{DataFolder, FolderError};
+use crate::journal::folder::{DataFolder, FolderError, Spare, Watch, free_bytes};
 use crate::journal::{self, Journal, JournalError, JournalOptions, JournalReader, RawRecord};
 use crate::outbound::client::{Client, Limits, SystemResolver};
 use crate::outbound::guard::Guard;
@@ -30,7 +30,7 @@ use crate::snapshot::{self, SnapshotError, SnapshotStore};
 use crate::telemetry::metrics::Metrics;
 use actix::{Actor, Arbiter, ArbiterHandle};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -50,6 +50,8 @@ pub struct Options {
     pub settings: Settings,
     /// The clock.
     pub clock: Clock,
+    /// Whether to start although the journal ends before its snapshot.
+    pub accept_journal_loss: bool,
     /// Events between the router and their answers at most.
     pub queue: usize,
     /// Bytes of the events in flight; more is refused as overloaded.
@@ -117,6 +119,16 @@ pub enum EngineError {
     BeginningLost {
         /// The first sequence that is left.
         first: Sequence,
+    },
+    /// The journal ends before what the snapshot holds: events that were acknowledged are gone.
+    #[error(
+        "the snapshot holds what happened up to sequence {snapshot}, and the journal ends at {journal}: its last records are lost; restore the journal's files, or start once with --accept-journal-loss to go on without them"
+    )]
+    JournalEndsEarly {
+        /// The last sequence that the snapshot reflects.
+        snapshot: Sequence,
+        /// The last sequence of the journal.
+        journal: Sequence,
     },
     /// A damaged snapshot folder cannot be moved.
     #[error("the damaged snapshot folder cannot be moved aside: {0}; move it by hand")]
@@ -236,10 +248,12 @@ impl Prepared {
         options.secrets.open(&options.data)?;
         let mut journal_options = JournalOptions::new(options.data.join("journal"));
         journal_options.segment_bytes = options.segment_bytes;
+        Spare::of(&options.data).give_up();
         let (mut journal, reader, report) = journal::open(journal_options, &mut |_| {})?;
         let genesis = genesis(&mut journal, &reader, &options.clock)?;
         let last = reader.next_sequence() - 1;
-        let (store, snapshot_refused) = open_store(&options.data.join("snapshot"), last)?;
+        let (store, snapshot_refused) =
+            open_store(&options.data.join("snapshot"), last, options.accept_journal_loss)?;
         retention::check_beginning(&options.data, &reader)?;
         let (rest, start, snapshot_refused) =
             usable(&options.data, store, snapshot_refused, genesis, &reader)?;
@@ -299,6 +313,8 @@ impl Prepared {
             page_bytes: options.page_bytes,
             directory: dashmap::DashMap::new(),
             in_flight: Arc::default(),
+            durable: AtomicU64::new(journal.durable_sequence()),
+            is_stopping: AtomicBool::new(false),
             storage_full: AtomicBool::new(false),
             failure,
             panic_on: options.panic_on.map(|(kind, times)| PanicOn { kind, times: times.into() }),
@@ -345,8 +361,13 @@ impl Prepared {
             let router = router.clone();
             move |identity, context| identity.begin(router, context)
         })));
+        let watch = Watch::of(&options.data, &["", "lock", "journal", "snapshot"]);
         let committer = Committer {
             journal,
+            watch,
+            spare: Spare::of(&options.data),
+            written_since: 0,
+            until_look: 0,
             folder: options.data.clone(),
             free_bytes_min: options.free_bytes_min,
             queue,
@@ -357,8 +378,11 @@ impl Prepared {
             spawn("committer", move || committer.run()),
             spawn("snapshots", {
                 let (shared, identity) = (Arc::clone(&shared), identity.clone());
-                let retain =
-                    snapshots::Retention { data: options.data.clone(), retain: options.retain };
+                let retain = snapshots::Retention {
+                    data: options.data.clone(),
+                    retain: options.retain,
+                    free_bytes_min: options.free_bytes_min,
+                };
                 move || snapshots::run(&snapshot_jobs, &shared, &identity, &retain)
             }),
         ];
@@ -384,6 +408,7 @@ impl Engine {
     pub async fn stop(&self, limit: Duration) {
         self.0.is_stopping.store(true, Ordering::Release);
         let Ok(running) = self.running() else { return };
+        running.shared.is_stopping.store(true, Ordering::Release);
         let (reply, drained) = oneshot::channel();
         let then = Then::Call(Box::new(move |_, _| {
             let _ = reply.send(());
@@ -394,7 +419,9 @@ impl Engine {
             while running.shared.in_flight.now().0 > 0 {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
-            if !running.shared.is_failed() {
+            // Where no snapshot fits, the next start replays the journal.
+            let has_room = !running.shared.storage_full.load(Ordering::Acquire);
+            if !running.shared.is_failed() && has_room {
                 drop(self.snapshot().await);
             }
         };
@@ -451,16 +478,30 @@ fn genesis(
     Ok(Some(genesis))
 }
 
+/// With less free than this, in bytes, a snapshot store cannot be opened, be it sound or not.
+const ROOM: u64 = 1 << 20;
+
 /// Opens the snapshot store; one that cannot be used is set aside and an empty one taken.
-fn open_store(path: &Path, last: Sequence) -> Result<(SnapshotStore, Option<String>), EngineError> {
+fn open_store(
+    path: &Path,
+    last: Sequence,
+    accept_loss: bool,
+) -> Result<(SnapshotStore, Option<String>), EngineError> {
     let refused = match snapshot::open(path, OPEN_WATCHDOG) {
         Ok(store) => match store.sequence() {
+            Some(at) if at > last && !accept_loss => {
+                return Err(EngineError::JournalEndsEarly { snapshot: at, journal: last });
+            }
             Some(at) if at > last => {
                 drop(store);
                 format!("it is at sequence {at}, and the journal ends at {last}")
             }
             _ => return Ok((store, None)),
         },
+        // On a full disk nothing says that it is damaged, and another one could not be made either.
+        Err(error) if free_bytes(path.parent().unwrap_or(path)).is_ok_and(|free| free < ROOM) => {
+            return Err(error.into());
+        }
         Err(error) => error.to_string(),
     };
     tracing::warn!(%refused, "the snapshot is set aside and rebuilt from the journal");

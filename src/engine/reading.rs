@@ -402,6 +402,9 @@ impl Engine {
     /// # Errors
     /// When the engine is stopping or storage failed.
     pub async fn snapshot(&self) -> Result<SnapshotView, Refusal> {
+        if self.running()?.shared.storage_full.load(std::sync::atomic::Ordering::Acquire) {
+            return Err(Refusal::StorageFull);
+        }
         let (reply, answer) = oneshot::channel();
         self.ask(move |identity, _| identity.snapshot(Some(reply))).await?;
         let (sequence, rows, took) = answer.await?;

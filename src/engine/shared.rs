@@ -12,7 +12,7 @@ use crate::records::Genesis;
 use crate::telemetry::metrics::Metrics;
 use dashmap::DashMap;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::{oneshot, watch};
 
@@ -42,6 +42,10 @@ pub struct Shared {
     pub(super) directory: DashMap<FragmentIndex, actix::Addr<super::profile::ProfileActor>>,
     /// What is between the router and its answers.
     pub(super) in_flight: Arc<InFlight>,
+    /// The first sequence that is not known to survive a power cut.
+    pub(super) durable: AtomicU64,
+    /// The engine drains: nothing waits for room any more.
+    pub(super) is_stopping: AtomicBool,
     /// Free space is below the watermark.
     pub(super) storage_full: AtomicBool,
     /// Why the engine failed, once it did: tells the program that it has to end.

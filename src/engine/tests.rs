@@ -56,6 +56,7 @@ pub(super) fn options(data: &Path) -> Options {
         arbiters: 2,
         metrics: Arc::default(),
         panic_on: None,
+        accept_journal_loss: false,
         guard: Default::default(),
         secrets: Default::default(),
     }

@@ -63,6 +63,7 @@ async fn call(token: Option<&str>, request: TestRequest) -> ServiceResponse {
         arbiters: 1,
         metrics: Arc::default(),
         panic_on: None,
+        accept_journal_loss: false,
         guard: Default::default(),
         secrets: Default::default(),
     });

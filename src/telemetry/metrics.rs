@@ -91,6 +91,10 @@ pub struct Metrics {
     pub recovery_total: Gauge,
     /// Profile actors that were rebuilt after a panic.
     pub actor_restarts: Counter,
+    /// Lines of the log that were lost since stderr does not take them as fast as they come.
+    log_lines_dropped: Gauge,
+    /// Erasures, and snapshots that leave the erased out, that wait for room on the disk.
+    pub waiting_for_room: Gauge,
     /// Clients of the event stream.
     pub streams: Gauge,
     /// Backtests and explanations that did not see everything.
@@ -175,6 +179,16 @@ impl Metrics {
             recovery_total: gauge(r, "recovery_total_records", "Records to replay"),
             actor_restarts: counter(r, "actor_restarts", "Actors rebuilt after a panic"),
             streams: gauge(r, "event_streams", "Clients of the event stream"),
+            log_lines_dropped: gauge(
+                r,
+                "log_lines_dropped",
+                "Lines of the log that were lost, since nobody reads it as fast as they come",
+            ),
+            waiting_for_room: gauge(
+                r,
+                "erasures_waiting_for_room",
+                "Erasures whose files wait for room on the disk",
+            ),
             trials_cut: counter(r, "trials_cut", "Backtests and explanations cut by a limit"),
             secrets_refused: counter(r, "secrets_refused", "Secrets refused by a limit"),
             pages_cut: counter(r, "pages_cut", "Pages of lists ended by limits.page"),
@@ -284,6 +298,7 @@ impl Metrics {
 
     /// The text that Prometheus reads (OpenMetrics 1.0).
     pub fn text(&self) -> String {
+        self.log_lines_dropped.set(super::lines::dropped() as i64);
         let mut text = String::new();
         // Writing to a text cannot fail.
         let _written = encode(&mut text, &self.registry);

@@ -4,6 +4,7 @@
 //! minted id, no path of a request.
 
 mod level;
+pub mod lines;
 pub mod metrics;
 pub mod progress;
 
@@ -25,7 +26,7 @@ pub fn start_log(format: LogFormat, level: &LogLevel) {
     let filter = EnvFilter::try_new(level.directives()).unwrap_or_default();
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let log = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(lines::writer)
         .with_env_filter(filter)
         .with_ansi(is_terminal && format == LogFormat::Text)
         .with_target(false);
