@@ -176,7 +176,7 @@ fn options(folder: &Path, active_profiles: usize) -> Options {
         retain: Default::default(),
         arbiters: 1,
         metrics: Default::default(),
-        panic_on: None,
+        panic_on: Vec::new(),
         guard: Default::default(),
         secrets: Default::default(),
     }

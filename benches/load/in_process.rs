@@ -36,7 +36,7 @@ pub async fn start(
         retain: Default::default(),
         arbiters,
         metrics: Default::default(),
-        panic_on: None,
+        panic_on: Vec::new(),
         guard: Default::default(),
         secrets: Default::default(),
     });

@@ -338,6 +338,18 @@ fn blank(source: &Source, facts: &RequestFacts<'_>, payload: Payload) -> Event {
     }
 }
 
+/// The event of a request of which nothing at all could be read, its mark against duplicates included.
+pub fn unread(
+    source: &Source,
+    facts: &RequestFacts<'_>,
+    payload: Payload,
+    reason: Reason,
+) -> Event {
+    let mut event = blank(source, facts, payload);
+    quarantine(&mut event, reason);
+    event
+}
+
 /// Sets an event aside: it is on no profile, so it carries nothing that identifies.
 fn quarantine(event: &mut Event, reason: Reason) {
     event.standing = Standing::Quarantined(reason);

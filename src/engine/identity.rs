@@ -10,7 +10,9 @@ use super::change_log::Totals;
 use super::committer::Then;
 use super::core::Core;
 use super::endpoint::Sending;
+use super::fault::{Alive, Panicked, Stage, walled};
 use super::gathering::Gatherings;
+use super::mending::{Cause, Mending};
 use super::profile::{Apply, Op};
 use super::profiles::Profiles;
 use super::resolving::Drafting;
@@ -22,6 +24,7 @@ use super::{Receipt, Status};
 use crate::domain::event::{Event, Placed, Standing};
 use crate::domain::graph::{FragmentIndex, Move};
 use crate::domain::id::Sequence;
+use crate::domain::settings::Settings;
 use crate::domain::view::EventView;
 use crate::records::ActRecord;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
@@ -52,12 +55,28 @@ pub(super) struct Passivated {
 #[rtype(result = "()")]
 pub(super) struct SetAside {
     pub(super) sequence: Sequence,
+    /// The era of the state in which it was applied.
+    pub(super) era: u64,
 }
+
+/// A profile's actor panicked otherwise than over an event: what it held is lost.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Broken {
+    pub(super) era: u64,
+}
+
+/// Looks at the identity actor, between two groups, and changes nothing.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Look(pub(super) Box<dyn FnOnce(&IdentityActor) + Send>);
 
 /// A snapshot is durable.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct SnapshotDone {
+    /// The era of the state that was written.
+    pub(super) era: u64,
     pub(super) sequence: Sequence,
     pub(super) rows: usize,
     pub(super) took: Duration,
@@ -120,6 +139,9 @@ pub(super) struct IdentityActor {
     pub(super) gatherings: Gatherings,
     /// Its own address, once it runs.
     pub(super) address: Option<Addr<Self>>,
+    /// What is known of panics.
+    pub(super) mending: Mending,
+    _alive: Alive,
 }
 
 impl IdentityActor {
@@ -134,6 +156,8 @@ impl IdentityActor {
     ) -> Self {
         Self {
             counted: core.changes.totals(),
+            mending: Mending { taken: core.applied, ..Mending::default() },
+            _alive: Alive::new(&shared, "the identity actor"),
             core,
             profiles,
             shared,
@@ -159,32 +183,64 @@ impl IdentityActor {
         }
     }
 
+    /// Takes a durable record. One that panics counts for nothing, and the state is made once more
+    /// without it.
     pub(super) fn take(&mut self, sequence: Sequence, then: Then, context: &mut Context<Self>) {
+        self.mending.taken = self.mending.taken.max(sequence);
         match then {
             Then::Event { event, content, reply } => {
-                self.event(sequence, event, content, reply, context)
+                let event_id = Some(self.core.event_id(sequence, event.received_at));
+                let receipt = Receipt { event_id, status: Status::Stored, profile_id: None };
+                self.mending.unanswered = Some((receipt, reply));
+                let taken = walled(|| self.event(sequence, event, content, context));
+                if taken == Err(Panicked) {
+                    self.pass_over_event(sequence, context);
+                }
             }
             Then::Duplicate { first, event, reply } => {
-                self.duplicate(first, &event, reply, context)
+                // It only looks: the sender of one that panics hears that, and nothing else is lost.
+                let _looked = walled(|| self.duplicate(first, &event, reply, context));
             }
             Then::Act { act, reply } => {
-                let answer = self.act(sequence, act, context);
-                if let Some(reply) = reply {
-                    let _ = reply.send(answer);
+                let rereads: Vec<Sequence> = match &act {
+                    ActRecord::Reprocess { events, .. } => {
+                        events.iter().map(|one| one.sequence).collect()
+                    }
+                    _ => Vec::new(),
+                };
+                match walled(|| self.act(sequence, act, context)) {
+                    Ok(answer) => drop(reply.map(|reply| reply.send(answer))),
+                    Err(Panicked) => self.pass_over_act(sequence, &rereads, reply, context),
                 }
             }
             Then::Configuration { files, reply } => {
-                self.core.applied = sequence;
-                let answer = match self.core.configure(Some(*files), None) {
-                    Ok(()) => Answer::Done,
-                    Err(all) => Answer::Invalid(all.iter().map(ToString::to_string).collect()),
-                };
-                self.configured(context);
-                let _ = reply.send(answer);
+                match walled(|| self.configure(sequence, *files, context)) {
+                    Ok(answer) => drop(reply.send(answer)),
+                    Err(Panicked) => self.pass_over_act(sequence, &[], Some(reply), context),
+                }
             }
-            Then::Call(call) => call(self, context),
+            Then::Call(call) => {
+                if walled(|| call(self, context)) == Err(Panicked) {
+                    self.mend(Cause::Call, context);
+                }
+            }
             Then::Retire(_) | Then::Empty { .. } => {} // the committer's own
         }
+    }
+
+    fn configure(
+        &mut self,
+        sequence: Sequence,
+        files: Settings,
+        context: &mut Context<Self>,
+    ) -> Answer {
+        self.core.applied = sequence;
+        let answer = match self.core.configure(Some(files), None) {
+            Ok(()) => Answer::Done,
+            Err(all) => Answer::Invalid(all.iter().map(ToString::to_string).collect()),
+        };
+        self.configured(context);
+        answer
     }
 
     fn event(
@@ -192,12 +248,10 @@ impl IdentityActor {
         sequence: Sequence,
         event: Box<Event>,
         content: u128,
-        reply: Reply,
         context: &mut Context<Self>,
     ) {
         let placement = self.core.event(sequence, &event);
         self.count_changes();
-        let event_id = Some(self.core.event_id(sequence, event.received_at));
         self.tell_stream(sequence, &event, placement.profile);
         if !placement.moves.is_empty() {
             self.regroup(&placement.moves, placement.unborn().as_slice(), context);
@@ -207,9 +261,11 @@ impl IdentityActor {
                 Standing::Quarantined(reason) => Status::Quarantined(reason),
                 _ => Status::ProfileLess,
             };
-            return reply.send(Ok(Receipt { event_id, status, profile_id: None }));
+            if let Some((receipt, reply)) = self.mending.unanswered.take() {
+                reply.send(Ok(Receipt { status, ..receipt }));
+            }
+            return;
         };
-        let receipt = Receipt { event_id, status: Status::Stored, profile_id: None };
         let question = self.core.question_of_event(sequence, &event, &placement);
         let apply = Apply {
             record: sequence,
@@ -219,7 +275,7 @@ impl IdentityActor {
             fragment,
             is_new: placement.is_new,
             rules: Arc::clone(self.core.graph.rules()),
-            told: Some((receipt, reply)),
+            told: self.mending.unanswered.take(),
         };
         let at_rest = self.at_rest(lead, placement.unborn().as_slice());
         let profile = self.profiles.active(lead, &self.core, at_rest, context.address());
@@ -347,8 +403,25 @@ impl IdentityActor {
 
     fn tell_stream(&self, sequence: Sequence, event: &Event, profile: Option<FragmentIndex>) {
         if self.stream.receiver_count() > 0 {
-            let view = self.core.event_view(sequence, event, profile);
-            let _ = self.stream.send(Arc::new(view));
+            // A text that cannot be shown is no reason not to store it.
+            if let Ok(view) = walled(|| self.core.event_view(sequence, event, profile)) {
+                let _ = self.stream.send(Arc::new(view));
+            }
+        }
+    }
+
+    /// Begins to count changes from the state as it is.
+    pub(super) fn recount_from_now(&mut self) {
+        self.counted = self.core.changes.totals();
+    }
+
+    /// After the state was rebuilt: the snapshot under way is of the one before, and is taken again.
+    pub(super) fn take_snapshot_back(&mut self, is_wanted: bool) {
+        let was_writing = std::mem::take(&mut self.is_writing);
+        self.to_renew.append(&mut self.renewing);
+        self.renew |= !self.to_renew.is_empty();
+        if is_wanted || was_writing || self.asked || self.renew || !self.waiting.is_empty() {
+            self.snapshot(None);
         }
     }
 
@@ -389,7 +462,7 @@ impl IdentityActor {
             }
         }
         let job =
-            Job { sequence: self.core.applied, rows, started: Instant::now(), purge, gone, renew };
+            Job { era: self.shared.era(), sequence: self.core.applied, rows, started: Instant::now(), purge, gone, renew };
         let collector = Collector::new(job, active.len(), self.snapshots.clone());
         for (lead, fragments) in active {
             self.tell(lead, Op::Save(fragments, Arc::clone(&collector)));
@@ -416,7 +489,9 @@ impl Actor for IdentityActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        context.run_interval(Duration::from_secs(1), |identity, _| identity.tick());
+        context.run_interval(Duration::from_secs(1), |identity, context| {
+            identity.guarded(context, |identity, _| identity.tick());
+        });
         self.address = Some(context.address());
     }
 }
@@ -436,14 +511,17 @@ impl Handler<Committed> for IdentityActor {
     type Result = ();
 
     fn handle(&mut self, Committed(group): Committed, context: &mut Self::Context) {
+        self.shared.faults.strike(Stage::Identity, "");
         for (sequence, then) in group {
             self.take_or_hold(sequence, then, context);
         }
-        self.profiles.stop_left();
-        if self.sending.is_stirred {
-            self.dispatch(context);
-        }
-        self.profiles.passivate_idle();
+        self.guarded(context, |identity, context| {
+            identity.profiles.stop_left();
+            if identity.sending.is_stirred {
+                identity.dispatch(context);
+            }
+            identity.profiles.passivate_idle();
+        });
     }
 }
 
@@ -451,14 +529,36 @@ impl Handler<Ask> for IdentityActor {
     type Result = ();
 
     fn handle(&mut self, Ask(ask): Ask, context: &mut Self::Context) {
-        ask(self, context);
+        let asked = walled(|| {
+            self.shared.faults.strike(Stage::Ask, "");
+            ask(self, context);
+        });
+        // Who asks hears it by the answer that is dropped. What it may have changed nobody knows.
+        if asked == Err(Panicked) {
+            self.mend(Cause::Call, context);
+        }
     }
 }
 
 impl Handler<Passivated> for IdentityActor {
     type Result = ();
 
-    fn handle(&mut self, passivated: Passivated, _: &mut Self::Context) {
+    fn handle(&mut self, passivated: Passivated, context: &mut Self::Context) {
+        self.guarded(context, |identity, _| identity.passivated(passivated));
+    }
+}
+
+impl Handler<Look> for IdentityActor {
+    type Result = ();
+
+    fn handle(&mut self, Look(look): Look, _: &mut Self::Context) {
+        // Nothing changed, and who asks hears it by the answer that is dropped.
+        let _looked = walled(|| look(self));
+    }
+}
+
+impl IdentityActor {
+    fn passivated(&mut self, passivated: Passivated) {
         let Passivated { lead, stamp, rows, epoch } = passivated;
         if epoch != self.shared.rest.epoch() {
             return; // every fragment was replaced meanwhile
@@ -489,7 +589,11 @@ impl Handler<Passivated> for IdentityActor {
 impl Handler<SetAside> for IdentityActor {
     type Result = ();
 
-    fn handle(&mut self, SetAside { sequence }: SetAside, _: &mut Self::Context) {
+    fn handle(&mut self, SetAside { sequence, era }: SetAside, context: &mut Self::Context) {
+        if era != self.shared.era() {
+            // The state was rebuilt with it meanwhile; the next one is made without.
+            return self.mend(Cause::Call, context);
+        }
         let act = ActRecord::SetAside { at: self.shared.clock.now(), sequence };
         let (Some(router), Ok(bytes)) = (&self.router, act.encode()) else { return };
         let then = Then::Act { act, reply: None };
@@ -497,11 +601,30 @@ impl Handler<SetAside> for IdentityActor {
     }
 }
 
+impl Handler<Broken> for IdentityActor {
+    type Result = ();
+
+    fn handle(&mut self, Broken { era }: Broken, context: &mut Self::Context) {
+        if era == self.shared.era() {
+            self.mend(Cause::Turn, context);
+        }
+    }
+}
+
 impl Handler<SnapshotDone> for IdentityActor {
     type Result = ();
 
     fn handle(&mut self, done: SnapshotDone, context: &mut Self::Context) {
-        let SnapshotDone { sequence, rows, took, retire } = done;
+        self.guarded(context, |identity, context| identity.snapshot_done(done, context));
+    }
+}
+
+impl IdentityActor {
+    fn snapshot_done(&mut self, done: SnapshotDone, context: &mut Context<Self>) {
+        let SnapshotDone { era, sequence, rows, took, retire } = done;
+        if era != self.shared.era() {
+            return; // another one is on its way
+        }
         self.is_writing = false;
         if let (Some(before), Some(router)) =
             (retire.filter(|_| self.may_cut(sequence)), &self.router)

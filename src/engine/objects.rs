@@ -139,7 +139,7 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         let then = Then::Configuration { files: Box::new(files), reply };
         self.append(kind::CONFIGURATION, bytes, then)?;
-        accepted(answer.await.map_err(Refusal::from)?).map(drop)
+        accepted(answer.await.map_err(|_| self.lost())?).map(drop)
     }
 
     /// Journals an act and answers what it came to.
@@ -148,7 +148,7 @@ impl Engine {
             act.encode().map_err(|cause| ObjectRefusal::Invalid(vec![cause.to_string()]))?;
         let (reply, answer) = oneshot::channel();
         self.append(kind::ACT, bytes, Then::Act { act, reply: Some(reply) })?;
-        accepted(answer.await.map_err(Refusal::from)?)
+        accepted(answer.await.map_err(|_| self.lost())?)
     }
 
     fn append(&self, kind: u8, bytes: Vec<u8>, then: Then) -> Result<(), Refusal> {
@@ -163,6 +163,7 @@ fn accepted(answer: Answer) -> Result<Answer, ObjectRefusal> {
     match answer {
         Answer::Invalid(problems) => Err(ObjectRefusal::Invalid(problems)),
         Answer::Unknown => Err(ObjectRefusal::NotFound),
+        Answer::Failed => Err(ObjectRefusal::Refused(Refusal::Panicked)),
         answer => Ok(answer),
     }
 }

@@ -93,7 +93,7 @@ impl Engine {
         }));
         // Reads are few beside events and each waits for its answer, so they bound themselves.
         self.running()?.identity.do_send(ask);
-        Ok(answer.await?)
+        answer.await.map_err(|_| self.lost())
     }
 
     /// A profile.
@@ -112,7 +112,7 @@ impl Engine {
         if found.await?.is_none() {
             return Ok(None);
         }
-        let viewed: Viewed = answer.await?;
+        let viewed: Viewed = answer.await.map_err(|_| self.lost())?;
         self.ask(move |identity, _| Some(identity.core.profile_view(viewed))).await
     }
 
@@ -133,7 +133,7 @@ impl Engine {
             Some(lead)
         });
         let Some(lead) = lead.await? else { return Ok(None) };
-        let sequences = answer.await?;
+        let sequences = answer.await.map_err(|_| self.lost())?;
         let mut events = self.read_all(sequences).await?;
         let next = cut(&mut events, page.limit);
         Ok(Some(Paged { items: self.views(events, Some(lead)).await?, next }))
@@ -372,7 +372,7 @@ impl Engine {
         });
         let ((sequence, profiles, counters), mut sum, answers) = gathered.await?;
         for answer in answers {
-            let Viewed { cluster, folded, .. } = answer.await?;
+            let Viewed { cluster, folded, .. } = answer.await.map_err(|_| self.lost())?;
             sum = sum.wrapping_add(folded.digest(&cluster));
         }
         Ok(digest_view(sequence, profiles, counters.events, sum, counters.loose_content))
@@ -393,7 +393,7 @@ impl Engine {
     pub async fn snapshot(&self) -> Result<SnapshotView, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.ask(move |identity, _| identity.snapshot(Some(reply))).await?;
-        let (sequence, rows, took) = answer.await?;
+        let (sequence, rows, took) = answer.await.map_err(|_| self.lost())?;
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         Ok(SnapshotView { sequence, rows: rows as u64, took_ms })
     }

@@ -250,9 +250,16 @@ impl IdentityActor {
                 self.shared.fail(format!("writing the erasure log: {error}"));
             }
         }
+        let passed = match &act {
+            ActRecord::PassOver { record, .. } => Some(*record),
+            _ => None,
+        };
         let is_switch = matches!(act, ActRecord::Switch { .. } | ActRecord::Adopt { .. });
         let acted = self.core.act(sequence, act);
         self.count_changes();
+        if let Some(record) = passed {
+            self.tell_passed(record);
+        }
         if !acted.moves.is_empty() {
             self.regroup(&acted.moves, &acted.born, context);
         }

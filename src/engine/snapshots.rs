@@ -1,5 +1,6 @@
 //! Snapshots: gathered at one sequence, written by one thread, off the acknowledgement path.
 
+use super::fault::Stage;
 use super::identity::{IdentityActor, SnapshotDone};
 use super::retention::{Retain, RetentionError, checkpoint_path, write_checkpoint};
 use super::rows::Row;
@@ -11,7 +12,7 @@ use crossbeam_channel::{Receiver, Sender};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// Gathers the rows of one snapshot from the actors that hold them; the last one sends it off.
@@ -44,6 +45,8 @@ impl Retention {
 /// A snapshot to write.
 #[derive(Debug)]
 pub(super) struct Job {
+    /// The era of the state that it is of.
+    pub(super) era: u64,
     pub(super) sequence: Sequence,
     pub(super) rows: Vec<Row>,
     pub(super) started: Instant,
@@ -92,7 +95,12 @@ pub(super) fn run(
     retention: &Retention,
 ) {
     for job in queue {
-        let Job { sequence, mut rows, started, purge, gone, renew } = job;
+        let Job { era, sequence, mut rows, started, purge, gone, renew } = job;
+        shared.faults.strike(Stage::Snapshot, "");
+        let _writing = shared.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if era != shared.era() {
+            continue; // the state was rebuilt after a panic, and is written anew
+        }
         let count = rows.len();
         let store = shared.rest.store();
         let purged = if purge { super::rows::purge(&store, &mut rows) } else { Ok(()) };
@@ -116,6 +124,6 @@ pub(super) fn run(
                 return;
             }
         }
-        identity.do_send(SnapshotDone { sequence, rows: count, took, retire });
+        identity.do_send(SnapshotDone { era, sequence, rows: count, took, retire });
     }
 }

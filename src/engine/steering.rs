@@ -355,7 +355,7 @@ impl Engine {
         };
         let (reply, known) = tokio::sync::oneshot::channel();
         self.ask(move |identity, _| identity.await_erasure(erasure, reply)).await?;
-        known.await.map_err(Refusal::from)?;
+        known.await.map_err(|_| self.lost())?;
         self.erasure(&erasure.to_string()).await?.ok_or(ObjectRefusal::NotFound)
     }
 

@@ -50,7 +50,7 @@ pub(super) fn options(data: &Path) -> Options {
         retain: Retain::default(),
         arbiters: 2,
         metrics: Arc::default(),
-        panic_on: None,
+        panic_on: Vec::new(),
         guard: Default::default(),
         secrets: Default::default(),
     }

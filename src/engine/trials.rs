@@ -135,7 +135,7 @@ impl Engine {
             Some((born, rules))
         });
         let Some((born, rules)) = found.await? else { return Ok(None) };
-        let (question, told) = answer.await?;
+        let (question, told) = answer.await.map_err(|_| self.lost())?;
         let subject = self.ask(move |identity, _| {
             let runs = identity.core.runs_as_told(&question, &told);
             Subject { question, told, runs, born, rules }
@@ -276,7 +276,7 @@ impl Engine {
             Some(identity.core.fragment_id(lead).to_string())
         });
         let profile = profile.await?.ok_or(ObjectRefusal::NotFound)?;
-        let mut sequences = answer.await.map_err(Refusal::from)?;
+        let mut sequences = answer.await.map_err(|_| self.lost())?;
         let is_cut = sequences.len() > most;
         sequences.truncate(most);
         sequences.reverse();

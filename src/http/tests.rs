@@ -60,7 +60,7 @@ async fn call(token: Option<&str>, request: TestRequest) -> ServiceResponse {
         retain: Default::default(),
         arbiters: 1,
         metrics: Arc::default(),
-        panic_on: None,
+        panic_on: Vec::new(),
         guard: Default::default(),
         secrets: Default::default(),
     });

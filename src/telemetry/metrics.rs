@@ -87,6 +87,8 @@ pub struct Metrics {
     pub recovery_done: Gauge,
     /// Records to replay.
     pub recovery_total: Gauge,
+    /// Rebuilds of the whole state after a panic.
+    pub state_rebuilds: Counter,
     /// Profile actors that were rebuilt after a panic.
     pub actor_restarts: Counter,
     /// Clients of the event stream.
@@ -161,6 +163,7 @@ impl Metrics {
             recovery_done: gauge(r, "recovery_done_records", "Records replayed since the start"),
             recovery_total: gauge(r, "recovery_total_records", "Records to replay"),
             actor_restarts: counter(r, "actor_restarts", "Actors rebuilt after a panic"),
+            state_rebuilds: counter(r, "state_rebuilds", "Rebuilds of the state after a panic"),
             streams: gauge(r, "event_streams", "Clients of the event stream"),
             trials_cut: counter(r, "trials_cut", "Backtests and explanations cut by a limit"),
             conditions_bounded: counter(
