@@ -49,6 +49,7 @@ fn on_event(criterion: &mut Criterion) {
         source: "web",
         session: None,
         occurred_at: Timestamp(0),
+        is_said: false,
         properties: BODY,
         fragment: 0,
     };

@@ -151,6 +151,7 @@ fn options(data: &Path, campaigns: &Value) -> anyhow::Result<Options> {
         settings,
         clock: Clock::system(),
         queue: 20_000,
+        queue_bytes: 1 << 30,
         active_profiles: 200_000,
         unsaved_bytes: 128 << 20,
         snapshot_every: Duration::from_secs(3_600),

@@ -82,8 +82,9 @@ fn extract(c: &mut Criterion) {
         query: "",
         body: Bytes::from_static(BODY.as_bytes()),
     };
+    let limits = DecodeLimits::default();
     group.bench_function("decode", |b| {
-        b.iter(|| decode(black_box(&request), Shape::default(), &DecodeLimits::default()));
+        b.iter(|| decode(black_box(&request), Shape::default(), &limits));
     });
     group.finish();
 }

@@ -167,6 +167,7 @@ fn options(folder: &Path, active_profiles: usize) -> Options {
         settings: settings().unwrap_or_default(),
         clock: Clock::system(),
         queue: 2 * IN_FLIGHT,
+        queue_bytes: 1 << 30,
         active_profiles,
         unsaved_bytes: 128 << 20,
         snapshot_every: Duration::from_secs(3_600),

@@ -21,7 +21,8 @@ Examples:
 A flag beats the environment (SELFSAME_SERVER__ADDRESS), which beats the files, which beat the
 defaults. stdout is data, stderr is talk. Exit codes as in sysexits: 0 done, 64 wrong usage,
 65 wrong data, 66 no such file, 69 unavailable, 70 a fault of ours, 74 the disk failed,
-78 wrong configuration.";
+78 wrong configuration. The first SIGTERM or SIGINT lets what is under way end;
+a second one ends the program at once (143 or 130).";
 
 /// Webhooks from any system become one profile per person: durable, explainable, reversible.
 #[derive(Debug, Parser)]
@@ -78,6 +79,12 @@ pub struct Serve {
     /// Where to listen; overrides server.address. Port 0 takes a free one.
     #[arg(long, value_name = "IP:PORT")]
     pub address: Option<String>,
+    /// How the log is written: text or json; overrides log.format.
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// What the log says: error, warn, info, debug, trace or off; overrides log.level.
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
     /// Use a folder that is thrown away at the end.
     #[arg(long, conflicts_with = "data")]
     pub ephemeral: bool,
@@ -220,12 +227,14 @@ impl Serve {
     /// What the configuration is read from, flags included.
     pub fn inputs(&self) -> Inputs {
         let mut inputs = self.config.inputs();
-        let mut set = |flag, key, value: &Option<String>| {
-            let set = value.clone().map(|value| Override { flag, section: "server", key, value });
+        let mut set = |flag, section, key, value: &Option<String>| {
+            let set = value.clone().map(|value| Override { flag, section, key, value });
             inputs.overrides.extend(set);
         };
-        set("--address", "address", &self.address);
-        set("--data", "data", &self.data);
+        set("--address", "server", "address", &self.address);
+        set("--data", "server", "data", &self.data);
+        set("--log-format", "log", "format", &self.log_format);
+        set("--log-level", "log", "level", &self.log_level);
         inputs
     }
 }

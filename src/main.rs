@@ -3,6 +3,7 @@
 use clap::{CommandFactory, Parser};
 use selfsame::app::{self, Failure, exit};
 use selfsame::cli::{Cli, Command};
+use selfsame::telemetry;
 use std::process::ExitCode;
 
 /// Many small allocations by many threads, freed by others: what mimalloc is made for.
@@ -22,7 +23,10 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => code,
         Err(Failure { code, error }) => {
-            eprintln!("selfsame: {error:#}");
+            match telemetry::is_json() {
+                true => tracing::error!(code, "{error:#}"),
+                false => eprintln!("selfsame: {error:#}"),
+            }
             code.into()
         }
     }

@@ -13,15 +13,17 @@
 
 mod support;
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use support::client::Client;
 use support::compare::{Listed, assert_people, digest, listed};
 use support::model::People;
-use support::program::Home;
+use support::program::{Home, poll};
 use support::random::Random;
 use support::world::{Event, Size, World, events};
 
@@ -60,6 +62,40 @@ fn what_is_acknowledged_survives_being_killed_at_any_moment() {
 }
 
 /// A round of kills on one folder; how many events were acknowledged.
+/// The first signal lets a request end that is under way, however long it takes; a second one does
+/// not wait for it, and what was acknowledged is there all the same.
+#[test]
+fn a_second_signal_ends_at_once_and_loses_nothing() {
+    let slow = "[server]\ndrain = \"300s\"\n[limits]\nslow_request = \"300s\"\n\
+                [log]\nformat = \"json\"\n[[source]]\nid = \"shop\"\n";
+    let home = Home::new(slow);
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let mut program = home.start();
+        let path = format!("/collect/order/shop/s{code}");
+        assert!(program.client().post(&path, &format!("{{\"n\":{code}}}")).unwrap().status < 300);
+        let mut half = TcpStream::connect(program.address).unwrap();
+        let head = "POST /collect/order/shop HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{";
+        half.write_all(head.as_bytes()).unwrap();
+        let pid = Pid::from_raw(program.id().cast_signed()).unwrap();
+        kill_process(pid, signal).unwrap();
+        let told = || program.stderr().contains("a second one ends the program").then_some(());
+        poll(Duration::from_secs(60), told).expect("the first signal is told");
+        assert!(program.ended(Duration::from_millis(300)).is_none());
+        kill_process(pid, signal).unwrap();
+        let status = program.ended(Duration::from_secs(60)).expect("the second one ends it");
+        assert_eq!(status.code(), Some(code), "{}", program.stderr());
+        let stderr = program.stderr();
+        assert!(
+            stderr.lines().all(|line| line.starts_with('{') && line.ends_with('}')),
+            "{stderr}"
+        );
+    }
+    let program = home.start();
+    let events = program.client().get("/api/v1/events").unwrap().json();
+    assert_eq!(events["items"].as_array().unwrap().len(), 2, "{events}");
+    program.stop();
+}
+
 fn kill_again_and_again(seed: u64) -> u64 {
     let place = format!("SELFSAME_SEED={seed}");
     let rules = World::new(seed, Size { events: 0, users: 1 }).rules;

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
 use bytes::Bytes;
-use selfsame::domain::campaign::Rendered;
+use selfsame::domain::campaign::{CampaignState, FragmentRuns, Moment, Rendered, Run};
 use selfsame::domain::compiled::Compiled;
 use selfsame::domain::event::{Event, Found, Payload, Reason, Standing, Timing, TraitValue};
 use selfsame::domain::fold::{Cell, Sorted};
@@ -17,8 +17,9 @@ use selfsame::domain::time::Timestamp;
 use selfsame::domain::timeline::Timeline;
 use selfsame::records::{
     ActRecord, Attempt, ChangeRow, Counters, DedupeRow, DeliveryPage, DeliveryRow, DeliveryState,
-    Genesis, ObjectKind, decode, decode_deliveries, decode_event, decode_fragment, decode_page,
-    encode, encode_deliveries, encode_event, encode_fragment, encode_page,
+    ErasureRow, Genesis, LinkRow, ObjectKind, PendingErasure, Revised, decode, decode_deliveries,
+    decode_event, decode_fragment, decode_page, decode_runs, encode, encode_deliveries,
+    encode_event, encode_fragment, encode_page, encode_runs,
 };
 use std::path::Path;
 
@@ -120,6 +121,84 @@ fn acts_and_genesis_of_version_one_are_read() {
     assert_eq!(genesis.encode().unwrap(), bytes);
 }
 
+#[test]
+fn acts_about_people_of_version_one_are_read() {
+    let at = Timestamp(1_764_000_000_000);
+    let one = |value: &str| Identifier { kind: "shop".into(), value: value.into() };
+    let (a, b, reason) = (one("1"), one("2"), "asked".to_owned());
+    let link = LinkRow { number: 7 << 20, joins: false, a: a.clone(), b: b.clone(), reason, at };
+    let reason = || "asked".to_owned();
+    let erased = ActRecord::Erased {
+        at,
+        erasure: 4711,
+        events: vec![3, 70_000],
+        loose: vec![(9, u128::MAX)],
+        acts: vec![12],
+        hashes: vec![[5; 16]],
+        suppress: true,
+        touched_others: true,
+        counts: [1, 2, 300],
+        reason: reason(),
+    };
+    let bytes = encode_event(&event()).unwrap();
+    let revised = Revised { sequence: 3, content: 7, version: 1, bytes };
+    let acts = [
+        ("act-lay", ActRecord::Lay { at, joins: true, a, b, reason: reason() }),
+        ("act-lift", ActRecord::Lift { at, number: 7 << 20 }),
+        ("act-reprocess", ActRecord::Reprocess { at, events: vec![revised] }),
+        ("act-erase", ActRecord::Erase { at, profile: (17, 2), suppress: true, reason: reason() }),
+        ("act-erased", erased),
+        ("act-compacted", ActRecord::Compacted { at, erasure: 4711 }),
+        ("act-laid", ActRecord::Laid { at, links: vec![link] }),
+        ("act-allow", ActRecord::Allow { at, hash: [6; 16] }),
+        ("act-switch", ActRecord::Switch { at, configured: 2 }),
+        ("act-adopt", ActRecord::Adopt { at, configured: 2 }),
+    ];
+    for (name, act) in acts {
+        let bytes = golden(name, &act.encode().unwrap());
+        assert_eq!(ActRecord::decode(1, &bytes).unwrap(), act, "{name}");
+        assert_eq!(act.encode().unwrap(), bytes, "{name}");
+    }
+}
+
+#[test]
+fn rows_of_links_and_erasures_of_version_one_are_read() {
+    let at = Timestamp(1_764_000_000_000);
+    let one = |value: &str| Identifier { kind: "shop".into(), value: value.into() };
+    let reason = "asked".to_owned();
+    let link = LinkRow { number: 7 << 20, joins: true, a: one("1"), b: one("2"), reason, at };
+    let bytes = golden("link", &encode("a link", &link).unwrap());
+    assert_eq!(decode::<LinkRow>("a link", &bytes).unwrap(), link);
+    assert_eq!(encode("a link", &link).unwrap(), bytes);
+    let erasure = ErasureRow {
+        at,
+        reason: "asked".to_owned(),
+        counts: [1, 2, 3, 70_000],
+        records: vec![3, 4],
+        has_acts: true,
+        is_done: false,
+        mark: u64::MAX,
+    };
+    let bytes = golden("erasure", &encode("an erasure", &erasure).unwrap());
+    assert_eq!(decode::<ErasureRow>("an erasure", &bytes).unwrap(), erasure);
+    assert_eq!(encode("an erasure", &erasure).unwrap(), bytes);
+    let pending = PendingErasure {
+        at,
+        reason: "asked".to_owned(),
+        suppress: true,
+        identifiers: vec![one("1")],
+        sessions: vec!["S1".to_owned()],
+        fragments: vec![0, 300],
+        touched_others: false,
+        deliveries: vec![4711 << 16],
+        unsent: 1,
+        events: Some(vec![3]),
+    };
+    let bytes = golden("erasure-pending", &encode("a pending erasure", &pending).unwrap());
+    assert_eq!(decode::<PendingErasure>("a pending erasure", &bytes).unwrap(), pending);
+    assert_eq!(encode("a pending erasure", &pending).unwrap(), bytes);
+}
+
 fn attempt() -> Attempt {
     Attempt {
         at: Timestamp(1_764_000_000_500),
@@ -166,13 +245,16 @@ fn acts_of_campaigns_of_version_one_are_read() {
 }
 
 #[test]
-fn rows_of_deliveries_of_version_one_are_read() {
+fn rows_of_deliveries_of_all_versions_are_read() {
     let first = DeliveryRow {
         number: 4711 << 16,
         endpoint: 0,
         fragment: (17, 2),
         run: 4711,
         began_at: Timestamp(1_764_000_000_000),
+        occurred_at: Timestamp(1_764_000_000_000),
+        is_said: false,
+        late_s: 0,
         enqueued_at: Timestamp(1_764_000_001_000),
         next_attempt_at: Timestamp(1_764_000_301_000),
         state: DeliveryState::Dead,
@@ -185,6 +267,9 @@ fn rows_of_deliveries_of_version_one_are_read() {
         fragment: (4000, 0),
         run: 4000,
         began_at: Timestamp(1_763_999_000_000),
+        occurred_at: Timestamp(1_763_999_000_000),
+        is_said: false,
+        late_s: 0,
         enqueued_at: Timestamp(1_764_000_002_000),
         next_attempt_at: Timestamp(1_764_000_002_000),
         state: DeliveryState::Pending,
@@ -193,7 +278,16 @@ fn rows_of_deliveries_of_version_one_are_read() {
     };
     let endpoints = vec![("cart".into(), 3), ("welcome".into(), 0)];
     let page = DeliveryPage { endpoints, rows: vec![first, second] };
-    let bytes = golden("deliveries", &encode_deliveries(&page).unwrap());
+    let bytes = golden("deliveries", &[]);
+    assert_eq!(decode_deliveries(&bytes).unwrap(), page);
+    let late = DeliveryRow {
+        occurred_at: Timestamp(1_763_990_000_000),
+        is_said: true,
+        late_s: 7_200,
+        ..first
+    };
+    let page = DeliveryPage { rows: vec![late, second], ..page };
+    let bytes = golden("deliveries-2", &encode_deliveries(&page).unwrap());
     assert_eq!(decode_deliveries(&bytes).unwrap(), page);
     assert_eq!(encode_deliveries(&page).unwrap(), bytes);
     let sent = Rendered { url: "https://x.example/".to_owned(), body: Some("{}".to_owned()) };
@@ -203,6 +297,36 @@ fn rows_of_deliveries_of_version_one_are_read() {
     let bytes = golden("delivery-attempt", &encode("an attempt", &attempt()).unwrap());
     assert_eq!(decode::<Attempt>("an attempt", &bytes).unwrap(), attempt());
     assert_eq!(encode("an attempt", &attempt()).unwrap(), bytes);
+}
+
+#[test]
+fn runs_of_all_versions_are_read() {
+    let run = Run {
+        sequence: 4711,
+        began_at: Timestamp(1_764_000_000_000),
+        step: 2,
+        due: Timestamp(1_764_000_600_000),
+        has_called: true,
+        occurred_at: Timestamp(1_764_000_000_000),
+        is_said: false,
+    };
+    let exited = Moment { sequence: 4700, ..Moment::default() };
+    let stopped_at = Some(Timestamp(1_763_000_000_000));
+    let mut runs = FragmentRuns::default();
+    runs.set("cart", CampaignState { run: Some(run), stopped_at, exited });
+    runs.set("welcome", CampaignState { exited, ..CampaignState::default() });
+    // As version 1 laid it out, field by field.
+    let run_v1 = (run.sequence, run.began_at, run.step, run.due, run.has_called);
+    let states_v1 =
+        vec![("cart", (Some(run_v1), stopped_at, 4700u64)), ("welcome", (None, None, 4700u64))];
+    let bytes = golden("runs", &encode("runs", &(states_v1, &runs.counts)).unwrap());
+    assert_eq!(decode_runs(&bytes).unwrap(), runs);
+    let exited = Moment { at: Timestamp(1_763_999_999_999), is_said: true, sequence: 4700 };
+    let run = Run { occurred_at: Timestamp(1_763_000_000_000), is_said: true, ..run };
+    runs.set("cart", CampaignState { run: Some(run), stopped_at, exited });
+    let bytes = golden("runs-2", &encode_runs(&runs).unwrap());
+    assert_eq!(decode_runs(&bytes).unwrap(), runs);
+    assert_eq!(encode_runs(&runs).unwrap(), bytes);
 }
 
 #[test]

@@ -5,6 +5,8 @@
 //! holds a connection.
 #![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
+#[path = "pressure/amplification.rs"]
+mod amplification;
 mod support;
 
 use flate2::{Compression, write::GzEncoder};

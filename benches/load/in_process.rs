@@ -27,6 +27,7 @@ pub async fn start(
         settings: config.settings,
         clock: Clock::system(),
         queue,
+        queue_bytes: 1 << 30,
         active_profiles: 200_000,
         unsaved_bytes: 128 << 20,
         snapshot_every: Duration::from_secs(3_600),

@@ -8,6 +8,7 @@ mod bench;
 mod inspect;
 mod protocol;
 mod serve;
+mod signals;
 mod welcome;
 
 pub use bench::bench;

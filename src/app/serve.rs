@@ -2,8 +2,10 @@
 //!
 //! Promises: a wrong configuration or a taken address is told before anything is started; on
 //! SIGTERM and SIGINT intake stops, what is accepted is flushed, a snapshot is taken and the exit
-//! code is 0, within a bounded time whatever clients do; SIGHUP reads the configuration again.
+//! code is 0, within a bounded time whatever clients do; a second one of them ends the program at
+//! once; SIGHUP reads the configuration again.
 
+use super::signals::Asked;
 use super::{Failure, exit, protocol, welcome};
 use crate::cli;
 use crate::clock::Clock;
@@ -20,7 +22,7 @@ use anyhow::{Context, anyhow};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// Beyond `server.drain`, for the engine to flush and take its snapshot.
@@ -35,7 +37,8 @@ const RECOVERY_TOLD_EVERY: Duration = Duration::from_millis(200);
 pub fn serve(flags: &cli::Serve) -> Result<(), Failure> {
     let inputs = flags.inputs();
     let mut config = Config::load(&inputs)?;
-    telemetry::start_log();
+    telemetry::start_log(config.log.format, &config.log.level);
+    let asked = Asked::listen().map_err(|e| Failure::new(exit::SOFTWARE, e))?;
     // Removed when it goes out of scope, after everything has stopped.
     let throw_away = match flags.ephemeral {
         true => Some(tempfile::tempdir().map_err(|e| Failure::new(exit::IO, e))?),
@@ -57,7 +60,7 @@ pub fn serve(flags: &cli::Serve) -> Result<(), Failure> {
         let parts =
             Parts { engine: engine.clone(), clock: clock.clone(), metrics, inputs, stopping };
         let http = web::Data::new(Http::new(&config, parts));
-        let running = Running { engine, http, stop, clock };
+        let running = Running { engine, http, stop, clock, asked };
         running.run(&config, listeners, flags.rehearse).await
     })
 }
@@ -72,6 +75,7 @@ pub(super) fn engine_options(
         settings: config.settings.clone(),
         clock: clock.clone(),
         queue: config.limits.queue,
+        queue_bytes: config.limits.queue_bytes.bytes(),
         active_profiles: config.memory.active_profiles,
         unsaved_bytes: config.limits.unsaved.bytes(),
         snapshot_every: config.snapshots.every.duration(),
@@ -122,6 +126,7 @@ struct Running {
     http: web::Data<Http>,
     stop: watch::Sender<bool>,
     clock: Clock,
+    asked: Asked,
 }
 
 /// Why the wait is over.
@@ -178,19 +183,20 @@ impl Running {
         (address, admin): (SocketAddr, SocketAddr),
         is_rehearsal: bool,
     ) -> anyhow::Result<End> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut asked = self.asked.clone();
         let mut hangup = signal(SignalKind::hangup())?;
         let failed = self.engine.failed();
         tokio::pin!(failed);
         tokio::select! {
             () = self.engine.ready() => {}
             why = &mut failed => return Ok(End::Failed(why)),
-            () = either(&mut terminate, &mut interrupt) => return Ok(End::Asked),
+            () = asked.wait() => return Ok(End::Asked),
             () = self.tell_recovery() => {}
         }
         if is_rehearsal {
             protocol::announce(address, admin);
+        } else if telemetry::is_json() {
+            tracing::info!(%address, %admin, "listening");
         } else {
             eprintln!("{}", welcome::text(config, address, admin));
         }
@@ -205,7 +211,7 @@ impl Running {
             tokio::select! {
                 () = &mut told => return Ok(End::Asked),
                 why = &mut failed => return Ok(End::Failed(why)),
-                () = either(&mut terminate, &mut interrupt) => return Ok(End::Asked),
+                () = asked.wait() => return Ok(End::Asked),
                 _ = hangup.recv() => self.reload().await,
             }
         }
@@ -251,12 +257,5 @@ impl Running {
                 Err(Failure::new(exit::SOFTWARE, error))
             }
         }
-    }
-}
-
-async fn either(one: &mut Signal, other: &mut Signal) {
-    tokio::select! {
-        _ = one.recv() => {}
-        _ = other.recv() => {}
     }
 }

@@ -15,11 +15,12 @@ mod tests;
 
 pub use error::{ConfigError, Place, Problem};
 pub use secret::Secret;
-pub use sections::{Admin, Journal, Limits, Memory, Server, Snapshots};
+pub use sections::{Admin, Journal, Limits, Log, Memory, Server, Snapshots};
 pub use units::{ByteSize, Network, Span};
 
 use crate::domain::compiled::Compiled;
 use crate::domain::settings::{IdentityConfig, Settings};
+use crate::telemetry;
 use read::{Document, File, friendly, unknown};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,6 +29,9 @@ use std::path::{Path, PathBuf};
 
 /// The prefix of environment variables that override keys: `SELFSAME_SERVER__ADDRESS`.
 pub const ENV_PREFIX: &str = "SELFSAME_";
+
+/// The variable that chooses what is said where no variable of our own does.
+const RUST_LOG: &str = "RUST_LOG";
 
 /// What counts where there is no folder: the defaults, and two sources to try things with.
 const EMBEDDED: (&str, &str) =
@@ -48,6 +52,8 @@ pub struct Config {
     pub memory: Memory,
     /// `[limits]`
     pub limits: Limits,
+    /// `[log]`
+    pub log: Log,
     /// What decides about events, with secrets by reference only.
     pub settings: Settings,
     /// The secrets that the settings refer to, by reference.
@@ -104,6 +110,7 @@ impl Config {
             snapshots: section(&mut document, "snapshots"),
             memory: section(&mut document, "memory"),
             limits: section(&mut document, "limits"),
+            log: section(&mut document, "log"),
             ..Self::default()
         };
         config.settings = settings(&mut document, &config.limits);
@@ -160,6 +167,8 @@ impl Config {
             ("keys", self.limits.keys as u64),
             ("batch", self.limits.batch as u64),
             ("queue", self.limits.queue as u64),
+            ("queue_bytes", self.limits.queue_bytes.0),
+            ("least_rate", self.limits.least_rate.0),
             ("event_identifiers", u64::from(self.limits.event_identifiers)),
             ("identifiers", u64::from(self.limits.identifiers)),
             ("component", u64::from(self.limits.component)),
@@ -192,6 +201,7 @@ impl Config {
             ("snapshots", serde_json::to_value(&self.snapshots)),
             ("memory", serde_json::to_value(&self.memory)),
             ("limits", serde_json::to_value(&self.limits)),
+            ("log", serde_json::to_value(&self.log)),
         ])
         .into_iter()
         .filter_map(|(name, value)| value.ok().map(|value| (name, value)))
@@ -201,6 +211,11 @@ impl Config {
 
 /// Lays environment and flags over the files.
 fn overlay(document: &mut Document<'_>, inputs: &Inputs) {
+    // What many programs read, and a variable of our own beats.
+    if let Some(text) = inputs.env.get(RUST_LOG).filter(|text| !text.trim().is_empty()) {
+        let place = Place::Variable(RUST_LOG.to_owned());
+        set(document, "log", "level", &telemetry::of_rust_log(text), place);
+    }
     for (name, text) in &inputs.env {
         // One underscore is a word of its own (`SELFSAME_ADMIN_TOKEN` may hold a secret); two part
         // section and key.
@@ -265,6 +280,7 @@ fn spellings<T: DeserializeOwned>(key: &str, value: toml::Value) -> Result<toml:
 fn settings(document: &mut Document<'_>, limits: &Limits) -> Settings {
     let identity: IdentityConfig = section(document, "identity");
     Settings {
+        event_time: true,
         sources: document.read_objects("source"),
         points: document.read_objects("identification_point"),
         identity: IdentityConfig { types: document.read_objects("identity.types"), ..identity },

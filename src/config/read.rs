@@ -12,16 +12,17 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, ValueDeserializer};
 
 /// Sections whose keys are single values.
-pub(super) const SECTIONS: [&str; 6] =
-    ["server", "admin", "journal", "snapshots", "memory", "limits"];
+pub(super) const SECTIONS: [&str; 7] =
+    ["server", "admin", "journal", "snapshots", "memory", "limits", "log"];
 /// Everything that may stand at the top of a file.
-const TOP: [&str; 11] = [
+const TOP: [&str; 12] = [
     "server",
     "admin",
     "journal",
     "snapshots",
     "memory",
     "limits",
+    "log",
     "identity",
     "traits",
     "source",
@@ -294,10 +295,14 @@ pub(super) fn friendly(message: &str) -> String {
         return "expected a text or a list of texts".to_owned();
     }
     // serde: "unknown field `a`, expected one of `b`, `c`"; a changed wording is shown as it is.
-    let Some(rest) = message.strip_prefix("unknown field `") else { return message.to_owned() };
-    let Some((key, expected)) = rest.split_once('`') else { return message.to_owned() };
-    let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
-    unknown(key, "key", known)
+    let named = [("unknown field `", "key"), ("unknown variant `", "value")];
+    for (beginning, what) in named {
+        let Some(rest) = message.strip_prefix(beginning) else { continue };
+        let Some((name, expected)) = rest.split_once('`') else { continue };
+        let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+        return unknown(name, what, known);
+    }
+    message.to_owned()
 }
 
 /// The message for a name that is not known.

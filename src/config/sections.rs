@@ -4,6 +4,7 @@
 
 use super::units::{ByteSize, Network, Span, address, maybe_address};
 use crate::domain::settings::DecidingLimits;
+use crate::telemetry::{LogFormat, LogLevel};
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -108,14 +109,26 @@ impl Default for Memory {
     }
 }
 
+/// `[log]`: what is said on stderr while the program runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Lines for people (`text`), or one JSON object a line (`json`).
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace` or `off`, or directives such as
+    /// `info,selfsame::engine=debug`.
+    pub level: LogLevel,
+}
+
 /// `[limits]`: what is refused or set aside, before anything has changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// A request's body, before and after decompression; more answers 413 `body_too_large`.
     pub body: ByteSize,
-    /// The large bodies (over 16 KiB) of all requests under way; more wait until there is room, and
-    /// answer 503 `overloaded` when there is none within `slow_request`.
+    /// The large bodies (over 16 KiB, as they come and decoded) of all requests under way, and as
+    /// much again for the events that batches become; more wait until there is room, and answer 503
+    /// `overloaded` when there is none within `slow_request`.
     pub bodies: ByteSize,
     /// Nesting of JSON; deeper is quarantined as `too_deep`.
     pub depth: usize,
@@ -125,6 +138,8 @@ pub struct Limits {
     pub batch: usize,
     /// Events waiting for the journal; more answers 503 `overloaded`.
     pub queue: usize,
+    /// Bytes of the events waiting for the journal; more answers 503 `overloaded`.
+    pub queue_bytes: ByteSize,
     /// Different identifiers of one event; more is quarantined as `too_many_identifiers`.
     pub event_identifiers: u32,
     /// Identifiers of one profile, without sessions and mail hashes; more are not linked.
@@ -152,8 +167,11 @@ pub struct Limits {
     pub headers: ByteSize,
     /// Connections at a time, over all listeners; more wait in the system's queue.
     pub connections: usize,
-    /// The time for a request's head, and again for its body; more answers 408 `too_slow`.
+    /// The time for a request's head, and for what moves slower than `least_rate`: a body (408
+    /// `too_slow`), or an answer that is not read (the connection ends).
     pub slow_request: Span,
+    /// Bytes a second that bodies and answers move at; slower ends after `slow_request`.
+    pub least_rate: ByteSize,
     /// How long an idle connection is kept.
     pub keep_alive: Span,
     /// Clients of the event stream at a time; more answers 503 `overloaded`.
@@ -175,6 +193,7 @@ impl Default for Limits {
             keys: 10_000,
             batch: 5_000,
             queue: 8_192,
+            queue_bytes: ByteSize::mib(64),
             event_identifiers: deciding.event_identifiers,
             identifiers: deciding.identifiers,
             component: deciding.component,
@@ -188,6 +207,7 @@ impl Default for Limits {
             headers: ByteSize::kib(32),
             connections: 10_000,
             slow_request: Span::seconds(10),
+            least_rate: ByteSize::kib(8),
             keep_alive: Span::seconds(75),
             streams: 64,
             backtest: 2_000_000,

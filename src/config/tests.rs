@@ -154,6 +154,31 @@ fn a_flag_beats_a_variable_beats_a_file() {
 }
 
 #[test]
+fn the_log_is_chosen_by_flag_variable_file_and_default() {
+    let file = [("a.toml", "[log]\nformat = \"json\"\nlevel = \"error\"\n")];
+    let mut inputs = Inputs::default();
+    let level = |inputs: &Inputs| read(&file, inputs).unwrap().log.level;
+    let parsed = |text| telemetry::LogLevel::parse(text).unwrap();
+    assert_eq!(read(&file, &inputs).unwrap().log.format, telemetry::LogFormat::Json);
+    assert_eq!(level(&inputs), parsed("error"));
+    inputs.env.insert("RUST_LOG".into(), "selfsame".into());
+    assert_eq!(level(&inputs), parsed("selfsame=trace"));
+    inputs.env.insert("SELFSAME_LOG__LEVEL".into(), "warn".into());
+    assert_eq!(level(&inputs), parsed("warn"));
+    let (flag, section, key) = ("--log-level", "log", "level");
+    inputs.overrides.push(Override { flag, section, key, value: "debug".into() });
+    assert_eq!(level(&inputs), parsed("debug"));
+    assert_eq!(
+        problems("[log]\nformat = \"jsn\"\nlevel = \"loud\"\n"),
+        [
+            "a.toml:2: unknown value \"jsn\"; did you mean \"json\"?",
+            "a.toml:3: expected error, warn, info, debug, trace or off, or directives such as \
+             \"info,selfsame::engine=debug\", found \"loud\"",
+        ]
+    );
+}
+
+#[test]
 fn a_wrong_variable_is_named() {
     let mut inputs = Inputs::default();
     inputs.env.insert("SELFSAME_SERVER__ADRESS".into(), "127.0.0.1:2".into());

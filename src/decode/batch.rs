@@ -9,54 +9,218 @@ use crate::domain::event::Reason;
 use crate::domain::json::{self, Measure, Root};
 use crate::domain::path::Step;
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::ops::Range;
 
+/// The events of a batch, each put together when it is asked for: what they have in common (the
+/// query, and what lies beside a split array) is held once, however many they are.
+#[derive(Clone, Debug)]
+pub struct Batch<'a> {
+    decoder: Decoder<'a>,
+    body: Bytes,
+    /// The value in the body that is cut, and its measure, which bounds that of each part.
+    root: Range<usize>,
+    bound: Measure,
+    cuts: Vec<Cut>,
+    /// Bytes of all events together, once they are put together.
+    bytes: usize,
+}
+
+/// Where an event of a batch lies in the body.
+#[derive(Clone, Debug)]
+enum Cut {
+    /// A value by itself; the measure is its own, or that of all of them together.
+    Value { at: Place, bound: Measure },
+    /// Bytes of a line that is no JSON.
+    Line(Place),
+    /// The arrays on the way, outermost first, each with the element that takes its place.
+    Split(SmallVec<[(Place, Place); 1]>),
+}
+
+/// A range of the body, which is never as long as 4 GiB.
+#[derive(Clone, Copy, Debug)]
+struct Place(u32, u32);
+
+impl Place {
+    fn of(range: &Range<usize>) -> Self {
+        let short = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self(short(range.start), short(range.end))
+    }
+
+    fn range(self) -> Range<usize> {
+        self.0 as usize..self.1 as usize
+    }
+
+    fn len(self) -> usize {
+        self.range().len()
+    }
+}
+
+/// More events, or more bytes, than a batch may have.
+pub(super) struct TooLarge;
+
+impl<'a> Batch<'a> {
+    fn new(decoder: &Decoder<'a>, body: &Bytes, root: Range<usize>, bound: Measure) -> Self {
+        let (decoder, body) = (decoder.clone(), body.clone());
+        Self { decoder, body, root, bound, cuts: Vec::new(), bytes: 0 }
+    }
+
+    /// How many events it has.
+    pub fn len(&self) -> usize {
+        self.cuts.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.cuts.is_empty()
+    }
+
+    /// All events, in their order.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece> {
+        (0..self.len()).map(|at| self.piece(at))
+    }
+
+    /// The event at this place, put together; an empty one behind the last.
+    pub fn piece(&self, at: usize) -> Piece {
+        match self.cuts.get(at) {
+            Some(Cut::Value { at, bound }) => self.value(self.body.slice(at.range()), *bound),
+            Some(Cut::Line(at)) => super::unreadable(self.body.slice(at.range())),
+            Some(Cut::Split(way)) => self.split_off(way),
+            None => super::unreadable(Bytes::new()),
+        }
+    }
+
+    /// The bytes that the event at this place takes, about; its own beside what all have in common.
+    pub fn cost(&self, at: usize) -> usize {
+        self.cuts.get(at).map_or(0, |cut| self.size_of(cut))
+    }
+
+    /// Bytes that it holds before an event is put together, about.
+    pub fn size(&self) -> usize {
+        self.body.len() + self.cuts.len() * size_of::<Cut>()
+    }
+
+    fn size_of(&self, cut: &Cut) -> usize {
+        let beside = self.decoder.query.as_ref().map_or(0, |query| query.len());
+        match cut {
+            Cut::Value { at, .. } => at.len() + beside,
+            Cut::Line(at) => at.len(),
+            Cut::Split(way) => {
+                let beside = if self.bound.root == Root::Array { beside } else { 0 };
+                self.size_of_split(way) + beside
+            }
+        }
+    }
+
+    fn add(&mut self, cut: Cut) -> Result<(), TooLarge> {
+        let limits = self.decoder.limits;
+        self.bytes = self.bytes.saturating_add(self.size_of(&cut));
+        let most = limits.batch_bytes.max(self.body.len().saturating_mul(limits.batch_times));
+        if self.cuts.len() == limits.batch || self.bytes > most {
+            return Err(TooLarge);
+        }
+        self.cuts.push(cut);
+        Ok(())
+    }
+
+    /// An element or a line as an event, with the query beside it.
+    fn value(&self, bytes: Bytes, bound: Measure) -> Piece {
+        let object = match (bound.root, std::str::from_utf8(&bytes)) {
+            (Root::Object, _) | (_, Err(_)) => bytes,
+            (_, Ok(text)) => wrapped(text),
+        };
+        let bound = match bound.root {
+            Root::Object => bound,
+            _ => Measure { depth: bound.depth + 1, keys: bound.keys + 1, ..bound },
+        };
+        match self.decoder.prepare(object, bound) {
+            Ok((object, bound)) => self.decoder.finish(object, bound),
+            Err(piece) => piece,
+        }
+    }
+
+    /// The event in which each array on the way is its one element.
+    fn split_off(&self, way: &[(Place, Place)]) -> Piece {
+        let body = &self.body[..];
+        let mut event = Vec::with_capacity(self.size_of_split(way));
+        let mut at = self.root.start;
+        for (array, element) in way {
+            event.extend_from_slice(&body[at..array.range().start]);
+            at = element.range().start;
+        }
+        let end = way.last().map_or(at, |(_, element)| element.range().end);
+        event.extend_from_slice(&body[at..end]);
+        for place in (0..way.len()).rev() {
+            let outer =
+                place.checked_sub(1).map_or(self.root.end, |outer| way[outer].1.range().end);
+            event.extend_from_slice(&body[way[place].0.range().end..outer]);
+        }
+        let event = Bytes::from(event);
+        if self.bound.root == Root::Array {
+            // Nothing was laid beside the whole yet, so it is to each of its parts.
+            let root = std::str::from_utf8(&event).map_or(Root::Scalar, root_of);
+            return self.value(event, Measure { root, ..self.bound });
+        }
+        self.decoder.finish(event, self.bound)
+    }
+
+    fn size_of_split(&self, way: &[(Place, Place)]) -> usize {
+        let removed: usize = way.iter().map(|(array, element)| array.len() - element.len()).sum();
+        self.root.len() - removed
+    }
+}
+
 /// A JSON value per line. A line that is none does not fail the others.
-pub(super) fn lines(decoder: &Decoder<'_>, body: &Bytes) -> Result<Decoded, DecodeRefusal> {
-    let mut batch = Batch::new(decoder);
+pub(super) fn lines<'a>(decoder: &Decoder<'a>, body: &Bytes) -> Result<Decoded<'a>, DecodeRefusal> {
+    let nothing = Measure { root: Root::Scalar, start: 0, depth: 0, keys: 0 };
+    let mut batch = Batch::new(decoder, body, 0..body.len(), nothing);
     let mut first_error = None;
+    let mut start = 0;
     for line in body.split(|byte| *byte == b'\n') {
-        let line = body.slice_ref(line.trim_ascii());
-        if line.is_empty() {
+        let blank = line.len() - line.trim_ascii_start().len();
+        let text = line.trim_ascii();
+        let range = start + blank..start + blank + text.len();
+        start += line.len() + 1;
+        if text.is_empty() {
             continue;
         }
-        let added = match super::as_json(&line) {
-            Ok((text, measure)) => batch.add_value(text, &line, measure),
+        let at = Place::of(&range);
+        let added = match super::as_json(&body.slice(range)) {
+            Ok((_, measure)) => batch.add(Cut::Value { at, bound: measure }),
             Err(refusal) => {
                 first_error.get_or_insert(refusal);
-                batch.add(super::unreadable(line))
+                batch.add(Cut::Line(at))
             }
         };
         if added.is_err() {
             return Ok(Decoded::Single(whole(body, Reason::BatchTooLarge)));
         }
     }
-    let none_is_json = batch.pieces.iter().all(|piece| piece.fault == Some(Reason::MalformedBody));
+    let none_is_json = batch.cuts.iter().all(|cut| matches!(cut, Cut::Line(_)));
     match first_error {
         Some(error) if none_is_json => {
             Err(malformed("a JSON value per line", error.to_string(), body.clone()))
         }
-        _ => Ok(Decoded::Batch(batch.pieces)),
+        _ => Ok(Decoded::Batch(batch)),
     }
 }
 
 /// The elements of a top-level array: each is an event by itself.
-pub(super) fn elements(
-    decoder: &Decoder<'_>,
+pub(super) fn elements<'a>(
+    decoder: &Decoder<'a>,
     body: &Bytes,
     text: &str,
     measure: Measure,
-) -> Decoded {
-    let mut batch = Batch::new(decoder);
+) -> Decoded<'a> {
+    let mut batch = Batch::new(decoder, body, 0..body.len(), measure);
     for range in json::elements(text.as_bytes(), measure.start) {
-        let element = &text[range.clone()];
         // The measure of the whole is a bound for each.
-        let bound = Measure { root: root_of(element), start: 0, ..measure };
-        if batch.add_value(element, &body.slice(range), bound).is_err() {
+        let bound = Measure { root: root_of(&text[range.clone()]), start: 0, ..measure };
+        if batch.add(Cut::Value { at: Place::of(&range), bound }).is_err() {
             return Decoded::Single(whole(body, Reason::BatchTooLarge));
         }
     }
-    Decoded::Batch(batch.pieces)
+    Decoded::Batch(batch)
 }
 
 fn root_of(value: &str) -> Root {
@@ -68,83 +232,34 @@ fn root_of(value: &str) -> Root {
 }
 
 /// The events of the arrays that the source splits; `None` when there is no such array.
-pub(super) fn split(decoder: &Decoder<'_>, body: &Bytes, measure: Measure) -> Option<Decoded> {
+pub(super) fn split<'a>(
+    decoder: &Decoder<'a>,
+    body: &Bytes,
+    measure: Measure,
+) -> Option<Decoded<'a>> {
     let text = std::str::from_utf8(body).ok().filter(|_| !decoder.shape.splits.is_empty())?;
     let end = json::skip_value(text.as_bytes(), measure.start);
-    let mut splitter = Splitter {
-        text,
-        root: measure.start..end,
-        bound: Measure { start: 0, ..measure },
-        way: Vec::new(),
-        batch: Batch::new(decoder),
-        is_present: false,
-    };
+    let root = measure.start..end;
+    let batch = Batch::new(decoder, body, root.clone(), Measure { start: 0, ..measure });
+    let mut splitter = Splitter { text, way: SmallVec::new(), batch, is_present: false };
     for split in decoder.shape.splits {
-        if splitter.follow(splitter.root.clone(), split).is_err() {
+        if splitter.follow(root.clone(), split).is_err() {
             return Some(Decoded::Single(whole(body, Reason::BatchTooLarge)));
         }
     }
-    splitter.is_present.then_some(Decoded::Batch(splitter.batch.pieces))
-}
-
-/// More events, or more bytes, than a batch may have.
-struct TooLarge;
-
-/// Events that are being collected, within the limits of a batch.
-struct Batch<'a> {
-    decoder: &'a Decoder<'a>,
-    pieces: Vec<Piece>,
-    bytes: usize,
-}
-
-impl<'a> Batch<'a> {
-    fn new(decoder: &'a Decoder<'a>) -> Self {
-        Self { decoder, pieces: Vec::new(), bytes: 0 }
-    }
-
-    fn add(&mut self, piece: Piece) -> Result<(), TooLarge> {
-        if self.pieces.len() == self.decoder.limits.batch {
-            return Err(TooLarge);
-        }
-        self.pieces.push(piece);
-        Ok(())
-    }
-
-    /// Makes room for an event of so many bytes, before they are put together.
-    fn reserve(&mut self, bytes: usize) -> Result<(), TooLarge> {
-        self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes > self.decoder.limits.batch_bytes { Err(TooLarge) } else { Ok(()) }
-    }
-
-    /// An element or a line as an event, with the query beside it.
-    fn add_value(&mut self, text: &str, bytes: &Bytes, bound: Measure) -> Result<(), TooLarge> {
-        let beside = self.decoder.query.as_ref().map_or(0, String::len);
-        self.reserve(text.len() + beside)?;
-        let object = if bound.root == Root::Object { bytes.clone() } else { wrapped(text) };
-        let bound = match bound.root {
-            Root::Object => bound,
-            _ => Measure { depth: bound.depth + 1, keys: bound.keys + 1, ..bound },
-        };
-        let (object, bound) = match self.decoder.prepare(object, bound) {
-            Ok(prepared) => prepared,
-            Err(piece) => return self.add(piece),
-        };
-        self.add(self.decoder.finish(object, bound))
-    }
+    splitter.is_present.then_some(Decoded::Batch(splitter.batch))
 }
 
 /// Follows split paths and cuts an event for every element of the arrays at their ends.
-struct Splitter<'a> {
-    text: &'a str,
-    root: Range<usize>,
-    bound: Measure,
+struct Splitter<'t, 'a> {
+    text: &'t str,
     /// The arrays on the way, each with the element that takes its place.
-    way: Vec<(Range<usize>, Range<usize>)>,
+    way: SmallVec<[(Place, Place); 1]>,
     batch: Batch<'a>,
     is_present: bool,
 }
 
-impl Splitter<'_> {
+impl Splitter<'_, '_> {
     /// The recursion is as deep as a path is long.
     fn follow(&mut self, value: Range<usize>, steps: &[Step]) -> Result<(), TooLarge> {
         let bytes = self.text.as_bytes();
@@ -161,7 +276,7 @@ impl Splitter<'_> {
             }
             Some((Step::Each, rest)) => {
                 for element in json::elements(bytes, value.start) {
-                    self.way.push((value.clone(), element.clone()));
+                    self.way.push((Place::of(&value), Place::of(&element)));
                     let followed = self.follow(element, rest);
                     self.way.pop();
                     followed?;
@@ -171,8 +286,8 @@ impl Splitter<'_> {
             None if bytes.get(value.start) == Some(&b'[') => {
                 self.is_present = true;
                 for element in json::elements(bytes, value.start) {
-                    self.way.push((value.clone(), element));
-                    let cut = self.cut();
+                    self.way.push((Place::of(&value), Place::of(&element)));
+                    let cut = self.batch.add(Cut::Split(self.way.clone()));
                     self.way.pop();
                     cut?;
                 }
@@ -180,34 +295,5 @@ impl Splitter<'_> {
             }
             None => Ok(()),
         }
-    }
-
-    /// The event in which each array on the way is its one element.
-    fn cut(&mut self) -> Result<(), TooLarge> {
-        let removed: usize =
-            self.way.iter().map(|(array, element)| array.len() - element.len()).sum();
-        let len = self.root.len() - removed;
-        self.batch.reserve(len)?;
-        let mut event = String::with_capacity(len);
-        let mut at = self.root.start;
-        for (array, element) in &self.way {
-            event.push_str(&self.text[at..array.start]);
-            at = element.start;
-        }
-        let mut end = self.way.last().map_or(at, |(_, element)| element.end);
-        event.push_str(&self.text[at..end]);
-        for place in (0..self.way.len()).rev() {
-            let outer = place.checked_sub(1).map_or(&self.root, |outer| &self.way[outer].1);
-            end = self.way[place].0.end;
-            event.push_str(&self.text[end..outer.end]);
-        }
-        if self.bound.root == Root::Array {
-            // Nothing was laid beside the whole yet, so it is to each of its parts.
-            let bound = Measure { root: root_of(&event), ..self.bound };
-            let bytes = Bytes::from(event);
-            let text = std::str::from_utf8(&bytes).unwrap_or_default();
-            return self.batch.add_value(text, &bytes, bound);
-        }
-        self.batch.add(self.batch.decoder.finish(event.into(), self.bound))
     }
 }

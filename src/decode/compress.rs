@@ -12,29 +12,60 @@ const CHUNK: usize = 16 << 10;
 /// The largest window of a zstd body: 8 MiB, as RFC 9659 asks of receivers.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
-/// The body without its encoding: `gzip`, `deflate` (zlib's form of RFC 9110, or raw as some send
-/// it), `zstd`, `identity`.
+/// Codings of one body at most; a body has one, seldom two.
+const CODINGS: usize = 4;
+
+/// What is sent as a coding and is none: nothing was done to the body.
+const NO_CODINGS: [&str; 12] = [
+    "identity",
+    "none",
+    "null",
+    "utf-8",
+    "utf8",
+    "binary",
+    "7bit",
+    "8bit",
+    "us-ascii",
+    "ascii",
+    "iso-8859-1",
+    "text",
+];
+
+/// The codings that a header names, in the order in which they were applied.
+fn codings(header: Option<&str>) -> Vec<String> {
+    let named = header.unwrap_or_default().split(',').map(|one| {
+        let plain = one.trim().trim_matches('"').to_ascii_lowercase();
+        plain.strip_prefix("x-").map(str::to_owned).unwrap_or(plain)
+    });
+    named.filter(|one| !one.is_empty() && !NO_CODINGS.contains(&one.as_str())).collect()
+}
+
+/// The body without its encodings: `gzip`, `deflate` (zlib's form of RFC 9110, or raw as some send
+/// it), `zstd`, in a list the last first. Names that are no codings but are sent as such (`utf-8`)
+/// change nothing.
 ///
 /// # Errors
-/// More than `limit` bytes, an encoding that is not read (among them any two after one another),
-/// or bytes that are not what the header says, such as a stream that is cut off or has something
-/// else behind it.
+/// More than `limit` bytes, an encoding that is not read, or bytes that are not what the header
+/// says, such as a stream that is cut off or has something else behind it.
 pub fn decompress(
     encoding: Option<&str>,
     body: Bytes,
     limit: usize,
 ) -> Result<Bytes, DecodeRefusal> {
-    let named = encoding.unwrap_or_default().trim().to_ascii_lowercase();
-    let (expected, result) = match named.as_str() {
-        "" | "identity" => {
-            let fits = body.len() <= limit;
-            let too_large = DecodeRefusal::BodyTooLarge { limit, decoded: false };
-            return if fits { Ok(body) } else { Err(too_large) };
-        }
-        "gzip" | "x-gzip" => {
-            let decoder = flate2::bufread::MultiGzDecoder::new(&body[..]);
-            ("gzip", read(decoder, limit))
-        }
+    let codings = codings(encoding);
+    if codings.is_empty() && body.len() > limit {
+        return Err(DecodeRefusal::BodyTooLarge { limit, decoded: false });
+    }
+    let unread = codings.iter().find(|one| !matches!(one.as_str(), "gzip" | "deflate" | "zstd"));
+    if let Some(named) = unread.or_else(|| codings.get(CODINGS)) {
+        return Err(DecodeRefusal::UnsupportedEncoding { found: named.chars().take(64).collect() });
+    }
+    codings.iter().rev().try_fold(body, |body, coding| undo(coding, body, limit))
+}
+
+fn undo(coding: &str, body: Bytes, limit: usize) -> Result<Bytes, DecodeRefusal> {
+    let (expected, result) = match coding {
+        "gzip" => ("gzip", read(flate2::bufread::MultiGzDecoder::new(&body[..]), limit)),
         "deflate" => {
             let zlib = deflate(&body, true, limit);
             let either = zlib.or_else(|wrong| match wrong {
@@ -43,16 +74,24 @@ pub fn decompress(
             });
             ("deflate", either)
         }
-        "zstd" => ("zstd", zstd(&body, limit)),
-        _ => {
-            let found = named.chars().take(64).collect();
-            return Err(DecodeRefusal::UnsupportedEncoding { found });
-        }
+        _ => ("zstd", zstd(&body, limit)),
     };
     result.map(Bytes::from).map_err(|wrong| match wrong {
         Wrong::TooLarge => DecodeRefusal::BodyTooLarge { limit, decoded: true },
         Wrong::Malformed(detail) => malformed(expected, detail, body),
     })
+}
+
+/// The most bytes that a body of this length can become where it is encoded; 0 where it is not.
+pub fn decoded_bound(encoding: Option<&str>, len: usize, limit: usize) -> usize {
+    match codings(encoding).last() {
+        None => 0,
+        // No more than 1,032 bytes come of one byte of deflate; of zstd's, any number.
+        Some(last) if last != "zstd" && codings(encoding).len() == 1 => {
+            limit.min(len.saturating_mul(1_032))
+        }
+        Some(_) => limit,
+    }
 }
 
 enum Wrong {
@@ -189,11 +228,28 @@ mod tests {
 
     #[test]
     fn other_encodings_are_named_in_the_refusal() {
-        for header in ["br", "gzip, gzip", "compress"] {
+        for (header, found) in [("br", "br"), ("gzip, BR", "br"), ("compress", "compress")] {
             let refusal = decompress(Some(header), Bytes::new(), 10).unwrap_err();
-            assert_eq!(refusal, DecodeRefusal::UnsupportedEncoding { found: header.into() });
+            assert_eq!(refusal, DecodeRefusal::UnsupportedEncoding { found: found.into() });
         }
+        let many = decompress(Some("gzip,gzip,gzip,gzip,gzip"), Bytes::new(), 10);
+        assert!(matches!(many, Err(DecodeRefusal::UnsupportedEncoding { .. })));
         assert_eq!(decompress(None, Bytes::from_static(b"ab"), 2).unwrap(), "ab");
         assert!(decompress(Some("identity"), Bytes::from_static(b"abc"), 2).is_err());
+    }
+
+    #[test]
+    fn names_that_are_no_codings_change_nothing_and_a_list_is_undone_from_its_end() {
+        for header in ["identity", "none", "UTF-8", "binary", "8bit", " identity , utf-8 ", ""] {
+            assert_eq!(decompress(Some(header), Bytes::from_static(b"ab"), 9).unwrap(), "ab");
+            assert_eq!(decoded_bound(Some(header), 2, 9), 0);
+        }
+        let twice = packed("zstd", &packed("gzip", b"inner"));
+        for header in ["gzip, zstd", "utf-8, x-gzip,ZSTD"] {
+            assert_eq!(decompress(Some(header), twice.clone().into(), 99).unwrap(), "inner");
+        }
+        assert!(decompress(Some("zstd, gzip"), twice.into(), 99).is_err());
+        assert_eq!(decoded_bound(Some("gzip"), 10, 1 << 20), 10_320);
+        assert_eq!(decoded_bound(Some("zstd"), 10, 1 << 20), 1 << 20);
     }
 }

@@ -11,7 +11,8 @@ mod form;
 mod media;
 mod multipart;
 
-pub use compress::decompress;
+pub use batch::Batch;
+pub use compress::{decoded_bound, decompress};
 pub use form::query_pairs;
 
 use crate::domain::event::{Payload, Reason};
@@ -21,6 +22,7 @@ use crate::domain::settings::FieldDecoding;
 use bytes::Bytes;
 use media::Media;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// What decoding may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +35,23 @@ pub struct DecodeLimits {
     pub keys: usize,
     /// Events of one batch.
     pub batch: usize,
-    /// Bytes of all events of a batch together: what is beside a split array is repeated in each.
+    /// Bytes of all events of a batch together, or [`Self::batch_times`] the body where that is
+    /// more: what is beside a split array is repeated in each.
     pub batch_bytes: usize,
+    /// How many times as long as the body its events may be together, above `batch_bytes`.
+    pub batch_times: usize,
 }
 
 impl Default for DecodeLimits {
     fn default() -> Self {
-        Self { body: 1 << 20, depth: 64, keys: 10_000, batch: 5_000, batch_bytes: 32 << 20 }
+        Self {
+            body: 1 << 20,
+            depth: 64,
+            keys: 10_000,
+            batch: 5_000,
+            batch_bytes: 4 << 20,
+            batch_times: 16,
+        }
     }
 }
 
@@ -75,12 +87,24 @@ pub struct Piece {
 }
 
 /// What a request holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decoded {
+#[derive(Clone, Debug)]
+pub enum Decoded<'a> {
     /// One event.
     Single(Piece),
-    /// A batch, of any number of events, in their order.
-    Batch(Vec<Piece>),
+    /// A batch, of any number of events.
+    Batch(Batch<'a>),
+}
+
+impl Decoded<'_> {
+    /// Bytes that it holds, about.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Single(Piece {
+                payload: Payload::Json(bytes) | Payload::Opaque(bytes), ..
+            }) => bytes.len(),
+            Self::Batch(batch) => batch.size(),
+        }
+    }
 }
 
 /// Why a body cannot be used at all.
@@ -100,6 +124,12 @@ pub enum DecodeRefusal {
         /// The header, at most 64 characters of it.
         found: String,
     },
+    /// What the body says takes far more bytes as JSON than it took.
+    #[error("the body takes more than {limit} bytes as JSON")]
+    TooLargeAsJson {
+        /// The limit, in bytes.
+        limit: usize,
+    },
     /// The body is not what its media type says.
     #[error("the body is not {expected}: {detail}")]
     MalformedBody {
@@ -117,11 +147,11 @@ pub enum DecodeRefusal {
 /// # Errors
 /// A body that is too large, compressed in an unknown way, or not what it says it is. Whether a
 /// malformed one is refused or quarantined is up to the caller.
-pub fn decode(
+pub fn decode<'a>(
     request: &RawRequest<'_>,
-    shape: Shape<'_>,
-    limits: &DecodeLimits,
-) -> Result<Decoded, DecodeRefusal> {
+    shape: Shape<'a>,
+    limits: &'a DecodeLimits,
+) -> Result<Decoded<'a>, DecodeRefusal> {
     if request.body.len() > limits.body {
         return Err(DecodeRefusal::BodyTooLarge { limit: limits.body, decoded: false });
     }
@@ -130,26 +160,31 @@ pub fn decode(
         Ok(query) => query,
         Err(fault) => return Ok(Decoded::Single(whole(&body, fault))),
     };
-    let decoder = Decoder { shape, limits, query };
+    let decoder = Decoder { shape, limits, query: query.map(Into::into) };
     decoder.decode(&Media::of(request.content_type), body)
 }
 
 /// Decodes bytes that were quarantined as they came, when their limits may have changed: what is
 /// JSON now becomes a payload, by the same rules as in [`decode`].
-pub fn decode_stored(body: Bytes, shape: Shape<'_>, limits: &DecodeLimits) -> Option<Decoded> {
+pub fn decode_stored<'a>(
+    body: Bytes,
+    shape: Shape<'a>,
+    limits: &'a DecodeLimits,
+) -> Option<Decoded<'a>> {
     let decoder = Decoder { shape, limits, query: None };
     decoder.decode(&Media::Json, body).ok()
 }
 
+#[derive(Clone, Debug)]
 struct Decoder<'a> {
     shape: Shape<'a>,
     limits: &'a DecodeLimits,
     /// The query as a JSON object.
-    query: Option<String>,
+    query: Option<Arc<str>>,
 }
 
-impl Decoder<'_> {
-    fn decode(&self, media: &Media, body: Bytes) -> Result<Decoded, DecodeRefusal> {
+impl<'a> Decoder<'a> {
+    fn decode(&self, media: &Media, body: Bytes) -> Result<Decoded<'a>, DecodeRefusal> {
         let body = strip_bom(body);
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(self.object(Bytes::from_static(b"{}")));
@@ -167,11 +202,11 @@ impl Decoder<'_> {
             Media::Lines => batch::lines(self, &body),
             Media::Form => {
                 let text = String::from_utf8_lossy(&body);
-                Ok(self.fields(form::parse(&text, self.limits), &body))
+                self.fields(form::parse(&text, self.limits), &body)
             }
             Media::Multipart { boundary } => {
                 let fields = multipart::parse(boundary.as_deref(), &body, self.limits)?;
-                Ok(self.fields(fields, &body))
+                self.fields(fields, &body)
             }
             Media::Text { latin1 } => self.text(&body, *latin1),
             Media::Unknown if matches!(first_byte(&body), Some(b'{' | b'[')) => {
@@ -183,14 +218,34 @@ impl Decoder<'_> {
     }
 
     /// A form's fields, already written as an object.
-    fn fields(&self, fields: Result<Option<String>, Reason>, body: &Bytes) -> Decoded {
+    fn fields(
+        &self,
+        fields: Result<Option<String>, Reason>,
+        body: &Bytes,
+    ) -> Result<Decoded<'a>, DecodeRefusal> {
         match fields {
-            Ok(fields) => self.object(fields.unwrap_or_else(|| "{}".to_owned()).into()),
-            Err(fault) => Decoded::Single(whole(body, fault)),
+            Ok(fields) => self.made(fields.unwrap_or_else(|| "{}".to_owned())),
+            Err(fault) => Ok(Decoded::Single(whole(body, fault))),
         }
     }
 
-    fn text(&self, body: &Bytes, latin1: bool) -> Result<Decoded, DecodeRefusal> {
+    /// The events of an object that was written here, where that is not much longer than the body:
+    /// a control character takes six bytes in JSON.
+    fn made(&self, object: String) -> Result<Decoded<'a>, DecodeRefusal> {
+        self.fits(object.len())?;
+        Ok(self.object(object.into()))
+    }
+
+    fn fits(&self, bytes: usize) -> Result<(), DecodeRefusal> {
+        let limit = self.limits.body.saturating_mul(2);
+        if bytes > limit { Err(DecodeRefusal::TooLargeAsJson { limit }) } else { Ok(()) }
+    }
+
+    fn text(&self, body: &Bytes, latin1: bool) -> Result<Decoded<'a>, DecodeRefusal> {
+        // Before it is written: of control characters, those without a short form take six bytes.
+        let is_short = |byte: &u8| *byte >= b' ' || matches!(byte, 8 | 9 | 10 | 12 | 13);
+        let long = body.iter().filter(|byte| !is_short(byte)).count();
+        self.fits(body.len() + 5 * long)?;
         let mut object = String::from("{\"body\":");
         match std::str::from_utf8(body) {
             Ok(text) => json::quote(text, &mut object),
@@ -201,10 +256,10 @@ impl Decoder<'_> {
             Err(error) => return Err(malformed("text in UTF-8", error.to_string(), body.clone())),
         }
         object.push('}');
-        Ok(self.object(object.into()))
+        self.made(object)
     }
 
-    fn json(&self, body: &Bytes, text: &str, measure: Measure) -> Decoded {
+    fn json(&self, body: &Bytes, text: &str, measure: Measure) -> Decoded<'a> {
         match measure.root {
             Root::Object => self.checked_object(body.clone(), measure),
             Root::Array => batch::split(self, body, measure)
@@ -214,7 +269,7 @@ impl Decoder<'_> {
     }
 
     /// The events of an object that was made here.
-    fn object(&self, object: Bytes) -> Decoded {
+    fn object(&self, object: Bytes) -> Decoded<'a> {
         match check(&object) {
             Ok(measure) => self.checked_object(object, measure),
             Err(piece) => Decoded::Single(piece),
@@ -222,7 +277,7 @@ impl Decoder<'_> {
     }
 
     /// An object's events: one, or as many as a split finds.
-    fn checked_object(&self, object: Bytes, measure: Measure) -> Decoded {
+    fn checked_object(&self, object: Bytes, measure: Measure) -> Decoded<'a> {
         match self.prepare(object, measure) {
             Ok((object, measure)) => batch::split(self, &object, measure)
                 .unwrap_or_else(|| Decoded::Single(self.finish(object, measure))),

@@ -18,10 +18,24 @@ fn request<'a>(kind: &'a str, query: &'a str, body: &[u8]) -> RawRequest<'a> {
     RawRequest { content_type, content_encoding: None, query, body: Bytes::copy_from_slice(body) }
 }
 
-fn with(splits: &[&str], request: &RawRequest<'_>) -> Result<Decoded, DecodeRefusal> {
+/// One event, or the events of a batch.
+#[derive(Debug)]
+enum Read {
+    Single(Piece),
+    Batch(Vec<Piece>),
+}
+
+fn read(decoded: Decoded<'_>) -> Read {
+    match decoded {
+        Decoded::Single(piece) => Read::Single(piece),
+        Decoded::Batch(batch) => Read::Batch(batch.pieces().collect()),
+    }
+}
+
+fn with(splits: &[&str], request: &RawRequest<'_>) -> Result<Read, DecodeRefusal> {
     let splits: Vec<_> = splits.iter().map(|split| steps(split)).collect();
     let shape = Shape { splits: &splits, fields: &[] };
-    decode(request, shape, &DecodeLimits::default())
+    decode(request, shape, &DecodeLimits::default()).map(read)
 }
 
 fn text(piece: &Piece) -> &str {
@@ -32,7 +46,7 @@ fn text(piece: &Piece) -> &str {
 
 fn single(kind: &str, query: &str, body: &str) -> String {
     match with(&[], &request(kind, query, body.as_bytes())).unwrap() {
-        Decoded::Single(piece) => {
+        Read::Single(piece) => {
             assert_eq!(piece.fault, None);
             text(&piece).to_owned()
         }
@@ -42,7 +56,7 @@ fn single(kind: &str, query: &str, body: &str) -> String {
 
 fn batch(splits: &[&str], kind: &str, body: &str) -> Vec<Value> {
     match with(splits, &request(kind, "", body.as_bytes())).unwrap() {
-        Decoded::Batch(pieces) => {
+        Read::Batch(pieces) => {
             pieces.iter().map(|piece| serde_json::from_str(text(piece)).unwrap()).collect()
         }
         single => panic!("{single:?}"),
@@ -51,7 +65,7 @@ fn batch(splits: &[&str], kind: &str, body: &str) -> Vec<Value> {
 
 fn fault(kind: &str, body: &[u8]) -> Option<Reason> {
     match with(&[], &request(kind, "", body)).unwrap() {
-        Decoded::Single(piece) => piece.fault,
+        Read::Single(piece) => piece.fault,
         batch => panic!("{batch:?}"),
     }
 }
@@ -82,7 +96,7 @@ fn other_bodies_become_objects() {
     assert_eq!(single("", "", ""), "{}");
     assert_eq!(single("application/json", "", " \n"), "{}");
     let latin1 = with(&[], &request("text/plain; charset=ISO-8859-1", "", b"caf\xE9")).unwrap();
-    assert!(matches!(&latin1, Decoded::Single(piece) if text(piece) == "{\"body\":\"caf\u{e9}\"}"));
+    assert!(matches!(&latin1, Read::Single(piece) if text(piece) == "{\"body\":\"caf\u{e9}\"}"));
     for (kind, body) in [
         ("application/json", &b"{\"a\":"[..]),
         ("application/json", b"a=1"),
@@ -107,7 +121,7 @@ fn the_query_stands_beside_the_body_and_the_body_wins() {
     assert_eq!(single("application/json", "a=1", "{\"\\u0061\":2}"), "{\"\\u0061\":2}");
     assert_eq!(single("text/plain", "a=1", "x"), r#"{"a":"1","body":"x"}"#);
     match with(&[], &request("", "q=1", b"[{\"a\":2},3]")).unwrap() {
-        Decoded::Batch(pieces) => {
+        Read::Batch(pieces) => {
             assert_eq!(text(&pieces[0]), r#"{"q":"1","a":2}"#);
             assert_eq!(text(&pieces[1]), r#"{"q":"1","value":3}"#);
         }
@@ -138,7 +152,7 @@ fn a_top_level_array_and_lines_are_batches() {
         [json!({"a": 1}), json!({"value": 7})]
     );
     match with(&[], &request("application/jsonl", "", b"{\"a\":1}\n{oops\n")).unwrap() {
-        Decoded::Batch(pieces) => {
+        Read::Batch(pieces) => {
             assert_eq!(pieces[0].fault, None);
             assert_eq!(pieces[1].fault, Some(Reason::MalformedBody));
             assert_eq!(text(&pieces[1]), "{oops");
@@ -161,7 +175,7 @@ fn a_split_array_is_replaced_by_its_one_element() {
     assert_eq!(batch(&["events"], "", r#"{"events":[]}"#), [] as [Value; 0]);
     assert!(matches!(
         with(&["other", "team"], &request("", "", body.as_bytes())),
-        Ok(Decoded::Single(_))
+        Ok(Read::Single(_))
     ));
 }
 
@@ -195,8 +209,8 @@ fn a_field_is_decoded_before_the_split() {
     let shape = Shape { splits: &splits, fields: &fields };
     let body = b"payload=%7B%22events%22%3A%5B1%2C2%5D%7D&x=y";
     let request = request("application/x-www-form-urlencoded", "", body);
-    match decode(&request, shape, &DecodeLimits::default()).unwrap() {
-        Decoded::Batch(pieces) => {
+    match read(decode(&request, shape, &DecodeLimits::default()).unwrap()) {
+        Read::Batch(pieces) => {
             assert_eq!(text(&pieces[1]), r#"{"payload":{"events":2},"x":"y"}"#)
         }
         single => panic!("{single:?}"),
@@ -221,7 +235,7 @@ fn what_is_over_a_limit_is_set_aside_whole() {
     // Each element has its own limits; one over them does not fail the others.
     let mixed = format!("[{{\"a\":1}},{}]", deep(64));
     match with(&[], &request("", "", mixed.as_bytes())).unwrap() {
-        Decoded::Batch(pieces) => {
+        Read::Batch(pieces) => {
             assert_eq!(pieces[0].fault, None);
             assert_eq!(pieces[1].fault, Some(Reason::TooDeep));
         }
@@ -237,7 +251,7 @@ fn a_split_cannot_multiply_a_body_without_bound() {
         format_args!("[{}]", vec!["0"; 5_000].join(","))
     );
     match with(&["e"], &request("", "", body.as_bytes())).unwrap() {
-        Decoded::Single(piece) => assert_eq!(piece.fault, Some(Reason::BatchTooLarge)),
+        Read::Single(piece) => assert_eq!(piece.fault, Some(Reason::BatchTooLarge)),
         batch => panic!("{batch:?}"),
     }
 }
@@ -255,13 +269,13 @@ fn recorded_bodies_of_real_senders_keep_their_bytes() {
             } else if path.extension().is_some_and(|kind| kind == "json") {
                 let body = std::fs::read(&path).unwrap();
                 match with(&[], &request("application/json", "", &body)).unwrap() {
-                    Decoded::Single(piece) if body.trim_ascii().starts_with(b"{") => {
+                    Read::Single(piece) if body.trim_ascii().starts_with(b"{") => {
                         assert_eq!(piece.payload, Payload::Json(body.into()), "{}", path.display());
                     }
-                    Decoded::Batch(pieces) => {
+                    Read::Batch(pieces) => {
                         assert!(pieces.iter().all(|piece| piece.fault.is_none()))
                     }
-                    Decoded::Single(piece) => assert_eq!(piece.fault, None),
+                    Read::Single(piece) => assert_eq!(piece.fault, None),
                 }
                 bodies += 1;
             }
@@ -281,10 +295,10 @@ const KINDS: [&str; 8] = [
     "",
 ];
 
-fn all_pieces(decoded: Decoded) -> Vec<Piece> {
+fn all_pieces(decoded: Read) -> Vec<Piece> {
     match decoded {
-        Decoded::Single(piece) => vec![piece],
-        Decoded::Batch(pieces) => pieces,
+        Read::Single(piece) => vec![piece],
+        Read::Batch(pieces) => pieces,
     }
 }
 
@@ -306,7 +320,7 @@ proptest! {
         let fields = [(steps("a"), FieldDecoding::Json), (steps("a.a"), FieldDecoding::Base64)];
         let shape = Shape { splits: &splits, fields: &fields };
         if let Ok(decoded) = decode(&request, shape, &DecodeLimits::default()) {
-            for piece in all_pieces(decoded) {
+            for piece in all_pieces(read(decoded)) {
                 if let Payload::Json(bytes) = &piece.payload {
                     let value: Value = serde_json::from_slice(bytes).unwrap();
                     prop_assert!(value.is_object());

@@ -66,6 +66,7 @@ impl Compiled {
             Campaigns::default()
         });
         let campaigns = campaigns.looking_at(settings.limits.condition_elements);
+        let campaigns = campaigns.deciding_by_event_time(settings.event_time);
         if !checker.0.is_empty() {
             return Err(checker.0);
         }

@@ -107,23 +107,72 @@ fn is_no_address(ch: char) -> bool {
     ch.is_whitespace() || ch.is_control() || matches!(ch, '@' | '<' | '>' | ',' | ';' | '"')
 }
 
+/// The longest text that is read as a phone number, in characters: E.164 has 15 digits, and people
+/// write up to three characters around each.
+const PHONE_CHARS: usize = 64;
+
 /// A number with an extension is not read: E.164 has no room for it, and without it all who share
 /// a switchboard would be one person.
 fn phone(raw: &str, region: Option<&str>) -> Option<String> {
-    let text: String = raw.trim().chars().filter(|ch| !is_zero_width(*ch)).collect();
+    let visible = raw.chars().filter(|ch| !is_zero_width(*ch) && !ch.is_control());
+    let text: String = visible.take(PHONE_CHARS + 1).collect();
+    let text = text.trim();
+    let text = match text.get(..4) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("tel:") => text[4..].trim_start(),
+        _ => text,
+    };
+    if text.chars().count() > PHONE_CHARS || !text.chars().all(is_of_a_phone) {
+        return None;
+    }
     let region = region.and_then(|region| Region::from_str(region).ok());
-    e164(&text, region).or_else(|| {
+    e164(text, region).or_else(|| {
         let international = text.strip_prefix("00")?;
         e164(&format!("+{international}"), None)
     })
 }
 
-fn e164(text: &str, region: Option<Region>) -> Option<String> {
-    let number = PHONE_NUMBER_UTIL.parse(text, region).ok()?;
-    if number.extension.is_some() || !PHONE_NUMBER_UTIL.is_possible_number(&number) {
-        return None;
+/// What people write a phone number with. Parameters of RFC 3966 (`;ext=`, `;phone-context=`) are
+/// not: the library panics on some of them, and none of them belongs into E.164.
+fn is_of_a_phone(ch: char) -> bool {
+    ch.is_numeric()
+        || ch.is_ascii_alphabetic()
+        || ch.is_whitespace()
+        || "+-()[]./*#~,:\u{FF0B}\u{AD}\u{2010}\u{2011}\u{2012}\u{2013}\u{2014}\u{2015}\u{2212}\u{30FC}\u{FF0D}\u{FF08}\u{FF09}\u{FF0E}\u{FF0F}".contains(ch)
+}
+
+/// Two spellings of one mobile that are both in use: Mexico's `1` behind the country code (gone
+/// since 2019, still sent by messengers) is left out, and Brazil's ninth digit (in force
+/// everywhere since 2016) is put in.
+fn one_mobile(number: &str) -> String {
+    if let Some(rest) = number.strip_prefix("+521").filter(|rest| rest.len() == 10) {
+        return format!("+52{rest}");
     }
-    Some(PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned())
+    let old_mobile = |rest: &&str| {
+        rest.len() == 10 && rest.is_ascii() && matches!(rest.as_bytes()[2], b'6'..=b'9')
+    };
+    match number.strip_prefix("+55").filter(old_mobile) {
+        Some(rest) => format!("+55{}9{}", &rest[..2], &rest[2..]),
+        None => number.to_owned(),
+    }
+}
+
+/// The library's own panics on odd texts are held back: such a text is no number.
+fn e164(text: &str, region: Option<Region>) -> Option<String> {
+    let read = || {
+        let number = PHONE_NUMBER_UTIL.parse(text, region).ok()?;
+        if number.extension.is_some() {
+            return None;
+        }
+        let spelt = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned();
+        let one = one_mobile(&spelt);
+        let number = match one == spelt {
+            true => number,
+            false => PHONE_NUMBER_UTIL.parse(&one, None).ok()?,
+        };
+        PHONE_NUMBER_UTIL.is_possible_number(&number).then_some(one)
+    };
+    // It holds no state that a panic could leave half changed.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).ok().flatten()
 }
 
 #[cfg(test)]
@@ -182,6 +231,36 @@ mod tests {
         assert_eq!(phone(None, "+49 30 901824 ext. 5"), None);
         assert_eq!(phone(None, "hello"), None);
         assert!(is_region("GB") && !is_region("XX") && !is_region("gb "));
+    }
+
+    #[test]
+    fn parameters_of_a_phone_are_no_number() {
+        for text in [
+            "020 7946 0958;phone-context=+44;tel:",
+            "tel:+442079460958;ext=5",
+            "tel:;",
+            ";phone-context=",
+            "+44;phone-context=+44",
+        ] {
+            assert_eq!(read(Normaliser::Phone, Some("GB"), text), None, "{text}");
+        }
+        assert_eq!(read(Normaliser::Phone, None, &"+44".repeat(3_000)), None);
+        let tel = read(Normaliser::Phone, None, "TEL: +44 20 7946 0958");
+        assert_eq!(tel.as_deref(), Some("+442079460958"));
+    }
+
+    #[test]
+    fn one_mobile_has_one_number_in_mexico_and_brazil() {
+        let phone = |raw| read(Normaliser::Phone, None, raw);
+        for (raw, one) in [
+            ("+5215512345678", "+525512345678"),
+            ("+52 55 1234 5678", "+525512345678"),
+            ("+55 11 8765-4321", "+5511987654321"),
+            ("+55 11 98765-4321", "+5511987654321"),
+            ("+55 11 3765-4321", "+551137654321"),
+        ] {
+            assert_eq!(phone(raw).as_deref(), Some(one), "{raw}");
+        }
     }
 
     #[test]

@@ -384,6 +384,11 @@ pub struct Settings {
     /// Limits that decide.
     #[serde(default)]
     pub limits: DecidingLimits,
+    /// Whether campaigns decide by event time. Not to be configured: it is true of whatever is read
+    /// from files now, and absent in records of programs that decided by arrival, which a replay
+    /// must decide as they did.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub event_time: bool,
 }
 
 /// The limits on which a replay depends.

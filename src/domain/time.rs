@@ -1,6 +1,6 @@
 //! Moments and spans, in whole milliseconds.
 
-use ::time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+use ::time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -23,11 +23,13 @@ impl Timestamp {
         Self(self.0.saturating_add(ms).clamp(MIN.0, MAX.0))
     }
 
-    /// Reads RFC 3339 (`2026-03-01T10:00:00+01:00`); fractions beyond milliseconds are cut off.
+    /// Reads RFC 3339 (`2026-03-01T10:00:00+01:00`); fractions beyond milliseconds are cut off. A
+    /// moment before [`MIN`] or after [`MAX`] in UTC is `None`.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
-        let at = OffsetDateTime::parse(text, &Rfc3339).ok()?.to_offset(UtcOffset::UTC);
-        let ms = i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).ok()?;
-        Some(Self(ms.clamp(MIN.0, MAX.0)))
+        // Not `to_offset`, which panics where the moment in UTC lies outside of the years 0 to 9999.
+        let ms = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
+        let ms = i64::try_from(ms.div_euclid(1_000_000)).ok()?;
+        (MIN.0..=MAX.0).contains(&ms).then_some(Self(ms))
     }
 
     /// The calendar moment in UTC, for calendar arithmetic such as ISO weeks.
@@ -91,6 +93,17 @@ mod tests {
         assert_eq!(at.to_string(), "2026-03-01T09:00:00.123Z");
         assert_eq!(Timestamp::parse_rfc3339(&at.to_string()), Some(at));
         assert_eq!(Timestamp(-1).to_string(), "1969-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn a_moment_that_utc_cannot_spell_is_none() {
+        for text in
+            ["9999-12-31T23:59:59-23:59", "0000-01-01T00:00:00+00:01", "-0001-01-01T00:00:00Z"]
+        {
+            assert_eq!(Timestamp::parse_rfc3339(text), None, "{text}");
+        }
+        assert_eq!(Timestamp::parse_rfc3339("9999-12-31T23:59:59.9999Z"), Some(MAX));
+        assert_eq!(Timestamp::parse_rfc3339("0000-01-01T00:00:00Z"), Some(MIN));
     }
 
     #[test]

@@ -158,7 +158,7 @@ impl CampaignState {
             let mut key = vec![b'g'];
             key.extend_from_slice(&fragment.to_be_bytes());
             let runs = self.runs.get(&fragment).filter(|runs| !runs.is_empty());
-            let row = runs.map(|runs| records::encode("runs", runs)).transpose()?;
+            let row = runs.map(|runs| records::encode_runs(runs)).transpose()?;
             rows.push((key, row));
         }
         for (campaign, run) in std::mem::take(&mut self.fresh_told) {
@@ -186,7 +186,7 @@ impl CampaignState {
             let (key, row) = row?;
             let number = key.get(1..5).and_then(|bytes| bytes.try_into().ok());
             let fragment = number.map_or(0, FragmentIndex::from_be_bytes);
-            state.runs.insert(fragment, records::decode("runs", &row)?);
+            state.runs.insert(fragment, records::decode_runs(&row)?);
         }
         for row in store.scan_prefix(b"h") {
             let (campaign, run, row): (Box<str>, Sequence, RunRow) =

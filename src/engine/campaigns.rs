@@ -131,8 +131,8 @@ impl Core {
         let runs = self.runs_as_told(question, told);
         let fragments: Vec<(FragmentIndex, &FragmentRuns)> =
             runs.iter().map(|(one, runs)| (*one, runs)).collect();
-        let pending =
-            Pending { campaign, step, run: delivery.run, enqueued_at: delivery.enqueued_at };
+        let (trigger, counts_from) = (delivery.trigger(), delivery.counts_from());
+        let pending = Pending { campaign, step, trigger, counts_from };
         let event_id = question.event_id.to_string();
         let event = question.facts(&event_id);
         let person = question.person(&told.folded);
@@ -153,8 +153,8 @@ impl Core {
             .into_iter()
             .filter_map(|one| Some((one, runs.get(&one)?)))
             .collect();
-        let pending =
-            Pending { campaign, step, run: delivery.run, enqueued_at: delivery.enqueued_at };
+        let (trigger, counts_from) = (delivery.trigger(), delivery.counts_from());
+        let pending = Pending { campaign, step, trigger, counts_from };
         self.compiled_campaigns().recheck_unasked(pending, &fragments, now)
     }
 
@@ -255,14 +255,16 @@ impl Core {
                 let state = if how == campaign::Ended::Done { "done" } else { "ended" };
                 self.campaigns.retell(&campaign, run, state, Some(how.to_string()));
             }
-            Decision::Cancel { campaign } => {
+            Decision::Cancel { campaign, exit } => {
                 let keys: Vec<FragmentKey> =
                     question.fragments.iter().map(|one| self.fragment_key(*one)).collect();
                 let outbox = &mut self.campaigns.outbox;
                 let pending: Vec<u64> =
                     keys.into_iter().flat_map(|key| outbox.pending_of(&campaign, key)).collect();
                 for number in pending {
-                    outbox.cancel(number, "the exit was reached");
+                    if outbox.get(number).is_some_and(|one| exit.ends(one.trigger())) {
+                        outbox.cancel(number, "the exit was reached");
+                    }
                 }
             }
             Decision::Bounded => self.campaigns.conditions_bounded += 1,
@@ -272,6 +274,8 @@ impl Core {
                     Held::Until(at) => format!("the run before stopped too lately; again at {at}"),
                     Held::Once => "it had its run, and never restarts".to_owned(),
                     Held::Audience => "the profile is not in the audience".to_owned(),
+                    Held::Exited => "exited".to_owned(),
+                    Held::TooOld => "too_old".to_owned(),
                 };
                 let row = row(self, "declined", Some(reason));
                 self.campaigns.tell(&campaign, question.run, row);
@@ -288,7 +292,8 @@ impl Core {
         enqueued: Enqueued,
     ) -> Result<(), RecordError> {
         // Its id follows from event, campaign and step, and is not kept.
-        let Enqueued { campaign, step, fragment, run, webhook_id: _, rendered } = enqueued;
+        let Enqueued { campaign, step, fragment, trigger, late_ms, webhook_id: _, rendered } =
+            enqueued;
         let webhook = campaigns.get(&campaign).and_then(|one| one.webhook(step));
         if webhook.is_some_and(|webhook| webhook.order == Order::LatestWins) {
             let keys: Vec<FragmentKey> =
@@ -304,7 +309,8 @@ impl Core {
             campaign: (&*campaign).into(),
             step,
             fragment: self.fragment_key(fragment),
-            run,
+            trigger,
+            late_ms,
             began_at: question.began_at,
             at: question.now,
             rendered,

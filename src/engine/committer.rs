@@ -17,6 +17,7 @@ use crate::journal::folder::free_bytes;
 use crate::journal::{Journal, JournalError, RawRecord};
 use crate::records::{ActRecord, VERSION};
 use actix::Addr;
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,7 +53,7 @@ pub(super) enum Then {
 /// An entry of the committer's queue.
 pub(super) struct Entry {
     pub(super) sequence: Sequence,
-    pub(super) record: Option<(u8, Vec<u8>)>,
+    pub(super) record: Option<(u8, Bytes)>,
     pub(super) durability: Durability,
     pub(super) then: Then,
 }
@@ -121,7 +122,7 @@ impl Committer {
     }
 
     fn commit(&mut self, mut group: Vec<Entry>, is_synced: &mut bool) -> Result<(), JournalError> {
-        let taken: Vec<(u8, Vec<u8>)> =
+        let taken: Vec<(u8, Bytes)> =
             group.iter_mut().filter_map(|entry| entry.record.take()).collect();
         let level = group.iter().map(|entry| entry.durability).max().unwrap_or_default();
         let early = level == Durability::Memory && !taken.is_empty();
@@ -145,7 +146,7 @@ impl Committer {
 
     fn write(
         &mut self,
-        records: &[(u8, Vec<u8>)],
+        records: &[(u8, Bytes)],
         level: Durability,
         is_synced: &mut bool,
     ) -> Result<(), JournalError> {

@@ -10,7 +10,7 @@
 
 use super::kept::Kept;
 use super::table::Table;
-use crate::domain::campaign::Rendered;
+use crate::domain::campaign::{Moment, Rendered};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::outbound::retry::{Verdict, wait_ms};
@@ -40,12 +40,18 @@ pub struct Delivery {
     pub(super) endpoint: EndpointNumber,
     /// How it stands.
     pub state: DeliveryState,
+    /// Whether the time of the event that triggered its run was said by the sender.
+    pub(super) is_said: bool,
     /// The fragment that its run belongs to.
     pub(super) fragment: Origin,
+    /// How much longer ago than it was enqueued its age counts from, in seconds.
+    pub(super) late_s: u32,
     /// The sequence of the event that triggered its run.
     pub run: Sequence,
     /// When that event was received.
     pub began_at: Timestamp,
+    /// When that event occurred.
+    pub occurred_at: Timestamp,
     /// By journal time.
     pub enqueued_at: Timestamp,
     /// When it is tried next, by journal time; meaningless unless pending.
@@ -83,6 +89,16 @@ impl Delivery {
         self.state == DeliveryState::Pending
     }
 
+    /// The event that triggered its run.
+    pub(super) fn trigger(&self) -> Moment {
+        Moment { at: self.occurred_at, is_said: self.is_said, sequence: self.run }
+    }
+
+    /// From when on its age counts.
+    pub(super) fn counts_from(&self) -> Timestamp {
+        self.enqueued_at.plus_ms(-i64::from(self.late_s) * 1_000)
+    }
+
     /// The fragment that its run belongs to.
     pub fn fragment(&self) -> FragmentKey {
         self.fragment.into()
@@ -95,7 +111,8 @@ pub(super) struct NewDelivery {
     pub(super) campaign: Box<str>,
     pub(super) step: u16,
     pub(super) fragment: FragmentKey,
-    pub(super) run: Sequence,
+    pub(super) trigger: Moment,
+    pub(super) late_ms: i64,
     pub(super) began_at: Timestamp,
     pub(super) at: Timestamp,
     pub(super) rendered: Rendered,
@@ -200,9 +217,12 @@ impl Outbox {
         let delivery = Delivery {
             endpoint: self.number_of((new.campaign, new.step)),
             state: DeliveryState::Pending,
+            is_said: new.trigger.is_said,
             fragment: new.fragment.into(),
-            run: new.run,
+            late_s: u32::try_from(new.late_ms / 1_000).unwrap_or(u32::MAX),
+            run: new.trigger.sequence,
             began_at: new.began_at,
+            occurred_at: new.trigger.at,
             enqueued_at: new.at,
             next_attempt_at: new.at,
             attempts: 0,
@@ -332,6 +352,7 @@ impl Outbox {
         let Some(mut one) = over else { return false };
         self.end(number, &mut one, DeliveryState::Pending, None);
         (one.next_attempt_at, one.enqueued_at, one.before) = (at, at, one.attempts);
+        one.late_s = 0;
         self.put(number, one);
         true
     }

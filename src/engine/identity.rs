@@ -31,7 +31,6 @@ use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
 use crossbeam_channel::Sender;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, oneshot};
 
@@ -156,7 +155,7 @@ impl IdentityActor {
     ) -> Self {
         Self {
             counted: core.changes.totals(),
-            mending: Mending { taken: core.applied, ..Mending::default() },
+            mending: Mending::behind(core.applied),
             _alive: Alive::new(&shared, "the identity actor"),
             core,
             profiles,
@@ -474,7 +473,7 @@ impl IdentityActor {
         let metrics = &self.shared.metrics;
         metrics.profiles.set(self.core.graph.profiles() as i64);
         metrics.active_profiles.set(self.profiles.count() as i64);
-        metrics.queue_depth.set(self.shared.in_flight.load(Ordering::Relaxed) as i64);
+        metrics.queue_depth.set(self.shared.in_flight.now().0 as i64);
         self.count_deliveries();
         self.profiles.stop_left();
         let is_due = self.last_snapshot.elapsed() >= self.cadence.every

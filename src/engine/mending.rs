@@ -64,6 +64,13 @@ pub(super) struct Mending {
     blind: VecDeque<Instant>,
 }
 
+impl Mending {
+    /// Behind this record, all is well.
+    pub(super) fn behind(taken: Sequence) -> Self {
+        Self { taken, ..Self::default() }
+    }
+}
+
 impl IdentityActor {
     /// Does something of the actor's own that may panic.
     pub(super) fn guarded(

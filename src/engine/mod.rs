@@ -73,13 +73,14 @@ pub use rows::LoadError;
 pub use steering::{Again, Explained, Part, Preview, Unmerged};
 pub use trials::{Trial, TrialEvent};
 
-use crate::domain::event::Event;
 pub use crate::domain::event::Status;
+use crate::domain::event::{Event, Payload};
 use crate::domain::fragment::content_hash;
 use crate::domain::settings::Durability;
 use crate::domain::view::EventView;
 use crate::records::encode_event;
 use actix::Addr;
+use bytes::Bytes;
 use router::{Incoming, RouterActor};
 use shared::{Reply, Shared};
 use smallvec::SmallVec;
@@ -380,10 +381,23 @@ const DROPPED: Receipt = Receipt { event_id: None, status: Status::Dropped, prof
 
 /// Encodes and hashes on the caller's thread, so that the pipeline behind only moves bytes.
 fn incoming(submission: Submission, reply: Reply) -> Result<Incoming, Refusal> {
-    let Submission { event, durability, dedupe_window_ms } = submission;
-    let bytes = encode_event(&event).map_err(|_| Refusal::TooLarge)?;
+    let Submission { mut event, durability, dedupe_window_ms } = submission;
+    let bytes = Bytes::from(encode_event(&event).map_err(|_| Refusal::TooLarge)?);
     let content = content_hash(&event);
+    share_payload(&mut event, &bytes);
     Ok(Incoming { event: Box::new(event), bytes, content, durability, dedupe_window_ms, reply })
+}
+
+/// Lets the event's payload be the part of the record that it is, so that both hold it once.
+fn share_payload(event: &mut Event, record: &Bytes) {
+    let (Payload::Json(payload) | Payload::Opaque(payload)) = &mut event.payload;
+    let start = match record.ends_with(payload) {
+        true => Some(record.len() - payload.len()),
+        false => memchr::memmem::rfind(record, payload),
+    };
+    if let Some(start) = start {
+        *payload = record.slice(start..start + payload.len());
+    }
 }
 
 #[cfg(test)]

@@ -52,6 +52,8 @@ pub struct Options {
     pub clock: Clock,
     /// Events between the router and their answers at most.
     pub queue: usize,
+    /// Bytes of the events in flight; more is refused as overloaded.
+    pub queue_bytes: usize,
     /// Profiles in memory at most.
     pub active_profiles: usize,
     /// What deliveries keep in memory until a snapshot holds it, in bytes; beyond it, collect
@@ -355,7 +357,8 @@ impl Prepared {
         let router = {
             let shared = Arc::clone(&shared);
             RouterActor::start_in_arbiter(&homes.router, move |_| {
-                RouterActor::new(shared, to_committer, next, options.queue, dedupe)
+                let most = (options.queue, options.queue_bytes);
+                RouterActor::new(shared, to_committer, next, most, dedupe)
             })
         };
         identity.do_send(super::identity::Ask(Box::new({
@@ -413,7 +416,7 @@ impl Engine {
         let drain = async {
             drop(drained.await);
             let is_awaited = || {
-                running.shared.in_flight.load(Ordering::Acquire) > 0 && !running.shared.is_failed()
+                running.shared.in_flight.now().0 > 0 && !running.shared.is_failed()
             };
             while is_awaited() {
                 tokio::time::sleep(Duration::from_millis(2)).await;

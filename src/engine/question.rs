@@ -8,7 +8,7 @@ use super::profile::ProfileActor;
 use super::rereadings::Events;
 use super::rest::{Rest, RowError};
 use crate::domain::campaign::{EventFacts, FragmentRuns, Person};
-use crate::domain::event::{Event, Payload, Standing};
+use crate::domain::event::{Event, Payload, Standing, Timing};
 use crate::domain::fragment::Fragment;
 use crate::domain::graph::{FragmentIndex, Shown};
 use crate::domain::id::Sequence;
@@ -133,6 +133,7 @@ pub(super) fn facts<'a>(
         source: &event.source,
         session: event.session.as_deref(),
         occurred_at: event.occurred_at,
+        is_said: event.timing == Timing::Said,
         properties,
         fragment,
     }

@@ -16,6 +16,7 @@ use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::settings::Durability;
 use crate::records::DedupeRow;
 use actix::{Actor, Context, Handler, Message};
+use bytes::Bytes;
 use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,7 +25,7 @@ use std::sync::atomic::Ordering;
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) event: Box<Event>,
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Bytes,
     pub(super) content: u128,
     pub(super) durability: Durability,
     pub(super) dedupe_window_ms: i64,
@@ -66,6 +67,7 @@ pub(super) struct RouterActor {
     committer: Sender<Entry>,
     next: Sequence,
     in_flight_max: usize,
+    bytes_max: usize,
     seen: Window,
     is_closed: bool,
     _alive: Alive,
@@ -76,7 +78,7 @@ impl RouterActor {
         shared: Arc<Shared>,
         committer: Sender<Entry>,
         next: Sequence,
-        in_flight_max: usize,
+        (in_flight_max, bytes_max): (usize, usize),
         remembered: Vec<DedupeRow>,
     ) -> Self {
         let mut seen = Window::default();
@@ -84,10 +86,10 @@ impl RouterActor {
             seen.insert(row.key, Placed { sequence: row.sequence, received_at: row.received_at });
         }
         let _alive = Alive::new(&shared, "the router");
-        Self { shared, committer, next, in_flight_max, seen, is_closed: false, _alive }
+        Self { shared, committer, next, in_flight_max, bytes_max, seen, is_closed: false, _alive }
     }
 
-    fn refusal(&self, count: usize) -> Option<Refusal> {
+    fn refusal(&self, count: usize, bytes: usize) -> Option<Refusal> {
         if self.shared.is_failed() {
             return Some(Refusal::StorageFailed);
         }
@@ -100,15 +102,16 @@ impl RouterActor {
         if self.shared.kept.is_full() {
             return Some(Refusal::Overloaded);
         }
-        let in_flight = self.shared.in_flight.load(Ordering::Acquire);
+        let (events, under_way) = self.shared.in_flight.now();
         // A batch larger than the whole queue still gets through an idle engine.
-        let is_over = in_flight > 0 && in_flight + count > self.in_flight_max;
+        let is_over = events > 0
+            && (events + count > self.in_flight_max || under_way + bytes > self.bytes_max);
         is_over.then_some(Refusal::Overloaded)
     }
 
     fn take(&mut self, mut incoming: Incoming) {
         self.shared.faults.strike(Stage::Router, &incoming.event.kind);
-        incoming.reply.ticket = Some(Ticket::take(&self.shared.in_flight));
+        incoming.reply.ticket = Some(Ticket::take(&self.shared.in_flight, incoming.bytes.len()));
         let now = incoming.event.received_at;
         if let Some(key) = incoming.event.dedupe {
             if let Some(first) = self.seen.find(&key, now, incoming.dedupe_window_ms) {
@@ -130,10 +133,10 @@ impl RouterActor {
         if self.is_closed || self.shared.is_failed() {
             return; // dropping `then` tells whoever waits
         }
-        self.record(append.kind, append.bytes, Durability::Fsynced, append.then);
+        self.record(append.kind, append.bytes.into(), Durability::Fsynced, append.then);
     }
 
-    fn record(&mut self, kind: u8, bytes: Vec<u8>, durability: Durability, then: Then) {
+    fn record(&mut self, kind: u8, bytes: Bytes, durability: Durability, then: Then) {
         let sequence = self.next;
         self.next += 1;
         self.hand_on(Entry { sequence, record: Some((kind, bytes)), durability, then });
@@ -165,7 +168,8 @@ impl Handler<Ingest> for RouterActor {
 
     fn handle(&mut self, Ingest(requests): Ingest, _: &mut Self::Context) {
         for events in requests {
-            match self.refusal(events.len()) {
+            let bytes = events.iter().map(|one| one.bytes.len()).sum();
+            match self.refusal(events.len(), bytes) {
                 Some(refusal) => events.into_iter().for_each(|one| one.reply.send(Err(refusal))),
                 None => events.into_iter().for_each(|one| self.take(one)),
             }

@@ -37,8 +37,8 @@ pub struct Shared {
     pub clock: Clock,
     /// Actors of active profiles, by the leading fragment that an external ID resolves to.
     pub(super) directory: DashMap<FragmentIndex, actix::Addr<super::profile::ProfileActor>>,
-    /// Events between the router and their answers.
-    pub(super) in_flight: Arc<AtomicUsize>,
+    /// What is between the router and its answers.
+    pub(super) in_flight: Arc<InFlight>,
     /// Free space is below the watermark.
     pub(super) storage_full: AtomicBool,
     /// Why the engine failed, once it did: tells the program that it has to end.
@@ -133,20 +133,37 @@ impl Shared {
     }
 }
 
+/// The events between the router and their answers.
+#[derive(Debug, Default)]
+pub(super) struct InFlight {
+    events: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl InFlight {
+    /// How many there are, and the bytes of their records.
+    pub(super) fn now(&self) -> (usize, usize) {
+        (self.events.load(Ordering::Acquire), self.bytes.load(Ordering::Acquire))
+    }
+}
+
 /// A place among the events in flight; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Ticket(Arc<AtomicUsize>);
+pub(super) struct Ticket(Arc<InFlight>, usize);
 
 impl Ticket {
-    pub(super) fn take(counter: &Arc<AtomicUsize>) -> Self {
-        counter.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(counter))
+    /// For an event whose record has so many bytes.
+    pub(super) fn take(counter: &Arc<InFlight>, bytes: usize) -> Self {
+        counter.events.fetch_add(1, Ordering::AcqRel);
+        counter.bytes.fetch_add(bytes, Ordering::AcqRel);
+        Self(Arc::clone(counter), bytes)
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.bytes.fetch_sub(self.1, Ordering::AcqRel);
+        self.0.events.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

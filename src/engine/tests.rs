@@ -15,6 +15,7 @@ use std::time::Duration;
 mod campaigns;
 mod erasures;
 mod operators;
+mod panics;
 mod rereadings;
 mod resolving;
 mod retention;
@@ -41,6 +42,7 @@ pub(super) fn options(data: &Path) -> Options {
         settings: settings(),
         clock: Clock::system(),
         queue: 10_000,
+        queue_bytes: 1 << 30,
         active_profiles: 1_000,
         unsaved_bytes: 128 << 20,
         snapshot_every: Duration::from_secs(3_600),
@@ -54,6 +56,11 @@ pub(super) fn options(data: &Path) -> Options {
         guard: Default::default(),
         secrets: Default::default(),
     }
+}
+
+/// A fault to inject.
+pub(super) fn fault(stage: Stage, kind: &str, times: usize) -> Fault {
+    Fault { stage, kind: kind.to_owned(), times }
 }
 
 pub(super) async fn open(options: Options) -> Engine {
@@ -242,7 +249,7 @@ fn an_event_that_panics_twice_is_set_aside_and_neighbours_never_notice() {
     let folder = tempfile::tempdir().unwrap();
     actix::System::new().block_on(async {
         let mut faulty = options(folder.path());
-        faulty.panic_on = Some(("x".into(), 3));
+        faulty.panic_on = vec![fault(Stage::Profile, "x", 3)];
         let engine = open(faulty).await;
         // The first event panics twice, the second once, and then all is well.
         let first = send(&engine, "web", None, json!({"u": 1, "at": 1})).await;

@@ -1,134 +1,203 @@
-//! Reads a body: never more than `limits.body`, never longer than `limits.slow_request`, and never
-//! more of them at once than `limits.bodies` has room for.
+//! Reads a body: never more than `limits.body`, never slower than `limits.least_rate`, and never
+//! more of them at once than `limits.bodies` has room for. A body takes room as its bytes come, so
+//! one that is only announced takes none.
 
+use super::pace::Pace;
 use super::problem::Problem;
+use super::room::{Party, Pool, Room};
 use crate::code::Code;
 use crate::config::Limits;
+use crate::decode;
 use crate::telemetry::metrics::Metrics;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
 
-/// Bodies up to this many bytes take no room of `limits.bodies`: what most senders send never waits
-/// for what a few send. The events in flight bound them (`limits.queue`).
-const SMALL: usize = 16 << 10;
-/// Room is counted in blocks of this many bytes.
-const BLOCK: usize = 1 << 10;
+/// What a request may hold without taking room: what most senders send never waits for what a few
+/// send. The events in flight bound them (`limits.queue`, `limits.queue_bytes`).
+pub const SMALL: usize = 16 << 10;
 
-/// The room for the large bodies of all requests under way.
+/// The room for the large bodies of all requests under way, and for the events that batches become.
 pub struct Bodies {
-    room: Arc<Semaphore>,
+    pool: Arc<Pool>,
+    events: Arc<Pool>,
+    turns: Semaphore,
     limit: usize,
     patience: Duration,
-    metrics: Arc<Metrics>,
+    rate: u64,
 }
 
 /// A body, and the room that it takes until its request is answered.
 pub struct Body {
     /// As it came.
     pub bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    /// For it, and for what it becomes.
+    pub room: Room,
 }
 
 impl Bodies {
-    /// Room for `limits.bodies`, but for one body of `limits.body` at least.
+    /// Room for `limits.bodies`, but for a few bodies of `limits.body` at least.
     pub fn new(limits: &Limits, metrics: Arc<Metrics>) -> Self {
         let limit = limits.body.bytes();
-        let blocks = limits.bodies.bytes().max(limit).div_ceil(BLOCK);
-        let room = Arc::new(Semaphore::new(blocks.min(Semaphore::MAX_PERMITS)));
-        Self { room, limit, patience: limits.slow_request.duration(), metrics }
+        let all = limits.bodies.bytes();
+        // One request can always go on: what it is decoded to, and twice as much that that becomes.
+        let spare = limit.saturating_mul(3);
+        let common = all.saturating_sub(spare).max(limit);
+        let pool = Pool::new(common, spare, Arc::clone(&metrics));
+        // Room for the events of one batch is taken at once, so none is spare.
+        let events = Pool::new(all.max(limit), 0, metrics);
+        let (patience, rate) = (limits.slow_request.duration(), limits.least_rate.bytes() as u64);
+        Self { pool, events, turns: Semaphore::new(super::cores()), limit, patience, rate }
     }
 
-    /// The whole body, as it came.
+    /// The whole body, as it came; its room counts in the share of these parties.
     ///
     /// # Errors
-    /// 413 as soon as it is too long, 408 when it does not arrive in time, 400 when it breaks off,
-    /// 503 when there is no room for it in time.
-    pub async fn read(&self, headers: &HeaderMap, payload: Payload) -> Result<Body, Problem> {
-        let said = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        if said.is_some_and(|said: usize| said > self.limit) {
+    /// 413 as soon as it is too long, 408 when it comes too slowly, 400 when it breaks off, 503 when
+    /// there is no room for it in time.
+    pub async fn read(
+        &self,
+        headers: &HeaderMap,
+        payload: Payload,
+        parties: Vec<Party>,
+    ) -> Result<Body, Problem> {
+        let said = announced(headers);
+        if said.is_some_and(|said| said > self.limit) {
             return Err(too_large(self.limit));
         }
-        let room = match said {
-            Some(said) => self.take_room(said).await?,
-            None => None, // in pieces: known once the first is there
-        };
-        self.gather(payload, said, room).await
+        let mut room = self.pool.room(parties);
+        let bytes = self.gather(payload, said, &mut room).await?;
+        Ok(Body { bytes, room })
     }
 
-    /// Waits for the room that so many bytes take.
-    async fn take_room(&self, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+    /// Room beside the body for what it is decoded to, before it is.
+    ///
+    /// # Errors
+    /// 503 when there is none in time.
+    pub async fn expect(&self, body: &mut Body, encoding: Option<&str>) -> Result<(), Problem> {
+        match decode::decoded_bound(encoding, body.bytes.len(), self.limit) {
+            0 => Ok(()),
+            most => self.hold(&mut body.room, body.bytes.len() + most).await,
+        }
+    }
+
+    /// Room for so many bytes in all, where they are more than a small body's.
+    ///
+    /// # Errors
+    /// 503 when there is none in time.
+    pub async fn hold(&self, room: &mut Room, bytes: usize) -> Result<(), Problem> {
         if bytes <= SMALL {
-            return Ok(None);
+            return Ok(());
         }
-        let blocks = u32::try_from(bytes.div_ceil(BLOCK)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room);
-        if let Ok(room) = Arc::clone(&room).try_acquire_many_owned(blocks) {
-            return Ok(Some(room));
+        room.grow(bytes, Instant::now() + self.patience).await
+    }
+
+    /// Room for the events of a batch, or of a part of it: so many bytes of them.
+    ///
+    /// # Errors
+    /// 503 when there is none in time.
+    pub async fn events(&self, bytes: usize) -> Result<Room, Problem> {
+        let mut room = self.events.room(Vec::new());
+        if bytes > 4 * SMALL {
+            let bytes = bytes.min(self.events.common());
+            room.grow(bytes, Instant::now() + self.patience).await?;
         }
-        self.metrics.bodies_waited.inc();
-        match timeout(self.patience, room.acquire_many_owned(blocks)).await {
-            Ok(Ok(room)) => Ok(Some(room)),
-            _ => Err(Problem::new(
-                Code::Overloaded,
-                "the bodies under way fill limits.bodies; send it again later",
-            )),
+        Ok(room)
+    }
+
+    /// Bytes of events that are put together at a time.
+    pub fn part(&self) -> usize {
+        self.events.common() / 4 * 3
+    }
+
+    /// A turn to work on so many bytes; to be held while they are worked on, without waiting. Who
+    /// works long goes behind what else a thread has to do, one after another: a crowd of long
+    /// requests does not keep out short ones.
+    pub async fn turn(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        if bytes <= 4 * SMALL {
+            return None;
         }
+        let turn = self.turns.acquire().await.ok();
+        tokio::task::yield_now().await;
+        turn
+    }
+
+    /// How long a part of a batch may wait for the engine.
+    pub fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Most bodies are one chunk, which is handed on as it is.
-    ///
-    /// With an announced length the room for it is made once: growing by doubling holds up to three
-    /// times as much, and fifty large bodies at once are no rarity.
     async fn gather(
         &self,
         mut payload: Payload,
         said: Option<usize>,
-        mut room: Option<OwnedSemaphorePermit>,
-    ) -> Result<Body, Problem> {
+        room: &mut Room,
+    ) -> Result<Bytes, Problem> {
         let limit = self.limit;
-        let mut until = Instant::now() + self.patience;
-        let Some(first) = self.chunk(&mut payload, until).await? else {
-            return Ok(Body { bytes: Bytes::new(), _room: room });
+        let mut pace = Pace::new(self.patience, self.rate);
+        let Some(first) = self.chunk(&mut payload, &mut pace).await? else {
+            return Ok(Bytes::new());
         };
         if first.len() > limit {
             return Err(too_large(limit));
         }
         let mut rest: Option<BytesMut> = None;
-        while let Some(chunk) = self.chunk(&mut payload, until).await? {
-            if rest.is_none() && said.is_none() {
-                let asked = Instant::now();
-                room = self.take_room(limit).await?;
-                until += asked.elapsed(); // the sender is not to blame
-            }
-            let whole = rest.get_or_insert_with(|| {
-                let mut whole = BytesMut::with_capacity(said.unwrap_or(0).max(first.len()));
-                whole.extend_from_slice(&first);
-                whole
-            });
-            if whole.len() + chunk.len() > limit {
+        while let Some(chunk) = self.chunk(&mut payload, &mut pace).await? {
+            let whole = rest.get_or_insert_with(|| BytesMut::from(&first[..]));
+            let len = whole.len() + chunk.len();
+            if len > limit {
                 return Err(too_large(limit));
+            }
+            if len > whole.capacity() {
+                // In few steps, since each leaves its memory behind, and not beyond what is said.
+                let capacity = (4 * len).max(4 * SMALL).min(said.unwrap_or(limit).max(len));
+                let asked = Instant::now();
+                self.hold(room, capacity).await?;
+                pace.pause(asked.elapsed()); // the sender is not to blame
+                let mut larger = BytesMut::with_capacity(capacity);
+                larger.extend_from_slice(whole);
+                *whole = larger;
             }
             whole.extend_from_slice(&chunk);
         }
-        Ok(Body { bytes: rest.map_or(first, BytesMut::freeze), _room: room })
+        let bytes = rest.map_or(first, BytesMut::freeze);
+        self.hold(room, bytes.len()).await?;
+        Ok(bytes)
     }
 
     /// The next piece, or nothing at the end.
-    async fn chunk(&self, payload: &mut Payload, until: Instant) -> Result<Option<Bytes>, Problem> {
-        let next = timeout_at(until, payload.next()).await.map_err(|_| {
+    async fn chunk(
+        &self,
+        payload: &mut Payload,
+        pace: &mut Pace,
+    ) -> Result<Option<Bytes>, Problem> {
+        let next = timeout_at(pace.until(), payload.next()).await.map_err(|_| {
             let seconds = self.patience.as_secs();
-            Problem::new(Code::TooSlow, format!("the body did not arrive within {seconds} s"))
+            let detail = format!(
+                "the body came slower than limits.least_rate, {} bytes a second, for \
+                 limits.slow_request, {seconds} s",
+                self.rate
+            );
+            Problem::new(Code::TooSlow, detail)
         })?;
-        next.transpose().map_err(|_| broken())
+        let chunk = next.transpose().map_err(|_| broken())?;
+        pace.progress(chunk.as_ref().map_or(0, Bytes::len));
+        Ok(chunk)
     }
 }
 
-fn too_large(limit: usize) -> Problem {
+/// The length that a request announces.
+pub fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// 413, of a body that is longer than this.
+pub fn too_large(limit: usize) -> Problem {
     Problem::new(Code::BodyTooLarge, format!("the body is longer than limits.body, {limit} bytes"))
 }
 
@@ -153,18 +222,22 @@ mod tests {
         let length = (CONTENT_LENGTH, bytes.to_string());
         let (request, mut payload) = request.insert_header(length).to_http_parts();
         let payload = Payload::from_request(&request, &mut payload).await.unwrap();
-        Ok(bodies.read(request.headers(), payload).await?.bytes.len())
+        let body = bodies.read(request.headers(), payload, Vec::new()).await?;
+        assert!(body.room.held() >= bytes || bytes <= SMALL);
+        Ok(body.bytes.len())
     }
 
     #[actix_web::test]
     async fn without_room_a_large_body_is_refused_in_time_and_a_small_one_passes() {
         let bodies = bodies();
-        let taken = bodies.take_room(8 << 20).await.unwrap();
+        let mut all: Vec<_> = (0..2).map(|_| bodies.pool.room(Vec::new())).collect();
+        for (room, bytes) in all.iter_mut().zip([5 << 20, 3 << 20]) {
+            room.grow(bytes, Instant::now()).await.unwrap();
+        }
         assert_eq!(read(&bodies, SMALL).await.unwrap(), SMALL);
         let refused = read(&bodies, SMALL + 1).await.unwrap_err();
         assert_eq!(refused.code, Code::Overloaded);
-        assert_eq!(bodies.metrics.bodies_waited.get(), 1);
-        drop(taken);
+        drop(all);
         assert_eq!(read(&bodies, SMALL + 1).await.unwrap(), SMALL + 1);
         assert_eq!(read(&bodies, 1 << 20).await.unwrap(), 1 << 20);
     }
@@ -173,6 +246,6 @@ mod tests {
     async fn a_body_over_its_limit_takes_no_room() {
         let bodies = bodies();
         assert_eq!(read(&bodies, (1 << 20) + 1).await.unwrap_err().code, Code::BodyTooLarge);
-        assert_eq!(bodies.room.available_permits() * BLOCK, 8 << 20);
+        assert_eq!(bodies.pool.taken(), 0);
     }
 }

@@ -6,24 +6,26 @@
 use super::body::Body;
 use super::problem::Problem;
 use super::request_id::{RequestId, X_REQUEST_ID};
+use super::room::Party;
 use super::{Http, cors, reply};
 use crate::code::Code;
-use crate::decode::{DecodeRefusal, Decoded, Piece, RawRequest, Shape, decode, query_pairs};
+use crate::decode::{Batch, DecodeRefusal, Decoded, Piece, RawRequest, Shape, decode, query_pairs};
 use crate::domain::event::{Event, Reason};
 use crate::domain::extract::{self, NAME_CHARS, RequestFacts};
 use crate::domain::source::Source;
 use crate::engine::fault::{Panicked, Stage, walled};
-use crate::engine::{Effective, Receipt, Status, Submission};
+use crate::engine::{Effective, Receipt, Refusal, Status, Submission};
 use actix_web::http::header::{
     ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
 use actix_web::http::{Method, StatusCode};
-use actix_web::web::{Data, Payload};
+use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Takes a request of any sender.
 pub async fn collect(http: Data<Http>, request: HttpRequest, payload: Payload) -> HttpResponse {
@@ -77,10 +79,25 @@ async fn answer(
     }
     within_sizes(http, request)?;
     within_rate(http, source)?;
-    let body = http.bodies.read(request.headers(), payload).await?;
-    let decoded = decoded(http, source, request, &body)?;
+    let parties = parties(request, source);
+    let mut body = http.bodies.read(request.headers(), payload, parties).await?;
+    let encoding = text(request.headers(), CONTENT_ENCODING);
+    http.bodies.expect(&mut body, encoding).await?;
+    let Body { bytes, mut room } = body;
+    let turn = http.bodies.turn(room.held().max(bytes.len())).await;
+    let decoded = decoded(http, source, request, bytes)?;
+    drop(turn);
+    let size = decoded.size();
+    room.shrink(size);
+    http.bodies.hold(&mut room, size).await?;
     let events = Events { http, effective: &effective, source, target: &target, request };
-    events.take(decoded).await
+    events.take(decoded).await // and the room is given back behind it
+}
+
+/// In whose share the request's room counts.
+fn parties(request: &HttpRequest, source: &Source) -> Vec<Party> {
+    let address = request.peer_addr().map(|peer| Party::Address(peer.ip()));
+    [Party::Source(source.id[..].into())].into_iter().chain(address).collect()
 }
 
 /// Takes the path apart and decodes its parts.
@@ -173,22 +190,24 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn decoded(
-    http: &Http,
-    source: &Source,
+fn decoded<'a>(
+    http: &'a Http,
+    source: &'a Source,
     request: &HttpRequest,
-    body: &Body,
-) -> Result<Decoded, Problem> {
+    body: Bytes,
+) -> Result<Decoded<'a>, Problem> {
     let raw = RawRequest {
         content_type: text(request.headers(), CONTENT_TYPE),
         content_encoding: text(request.headers(), CONTENT_ENCODING),
         query: request.query_string(),
-        body: body.bytes.clone(),
+        body,
     };
     let shape = Shape { splits: &source.splits, fields: &source.decode };
     decode(&raw, shape, &http.decoding).map_err(|refusal| {
         let code = match refusal {
-            DecodeRefusal::BodyTooLarge { .. } => Code::BodyTooLarge,
+            DecodeRefusal::BodyTooLarge { .. } | DecodeRefusal::TooLargeAsJson { .. } => {
+                Code::BodyTooLarge
+            }
             DecodeRefusal::UnsupportedEncoding { .. } => Code::UnsupportedEncoding,
             // No source is verified yet: who sends nonsense may be anybody.
             DecodeRefusal::MalformedBody { .. } => Code::MalformedBody,
@@ -207,7 +226,7 @@ struct Events<'r> {
 }
 
 impl Events<'_> {
-    async fn take(&self, decoded: Decoded) -> Result<HttpResponse, Problem> {
+    async fn take(&self, decoded: Decoded<'_>) -> Result<HttpResponse, Problem> {
         let mut out = Vec::with_capacity(160);
         match decoded {
             Decoded::Single(piece) => {
@@ -220,30 +239,79 @@ impl Events<'_> {
                 };
                 self.write(&mut out, &receipt, session.as_deref());
             }
-            Decoded::Batch(pieces) => self.take_batch(pieces, &mut out).await?,
+            Decoded::Batch(batch) => self.take_batch(&batch, &mut out).await?,
         }
         Ok(self.reply(out))
     }
 
-    async fn take_batch(&self, pieces: Vec<Piece>, out: &mut Vec<u8>) -> Result<(), Problem> {
+    /// All events together, or none; but where they are very long together, part by part, because
+    /// memory is bounded. A part behind the first waits for the engine rather than be refused.
+    async fn take_batch(&self, batch: &Batch<'_>, out: &mut Vec<u8>) -> Result<(), Problem> {
         let query = query_pairs(self.request.query_string());
-        let mut sessions = Vec::with_capacity(pieces.len());
-        let mut taken = Vec::with_capacity(pieces.len());
-        let mut submissions = Vec::with_capacity(pieces.len());
-        for (place, piece) in pieces.into_iter().enumerate() {
-            let event = self.event(piece, &query, Some(place));
+        out.extend_from_slice(b"{\"events\":[");
+        let mut start = 0;
+        while start < batch.len() {
+            let (part, cost) = self.part(batch, start);
+            let room = self.http.bodies.events(cost).await?;
+            let until = Instant::now() + self.http.bodies.patience();
+            loop {
+                match self.take_part(batch, (part.clone(), cost), &query, out).await {
+                    Ok(()) => break,
+                    Err(Refusal::Overloaded) if start > 0 && Instant::now() < until => {
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                    Err(refusal) => return Err(refusal.into()),
+                }
+            }
+            drop(room);
+            start = part.end;
+        }
+        out.extend_from_slice(b"]}");
+        Ok(())
+    }
+
+    /// As many events as are put together at a time, and the bytes that they take.
+    fn part(&self, batch: &Batch<'_>, start: usize) -> (Range<usize>, usize) {
+        let most = self.http.bodies.part();
+        let mut cost = 0;
+        let mut end = start;
+        while end < batch.len() {
+            let more = batch.cost(end) + EVENT_BYTES;
+            if end > start && cost + more > most {
+                break;
+            }
+            cost += more;
+            end += 1;
+        }
+        (start..end, cost)
+    }
+
+    /// Takes some of the events; where they are refused, nothing of them is written to `out`.
+    async fn take_part(
+        &self,
+        batch: &Batch<'_>,
+        (part, cost): (Range<usize>, usize),
+        query: &[(String, String)],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        let turn = self.http.bodies.turn(cost).await;
+        let mut sessions = Vec::with_capacity(part.len());
+        let mut taken = Vec::with_capacity(part.len());
+        let mut submissions = Vec::with_capacity(part.len());
+        for place in part.clone() {
+            let event = self.event(batch.piece(place), query, Some(place));
             sessions.push(self.session(&event));
             let submission = self.submission(event);
             taken.push(submission.is_some());
             submissions.extend(submission);
         }
+        drop(turn);
         let mut receipts = match submissions.is_empty() {
             true => Vec::new(),
             false => self.http.engine.ingest_batch(submissions).await?,
         }
         .into_iter();
-        out.extend_from_slice(b"{\"events\":[");
-        for (place, (is_taken, session)) in taken.into_iter().zip(sessions).enumerate() {
+        for (place, (is_taken, session)) in part.zip(taken.into_iter().zip(sessions)) {
             if place > 0 {
                 out.push(b',');
             }
@@ -251,7 +319,6 @@ impl Events<'_> {
             let receipt = is_taken.then(|| receipts.next()).flatten().unwrap_or(DROPPED);
             self.write(out, &receipt, session.as_deref());
         }
-        out.extend_from_slice(b"]}");
         Ok(())
     }
 
@@ -322,6 +389,11 @@ impl Events<'_> {
             .body(own.body.clone().unwrap_or_default())
     }
 }
+
+/// What an event takes beside its payload, about: itself, its way through the engine, its answer.
+const EVENT_BYTES: usize = 512;
+/// How long a part of a batch waits before the engine is asked again.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What was not even handed to the engine.
 const DROPPED: Receipt = Receipt { event_id: None, status: Status::Dropped, profile_id: None };

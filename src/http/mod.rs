@@ -10,11 +10,13 @@ pub mod collect;
 pub mod cors;
 pub mod health;
 pub mod openapi;
+mod pace;
 pub mod page;
 pub mod problem;
 pub mod rate;
 pub mod reply;
 pub mod request_id;
+pub mod room;
 pub mod routes;
 pub mod tracker;
 
@@ -86,7 +88,8 @@ impl Http {
             keys: limits.keys,
             batch: limits.batch,
             // What is beside a split array is repeated in each event of the batch.
-            batch_bytes: limits.body.bytes().saturating_mul(32),
+            batch_bytes: limits.body.bytes().saturating_mul(4),
+            batch_times: 16,
         };
         let streams = Arc::new(Semaphore::new(limits.streams.min(Semaphore::MAX_PERMITS)));
         let token = config.admin.token.clone();

@@ -51,6 +51,7 @@ async fn call(token: Option<&str>, request: TestRequest) -> ServiceResponse {
         settings: config.settings.clone(),
         clock: Clock::system(),
         queue: 100,
+        queue_bytes: 1 << 30,
         active_profiles: 100,
         unsaved_bytes: 128 << 20,
         snapshot_every: Duration::from_secs(60),

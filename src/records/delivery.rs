@@ -1,6 +1,6 @@
 //! What a snapshot row holds of a delivery.
 
-use super::{FragmentKey, RecordError, decode, encode};
+use super::{FragmentKey, RecordError, decode, encode_versioned, versioned};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,12 @@ pub struct DeliveryRow {
     pub run: Sequence,
     /// When that event was received.
     pub began_at: Timestamp,
+    /// When that event occurred.
+    pub occurred_at: Timestamp,
+    /// Whether its sender said so.
+    pub is_said: bool,
+    /// How much longer ago than it was enqueued its age counts from, in seconds.
+    pub late_s: u32,
     /// By journal time.
     pub enqueued_at: Timestamp,
     /// When it is tried next; meaningless unless pending.
@@ -91,6 +97,14 @@ struct DeliveryRowV1 {
     before: u32,
 }
 
+/// From version 2 on, a page says of each delivery when its trigger occurred.
+#[derive(Serialize, Deserialize)]
+struct DeliveryPageV2 {
+    page: DeliveryPageV1,
+    /// In the order of the rows: before `began_at`, whether it was said, and [`DeliveryRow::late_s`].
+    occurred: Vec<(i64, bool, u32)>,
+}
+
 /// The bytes of a page of deliveries.
 ///
 /// # Errors
@@ -114,7 +128,12 @@ pub fn encode_deliveries(page: &DeliveryPage) -> Result<Vec<u8>, RecordError> {
         v1
     };
     let rows = page.rows.iter().map(row).collect();
-    encode(WHAT, &DeliveryPageV1 { endpoints: page.endpoints.clone(), rows })
+    let occurred = |row: &DeliveryRow| {
+        (row.began_at.0.wrapping_sub(row.occurred_at.0), row.is_said, row.late_s)
+    };
+    let occurred = page.rows.iter().map(occurred).collect();
+    let page = DeliveryPageV1 { endpoints: page.endpoints.clone(), rows };
+    encode_versioned(WHAT, 2, &DeliveryPageV2 { page, occurred })
 }
 
 /// Reads a page of deliveries.
@@ -122,18 +141,30 @@ pub fn encode_deliveries(page: &DeliveryPage) -> Result<Vec<u8>, RecordError> {
 /// # Errors
 /// When the bytes do not decode.
 pub fn decode_deliveries(bytes: &[u8]) -> Result<DeliveryPage, RecordError> {
-    let v1: DeliveryPageV1 = decode(WHAT, bytes)?;
+    let (v1, occurred) = match versioned(WHAT, bytes, 2)? {
+        (1, bytes) => (decode::<DeliveryPageV1>(WHAT, bytes)?, Vec::new()),
+        (_, bytes) => {
+            let DeliveryPageV2 { page, occurred } = decode(WHAT, bytes)?;
+            (page, occurred)
+        }
+    };
+    let mut occurred = occurred.into_iter();
     let (mut number, mut began_at) = (0u64, 0i64);
     let row = |v1: DeliveryRowV1| {
         number = number.wrapping_add(v1.number);
         began_at = began_at.wrapping_add(v1.began_at);
         let enqueued_at = began_at.wrapping_add(v1.enqueued_at);
+        // Before version 2 nothing was said of it, and the age counted from the enqueueing.
+        let (before, is_said, late_s) = occurred.next().unwrap_or((0, false, 0));
         DeliveryRow {
             number,
             endpoint: v1.endpoint,
             fragment: v1.fragment,
             run: (number >> 16).wrapping_sub(v1.run),
             began_at: Timestamp(began_at),
+            occurred_at: Timestamp(began_at.wrapping_sub(before)),
+            is_said,
+            late_s,
             enqueued_at: Timestamp(enqueued_at),
             next_attempt_at: Timestamp(enqueued_at.wrapping_add(v1.next_attempt_at)),
             state: v1.state,

@@ -7,6 +7,7 @@
 mod acts;
 mod delivery;
 mod event;
+mod runs;
 mod state;
 
 pub use acts::{ActRecord, Attempt, FragmentKey, Genesis, ObjectKind, Revised};
@@ -14,6 +15,7 @@ pub use delivery::{
     DeliveryPage, DeliveryRow, DeliveryState, decode_deliveries, encode_deliveries,
 };
 pub use event::{decode_event, encode_event};
+pub use runs::{decode_runs, encode_runs};
 pub use state::{
     ChangeRow, Counters, DedupeRow, ErasureRow, LinkRow, PendingErasure, decode_fragment,
     decode_page, encode_fragment, encode_page,
@@ -58,11 +60,13 @@ pub const VERSION: u8 = 1;
 pub enum RecordError {
     /// The version is not one that this program knows.
     #[error(
-        "expected {what} of version 1 to {VERSION}, found version {found}; it was written by a later program"
+        "expected {what} of version 1 to {latest}, found version {found}; it was written by a later program"
     )]
     Version {
         /// What was read.
         what: &'static str,
+        /// The latest version that is known.
+        latest: u8,
         /// The version found.
         found: u8,
     },
@@ -101,6 +105,40 @@ pub fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T
         .map_err(|cause| RecordError::Encoding { what, cause: cause.to_string() })
 }
 
+/// What a row begins with that says its version. No row of version 1 begins so: theirs begin with
+/// the length of a list, and no length begins with this byte.
+const VERSIONED: u8 = 0xff;
+
+/// Encodes a row of a later version than the first.
+fn encode_versioned<T: Serialize>(
+    what: &'static str,
+    version: u8,
+    value: &T,
+) -> Result<Vec<u8>, RecordError> {
+    let mut bytes = vec![VERSIONED, version];
+    bytes.append(&mut encode(what, value)?);
+    Ok(bytes)
+}
+
+/// The version of a row, of which `latest` is known, and the bytes behind it.
+fn versioned<'a>(
+    what: &'static str,
+    bytes: &'a [u8],
+    latest: u8,
+) -> Result<(u8, &'a [u8]), RecordError> {
+    match bytes {
+        [VERSIONED, found, ..] if !(2..=latest).contains(found) => {
+            Err(RecordError::Version { what, latest, found: *found })
+        }
+        [VERSIONED, found, rest @ ..] => Ok((*found, rest)),
+        first => Ok((1, first)),
+    }
+}
+
 fn expect_version(what: &'static str, found: u8) -> Result<(), RecordError> {
-    if found == VERSION { Ok(()) } else { Err(RecordError::Version { what, found }) }
+    if found == VERSION {
+        Ok(())
+    } else {
+        Err(RecordError::Version { what, latest: VERSION, found })
+    }
 }

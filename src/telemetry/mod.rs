@@ -3,29 +3,43 @@
 //! Promise: nothing that identifies a person is in either of them: no payload, no identifier, no
 //! minted id, no path of a request.
 
+mod level;
 pub mod metrics;
 pub mod progress;
 
+pub use level::{LogFormat, LogLevel, of_rust_log};
+
+use std::sync::OnceLock;
 use tracing_subscriber::EnvFilter;
 
-/// What is said by default: the web framework tells more of its workers than anyone wants to know.
-const DEFAULT_FILTER: &str = "info,actix_server=warn";
+/// The format that counts, once the log was started.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
-/// Starts the log on stderr; `RUST_LOG` chooses what is said.
+/// Starts the log on stderr.
 ///
 /// The first call counts, so that tests may call it as well.
-pub fn start_log() {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+pub fn start_log(format: LogFormat, level: &LogLevel) {
+    FORMAT.get_or_init(|| format);
+    // The level was parsed when it was read, so this is the same again.
+    let filter = EnvFilter::try_new(level.directives()).unwrap_or_default();
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(filter)
-        .with_ansi(is_terminal)
+        .with_ansi(is_terminal && format == LogFormat::Text)
         .with_target(false);
-    if log.try_init().is_err() {
+    let started = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    if started.is_err() {
         tracing::debug!("the log was already started");
     }
+}
+
+/// Whether all that is said on stderr has to be a JSON object a line.
+pub fn is_json() -> bool {
+    FORMAT.get() == Some(&LogFormat::Json)
 }
 
 /// Has panics tell where they are, and no more: what they say may hold text from outside.
@@ -37,7 +51,9 @@ pub fn tell_panics_by_place() {
         if tracing::dispatcher::has_been_set() {
             tracing::error!(%place, thread, "a fault of the program: a panic");
         } else {
-            eprintln!("selfsame: a fault of the program: a panic at {place}");
+            // Without a reader of stderr nobody is told; a panic within this one would end all.
+            let line = format!("selfsame: a fault of the program: a panic at {place}");
+            let _told = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{line}\n"));
         }
     }));
 }

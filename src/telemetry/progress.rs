@@ -32,6 +32,9 @@ impl Progress {
         } else if self.last_said.elapsed() >= LONG {
             self.last_said = Instant::now();
             match self.is_terminal {
+                _ if super::is_json() => {
+                    tracing::info!(done, total, unit = self.unit, "{}", self.what);
+                }
                 true => self.bar = Some(bar(self.what, self.unit, total)),
                 false => eprintln!("{}", plain(self.what, self.unit, done, total)),
             }

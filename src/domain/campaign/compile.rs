@@ -36,6 +36,8 @@ pub struct Campaigns {
     counted: Counted,
     /// Elements of arrays that a condition looks at, where that is limited.
     pub(super) elements: Option<usize>,
+    /// Whether they decide as programs did that went by arrival, and not by event time.
+    pub(super) by_arrival: bool,
     /// Live campaigns by the event types that trigger them.
     triggers: Index,
     /// Live and paused campaigns by the event types that end their runs.
@@ -264,6 +266,12 @@ impl Campaigns {
     #[must_use]
     pub fn looking_at(self, elements: u32) -> Self {
         Self { elements: Some(elements as usize), ..self }
+    }
+
+    /// The same, which decide by event time, or else by arrival as in records of earlier programs.
+    #[must_use]
+    pub fn deciding_by_event_time(self, event_time: bool) -> Self {
+        Self { by_arrival: !event_time, ..self }
     }
 
     /// The webhooks of which a secret is not there, by campaign and step; `secrets` finds what a

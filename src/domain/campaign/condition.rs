@@ -13,7 +13,7 @@ use crate::domain::extract::event_type;
 use crate::domain::fold::number;
 use crate::domain::graph::FragmentIndex;
 use crate::domain::path::read::{Slot, Values, scalar};
-use crate::domain::time::{Timestamp, parse_span};
+use crate::domain::time::{MAX, Timestamp, parse_span};
 use crate::domain::{json, occurred, path};
 use bigdecimal::BigDecimal;
 use serde::Serialize;
@@ -78,7 +78,11 @@ pub(super) struct Facts<'a> {
     /// What was found in the event's properties; nothing where the event is not at hand.
     pub(super) values: &'a Values<'a>,
     pub(super) fragments: &'a [(FragmentIndex, &'a FragmentRuns)],
+    /// As of when counts within a time are judged.
     pub(super) now: Timestamp,
+    /// Whether events that occurred after `now` are left out: a late event is judged as of when it
+    /// occurred.
+    pub(super) is_past: bool,
     pub(super) reach: &'a Reach,
 }
 
@@ -144,8 +148,9 @@ impl Condition {
                     None => facts.person.folded.by_type.get(kind).copied().unwrap_or(0),
                     Some(within) => {
                         let after = facts.now.plus_ms(-within);
+                        let until = if facts.is_past { facts.now } else { MAX };
                         let each = facts.fragments.iter();
-                        each.map(|(_, runs)| runs.counts.since(kind, after) as u64).sum()
+                        each.map(|(_, runs)| runs.counts.within(kind, after, until) as u64).sum()
                     }
                 };
                 std::iter::once(Cow::Owned(count.to_string())).collect()

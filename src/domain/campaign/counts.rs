@@ -1,13 +1,18 @@
 //! How often something happened lately: the newest times per event type, of each fragment.
 //!
 //! Conditions such as "at most 0 purchases within 30 days" ask whether a count reaches some number
-//! n. For that, the n + 1 newest times of the type decide exactly, whatever the window; so no more
-//! are kept ([`Counted`] says how many), and counts over several fragments add up to an exact answer
-//! as well. Times are event times, so the order of arrival does not matter.
+//! n. For that, the n + 1 newest times of the type decide exactly, whatever the window; so only some
+//! more are kept ([`Counted`] says how many), and counts over several fragments add up to an exact
+//! answer as well. Times are event times, so the order of arrival does not matter. What is more
+//! lets a late event ask how it was when it occurred: exactly, unless more than [`LATER`] events of
+//! the type have occurred since.
 
 use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// Newest times that are kept beside those that decide at present.
+const LATER: usize = 64;
 
 /// Which event types conditions count within a time, and how many newest times of each decide.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +25,7 @@ impl Counted {
     /// Asks for the `keep` newest times of an event type.
     pub(super) fn want(&mut self, kind: &str, keep: usize) {
         let kept = self.kinds.entry(kind.into()).or_default();
-        *kept = keep.max(*kept);
+        *kept = keep.saturating_add(LATER).max(*kept);
         let mut hasher = blake3::Hasher::new();
         for (kind, keep) in &self.kinds {
             hasher.update(kind.as_bytes());
@@ -77,10 +82,11 @@ impl RecentCounts {
         }
     }
 
-    /// How many of the kept events of this type occurred later than `after`.
-    pub fn since(&self, kind: &str, after: Timestamp) -> usize {
+    /// How many of the kept events of this type occurred later than `after`, `until` at the latest.
+    pub fn within(&self, kind: &str, after: Timestamp, until: Timestamp) -> usize {
         let found = self.times.iter().find(|(known, _)| known.as_ref() == kind);
-        found.map_or(0, |(_, times)| times.len() - times.partition_point(|at| *at <= after))
+        let upto = |end, times: &[Timestamp]| times.partition_point(|at| *at <= end);
+        found.map_or(0, |(_, times)| upto(until, times).saturating_sub(upto(after, times)))
     }
 
     fn keep(&mut self, kind: &str, keep: usize, at: Timestamp) {
@@ -141,7 +147,8 @@ mod tests {
             let after = Timestamp(after);
             let exact = left.iter().chain(&right).filter(|at| **at > after.0).count();
             let (a, b) = (filled(&counted, &left), filled(&counted, &right));
-            let seen = a.since("a", after) + b.since("a", after);
+            let within = |counts: &RecentCounts| counts.within("a", after, Timestamp(50));
+            let seen = within(&a) + within(&b);
             prop_assert_eq!(seen >= reached, exact >= reached);
             prop_assert_eq!(seen <= reached, exact <= reached);
             prop_assert_eq!(seen == reached, exact == reached);

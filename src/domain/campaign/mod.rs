@@ -11,6 +11,7 @@ mod condition;
 mod config;
 mod counts;
 mod fields;
+mod late;
 mod matching;
 mod preview;
 mod request;
@@ -26,7 +27,7 @@ pub use counts::{Counted, RecentCounts};
 pub use preview::{Preview, PreviewRequest};
 pub use request::{Rendered, Unsendable, webhook_id};
 pub use run::{Decision, Due, Ended, Enqueued, Held, Pending, Recheck};
-pub use state::{CampaignState, FragmentRuns, Run};
+pub use state::{CampaignState, FragmentRuns, Moment, Run};
 
 use super::graph::{FragmentIndex, Shown};
 use super::id::Sequence;
@@ -61,6 +62,8 @@ pub struct EventFacts<'a> {
     pub session: Option<&'a str>,
     /// When it occurred.
     pub occurred_at: Timestamp,
+    /// Whether its sender said so.
+    pub is_said: bool,
     /// The payload: a JSON object that [`super::json::check`] has passed, or empty where it cannot
     /// be decoded.
     pub properties: &'a str,

@@ -3,7 +3,7 @@
 use super::compile::{Campaign, Campaigns, EventFilter, Method, Step};
 use super::condition::{Facts, RuleReport};
 use super::run::{Fragments, Held};
-use super::state::CampaignState;
+use super::state::{CampaignState, Moment};
 use super::{EventFacts, Person};
 use crate::domain::time::Timestamp;
 use serde::Serialize;
@@ -55,7 +55,16 @@ impl Campaigns {
         let campaign = self.get(campaign)?;
         let values = self.values(Some(event));
         let reach = self.reach();
-        let facts = Facts { person, values: &values, fragments, now, reach: &reach };
+        let moment = self.moment(event, now);
+        let at = moment.at;
+        let facts = Facts {
+            person,
+            values: &values,
+            fragments,
+            now: at,
+            is_past: !self.by_arrival,
+            reach: &reach,
+        };
         let mut rules = campaign.trigger.report(event, &facts);
         if let Some(known) = campaign.audience.known {
             rules.push(RuleReport {
@@ -66,7 +75,7 @@ impl Campaigns {
             });
         }
         rules.extend(campaign.audience.conditions.iter().map(|one| one.report(&facts)));
-        rules.push(campaign.report_restart(fragments, now));
+        rules.push(campaign.report_start(moment, fragments, now));
         let requests = campaign.requests(person, event, &mut rules);
         let fires = rules.iter().all(|rule| rule.holds);
         let requests = if fires { requests } else { Vec::new() };
@@ -83,7 +92,9 @@ impl Campaigns {
         fragments: &Fragments<'_>,
         now: Timestamp,
     ) -> Option<RuleReport> {
-        Some(self.get(campaign)?.report_restart(fragments, now))
+        let campaign = self.get(campaign)?;
+        let state = campaign.state_of(fragments);
+        Some(report_held(campaign.held(state, now).as_ref(), state))
     }
 }
 
@@ -108,22 +119,29 @@ impl EventFilter {
 }
 
 impl Campaign {
-    fn report_restart(&self, fragments: &Fragments<'_>, now: Timestamp) -> RuleReport {
+    fn state_of(&self, fragments: &Fragments<'_>) -> CampaignState {
         let states = fragments.iter().map(|(_, runs)| runs.state(&self.id));
-        let state = states.fold(CampaignState::default(), CampaignState::join);
-        let held = self.held(state, now);
-        let rule = match &held {
-            None | Some(Held::Audience) => "a run may begin".to_owned(),
-            Some(Held::Running) => "no run is under way".to_owned(),
-            Some(Held::Once) => "no run before, as it never restarts".to_owned(),
-            Some(Held::Until(_)) => "no run before its restart time".to_owned(),
-        };
-        let seen = match &held {
-            Some(Held::Until(again)) => Some(*again),
-            _ => state.stopped_at,
-        };
-        let seen = seen.map_or(Value::Null, |at| Value::String(at.to_string()));
-        RuleReport { rule, seen, holds: held.is_none(), bounded: None }
+        states.fold(CampaignState::default(), CampaignState::join)
+    }
+
+    fn report_start(
+        &self,
+        trigger: Moment,
+        fragments: &Fragments<'_>,
+        now: Timestamp,
+    ) -> RuleReport {
+        let state = self.state_of(fragments);
+        match self.missed(trigger, fragments, now) {
+            Some(missed) => {
+                let seen = match missed {
+                    Held::Exited => Some(state.exited.at).filter(|at| *at != Moment::UNKNOWN),
+                    _ => Some(trigger.at),
+                };
+                let seen = seen.map_or(Value::Null, |at| Value::String(at.to_string()));
+                RuleReport { seen, ..report_held(Some(&missed), state) }
+            }
+            None => report_held(self.held(state, trigger.at).as_ref(), state),
+        }
     }
 
     fn requests(
@@ -163,4 +181,22 @@ impl Campaign {
         }
         requests
     }
+}
+
+/// Whether a run may begin, beside what trigger and audience say.
+fn report_held(held: Option<&Held>, state: CampaignState) -> RuleReport {
+    let rule = match held {
+        None | Some(Held::Audience) => "a run may begin",
+        Some(Held::Running) => "no run is under way",
+        Some(Held::Once) => "no run before, as it never restarts",
+        Some(Held::Until(_)) => "no run before its restart time",
+        Some(Held::Exited) => "no exit event occurred at or after it",
+        Some(Held::TooOld) => "it occurred no longer ago than max_age",
+    };
+    let seen = match held {
+        Some(Held::Until(again)) => Some(*again),
+        _ => state.stopped_at,
+    };
+    let seen = seen.map_or(Value::Null, |at| Value::String(at.to_string()));
+    RuleReport { rule: rule.to_owned(), seen, holds: held.is_none(), bounded: None }
 }

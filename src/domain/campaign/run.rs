@@ -9,7 +9,7 @@ use super::compile::{Audience, Campaign, Campaigns, EventFilter, Restart, Standi
 use super::condition::{Condition, Facts, values};
 use super::matching::Reach;
 use super::request::{Rendered, Unsendable, webhook_id};
-use super::state::{CampaignState, FragmentRuns, Run};
+use super::state::{CampaignState, FragmentRuns, Moment, Run};
 use super::{EventFacts, Person};
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
@@ -70,10 +70,13 @@ pub enum Decision {
         /// How.
         how: Ended,
     },
-    /// What the campaign has enqueued for this profile and is not sent yet is cancelled.
+    /// What the campaign has enqueued for this profile and is not sent yet is cancelled, where the
+    /// exit ends it ([`Moment::ends`]).
     Cancel {
         /// The campaign.
         campaign: Arc<str>,
+        /// The exit.
+        exit: Moment,
     },
     /// Conditions did not look at everything that they were shown: `limits.condition_elements`.
     Bounded,
@@ -106,10 +109,11 @@ pub struct Pending<'a> {
     pub campaign: &'a str,
     /// The step, from 0.
     pub step: u16,
-    /// The sequence of the event that triggered its run.
-    pub run: Sequence,
-    /// By journal time.
-    pub enqueued_at: Timestamp,
+    /// The event that triggered its run.
+    pub trigger: Moment,
+    /// From when on its age counts: when the trigger occurred and the waits before this step were
+    /// over; or when an operator had it sent once more.
+    pub counts_from: Timestamp,
 }
 
 /// A webhook to be sent.
@@ -121,8 +125,10 @@ pub struct Enqueued {
     pub step: u16,
     /// The fragment that its run belongs to.
     pub fragment: FragmentIndex,
-    /// The sequence of the event that triggered its run.
-    pub run: Sequence,
+    /// The event that triggered its run.
+    pub trigger: Moment,
+    /// How much longer ago than now its age counts from, in milliseconds.
+    pub late_ms: i64,
     /// The id that receivers tell repetitions by.
     pub webhook_id: String,
     /// What is sent.
@@ -183,6 +189,10 @@ pub enum Held {
     Once,
     /// The profile is not in the audience.
     Audience,
+    /// The profile had an exit event that occurred at or after the trigger.
+    Exited,
+    /// The trigger occurred longer ago than every webhook's `max_age`.
+    TooOld,
 }
 
 /// What becomes of a delivery before an attempt.
@@ -200,7 +210,8 @@ impl Campaigns {
     /// What an event means to the runs of its profile, which is shown as it is after the event.
     ///
     /// `now` is the event's time of receipt; `fragments` are those of the profile, the event's own
-    /// among them.
+    /// among them. Event time decides: an exit ends the runs whose triggers occurred no later, and a
+    /// trigger that comes late is judged as of when it occurred.
     pub fn on_event(
         &self,
         person: &Person<'_>,
@@ -214,10 +225,19 @@ impl Campaigns {
         }
         let values = self.values(Some(event));
         let reach = self.reach();
-        let facts = Facts { person, values: &values, fragments, now, reach: &reach };
+        let moment = self.moment(event, now);
+        let at = moment.at;
+        let facts = Facts {
+            person,
+            values: &values,
+            fragments,
+            now: at,
+            is_past: !self.by_arrival,
+            reach: &reach,
+        };
         for campaign in self.ended_by(event.kind) {
             if campaign.exit.as_ref().is_some_and(|exit| exit.fits(event, &facts)) {
-                campaign.leave(event, fragments, now, &mut decisions);
+                campaign.leave((event.fragment, moment), fragments, now, &mut decisions);
             }
         }
         // Each campaign is triggered once at most, so only what exits decided can matter to it.
@@ -231,7 +251,7 @@ impl Campaigns {
             let folded = others.fold(own, |state, (index, _)| {
                 state.join(after(&decisions[..exits], campaign, *index, fragments))
             });
-            let held = campaign.held(folded, now);
+            let held = campaign.missed(moment, fragments, now).or(campaign.held(folded, at));
             if let Some(why) = held.or((!campaign.audience.holds(&facts)).then_some(Held::Audience))
             {
                 decisions.push(Decision::Declined { campaign: Arc::clone(&campaign.id), why });
@@ -243,6 +263,8 @@ impl Campaigns {
                 step: 0,
                 due: now,
                 has_called: false,
+                occurred_at: at,
+                is_said: moment.is_said,
             };
             let (id, fragment) = (Arc::clone(&campaign.id), event.fragment);
             decisions.push(Decision::Started { campaign: id, fragment, run: run.sequence });
@@ -286,12 +308,13 @@ impl Campaigns {
             others.fold(CampaignState::default(), |folded, (_, runs)| folded.join(runs.state(id)));
         let values = self.values(event);
         let reach = self.reach();
-        let facts = Facts { person, values: &values, fragments, now, reach: &reach };
+        let facts =
+            Facts { person, values: &values, fragments, now, is_past: false, reach: &reach };
         let yields = others.run.is_some_and(|other| other.sequence < run.sequence)
             || campaign.held(CampaignState { run: None, ..others }, now).is_some();
         let ended = if campaign.standing == Standing::Draft {
             Some(Ended::NotLive)
-        } else if others.exited.max(state.exited) > run.sequence {
+        } else if others.exited.max(state.exited).ends(run.trigger()) {
             Some(Ended::Exit)
         } else if yields {
             Some(Ended::Merged)
@@ -334,7 +357,8 @@ impl Campaigns {
         };
         let values = self.values(event);
         let reach = self.reach();
-        let facts = Facts { person, values: &values, fragments, now, reach: &reach };
+        let facts =
+            Facts { person, values: &values, fragments, now, is_past: false, reach: &reach };
         if !campaign.audience.holds_still(event, &facts) {
             return Recheck::Cancel(Ended::Audience);
         }
@@ -361,13 +385,13 @@ impl Campaigns {
         fragments: &Fragments<'_>,
         now: Timestamp,
     ) -> Result<&Campaign, Ended> {
-        let Pending { campaign: id, step, run, enqueued_at } = pending;
+        let Pending { campaign: id, step, trigger, counts_from } = pending;
         let found = self.get(id).and_then(|campaign| Some((campaign, campaign.webhook(step)?)));
         let (campaign, webhook) = found.ok_or(Ended::Gone)?;
-        if now > enqueued_at.plus_ms(webhook.max_age_ms) {
+        if now > counts_from.plus_ms(webhook.max_age_ms) {
             return Err(Ended::TooOld);
         }
-        if fragments.iter().any(|(_, runs)| runs.state(id).exited > run) {
+        if fragments.iter().any(|(_, runs)| runs.state(id).exited.ends(trigger)) {
             return Err(Ended::Exit);
         }
         Ok(campaign)
@@ -414,7 +438,8 @@ impl Going<'_> {
                             campaign: id(),
                             step: place,
                             fragment,
-                            run: run.sequence,
+                            trigger: run.trigger(),
+                            late_ms: now.0.saturating_sub(campaign.ripe(run, place).0).max(0),
                             webhook_id: webhook_id(event_id, &campaign.id, place),
                             rendered,
                         })));
@@ -511,7 +536,7 @@ impl Campaign {
     /// Its exit was reached: ends the profile's runs and notes it on the event's fragment.
     fn leave(
         &self,
-        event: &EventFacts<'_>,
+        (own, exit): (FragmentIndex, Moment),
         fragments: &Fragments<'_>,
         now: Timestamp,
         decisions: &mut Vec<Decision>,
@@ -521,22 +546,23 @@ impl Campaign {
         for (fragment, runs) in fragments {
             let mut state = runs.state(&self.id);
             has_called |= state.stopped_at.is_some();
-            if *fragment == event.fragment {
-                state.exited = state.exited.max(event.sequence);
+            if *fragment == own {
+                state.exited = state.exited.max(exit);
             }
             match state.run {
-                Some(run) => {
+                Some(run) if exit.ends(run.trigger()) => {
                     has_called |= run.has_called;
                     end(decisions, id(), *fragment, (state, run), Ended::Exit, now);
                 }
-                None if *fragment == event.fragment => {
+                _ if *fragment == own => {
+                    has_called |= state.run.is_some_and(|run| run.has_called);
                     decisions.push(Decision::Set { campaign: id(), fragment: *fragment, state });
                 }
-                None => {}
+                run => has_called |= run.is_some_and(|run| run.has_called),
             }
         }
         if has_called {
-            decisions.push(Decision::Cancel { campaign: id() });
+            decisions.push(Decision::Cancel { campaign: id(), exit });
         }
     }
 }

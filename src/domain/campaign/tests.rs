@@ -1,6 +1,7 @@
 //! Campaigns from their TOML to what they decide and send.
 
 mod bounded;
+mod late;
 mod written;
 
 use super::*;
@@ -23,6 +24,8 @@ struct World {
     /// The events that were sent, for timers: type and properties.
     sent: Vec<(String, String)>,
     waiting: Vec<(String, FragmentIndex, Sequence, Timestamp)>,
+    /// When the next events occurred, where their sender says so.
+    said: Option<i64>,
 }
 
 fn compile(campaigns: Value) -> Result<Campaigns, Vec<String>> {
@@ -40,6 +43,7 @@ impl World {
             fragments: vec![(0, FragmentRuns::default()), (1, FragmentRuns::default())],
             sent: Vec::new(),
             waiting: Vec::new(),
+            said: None,
         }
     }
 
@@ -73,7 +77,8 @@ impl World {
             kind,
             source: "web",
             session: None,
-            occurred_at: Timestamp(now),
+            occurred_at: Timestamp(self.said.unwrap_or(now)),
+            is_said: self.said.is_some(),
             properties: &properties,
             fragment: on,
         };
@@ -83,7 +88,8 @@ impl World {
                 runs.counts.refill(self.campaigns.counted(), std::iter::empty());
             }
             if *index == on {
-                runs.counts.feed(self.campaigns.counted(), kind, Timestamp(now));
+                let at = Timestamp(self.said.unwrap_or(now));
+                runs.counts.feed(self.campaigns.counted(), kind, at);
             }
         }
         let shown: Vec<_> = self.fragments.iter().map(|(index, runs)| (*index, runs)).collect();
@@ -123,6 +129,7 @@ impl World {
                 source: "web",
                 session: None,
                 occurred_at: Timestamp(0),
+                is_said: false,
                 properties: &properties,
                 fragment,
             };
@@ -143,7 +150,8 @@ impl World {
             kind,
             source: "web",
             session: None,
-            occurred_at: Timestamp(now),
+            occurred_at: Timestamp(self.said.unwrap_or(now)),
+            is_said: self.said.is_some(),
             properties,
             fragment: 0,
         };
@@ -156,8 +164,8 @@ impl World {
         let pending = Pending {
             campaign: &enqueued.campaign,
             step: enqueued.step,
-            run: enqueued.run,
-            enqueued_at: Timestamp(0),
+            trigger: enqueued.trigger,
+            counts_from: Timestamp(-enqueued.late_ms),
         };
         self.campaigns.recheck(pending, &self.person(), None, &shown, Timestamp(now))
     }
@@ -283,7 +291,8 @@ fn an_exit_ends_the_wait_and_cancels_what_is_not_sent() {
     // The other fragment's purchase is the same person's.
     let decisions = world.send_on(1, "purchase", json!({}), 5);
     assert_eq!(endings(&decisions), [&Ended::Exit]);
-    assert!(decisions.contains(&Decision::Cancel { campaign: "cart".into() }));
+    let exit = Moment { at: Timestamp(5), is_said: false, sequence: 3 };
+    assert!(decisions.contains(&Decision::Cancel { campaign: "cart".into(), exit }));
     assert_eq!(world.recheck(&enqueued, 6), Recheck::Cancel(Ended::Exit));
     assert!(world.advance(3_000).is_empty());
     world.send("cart", json!({"n": 2}), 4_000);
@@ -312,7 +321,7 @@ fn of_two_runs_that_a_merge_brings_together_the_earlier_one_goes_on() {
     world.fragments.extend(left);
     let decisions = world.advance(5_000);
     assert_eq!(calls(&decisions).len(), 1);
-    assert_eq!(calls(&decisions)[0].run, 1);
+    assert_eq!(calls(&decisions)[0].trigger.sequence, 1);
     assert_eq!(endings(&decisions), [&Ended::Done, &Ended::Merged]);
     assert_eq!(declined(&world.send("a", json!({}), DAY)), Some(&Held::Once));
     // Unmerged, the right side never called.

@@ -10,7 +10,8 @@ fn new(fragment: u64) -> NewDelivery {
         campaign: "c".into(),
         step: 0,
         fragment: (fragment, 0),
-        run: 1,
+        trigger: Moment { at: Timestamp(0), is_said: false, sequence: 1 },
+        late_ms: 0,
         began_at: Timestamp(0),
         at: Timestamp(0),
         rendered: Rendered { url: "https://x.example/".to_owned(), body: None },
@@ -64,7 +65,7 @@ fn stands(outbox: &Outbox, number: u64) -> (DeliveryState, u32, Option<String>) 
 
 #[test]
 fn a_delivery_is_small() {
-    assert_eq!(size_of::<(u64, Delivery)>(), 72);
+    assert_eq!(size_of::<(u64, Delivery)>(), 80);
     assert_eq!(size_of::<Place>(), 24);
 }
 

@@ -4,8 +4,9 @@ use super::*;
 
 /// Calls go to an address that may not be dialled, so each delivery is dead after one attempt.
 fn with_campaigns(data: &Path) -> Options {
-    let webhook = json!({"webhook": {"url": "https://127.0.0.1/", "fields": {"city": "traits.city", "mail": "identifiers.email"}}});
+    let webhook = json!({"webhook": {"url": "https://127.0.0.1/", "max_age": "36500d", "fields": {"city": "traits.city", "mail": "identifiers.email"}}});
     let mut options = Options { arbiters: 4, ..options(data) };
+    options.settings.event_time = true;
     options.settings.campaigns = serde_json::from_value(json!({
         "once": {"state": "live", "trigger": {"event_type": "x"}, "stop": {"restart_after": "never"}, "step": [webhook]},
         "waits": {"state": "live", "trigger": {"event_type": "x", "source": "web"},

@@ -86,7 +86,7 @@ impl Sample {
             .map_err(|refusal| Problem::invalid(refusal.to_string()))?;
         let (pieces, is_batch) = match decoded {
             Decoded::Single(piece) => (vec![piece], false),
-            Decoded::Batch(pieces) => (pieces, true),
+            Decoded::Batch(batch) => (batch.pieces().collect(), true),
         };
         let pairs = query_pairs(&query);
         let header = |name: &str| self.header(name).map(str::to_owned);
