@@ -223,6 +223,9 @@ impl Core {
     }
 
     fn set_aside(&mut self, event: Sequence, reason: Reason) {
+        if self.emptied.contains(&event) {
+            return; // of a person who was erased since: it was never counted on this way
+        }
         self.quarantined.insert(event, reason);
         self.touch_loose(event);
     }

@@ -351,13 +351,7 @@ impl Core {
     }
 
     /// Ends a run whose timer panicked.
-    pub(super) fn end_run(
-        &mut self,
-        id: &str,
-        key: FragmentKey,
-        run: Sequence,
-        at: Timestamp,
-    ) {
+    pub(super) fn end_run(&mut self, id: &str, key: FragmentKey, run: Sequence, at: Timestamp) {
         let Some(lead) = self.lead_of_key(key) else { return };
         for fragment in self.graph.fragments_of(lead) {
             let Some(runs) = self.campaigns.runs.get(&fragment) else { continue };

@@ -5,7 +5,8 @@
 //! passivates them, and every read goes through it, so that a reader sees what it was told is
 //! stored.
 
-use super::acts::Answer;
+mod taking;
+
 use super::change_log::Totals;
 use super::committer::Then;
 use super::core::Core;
@@ -13,18 +14,16 @@ use super::endpoint::Sending;
 use super::fault::{Alive, Panicked, Stage, walled};
 use super::gathering::Gatherings;
 use super::mending::{Cause, Mending};
-use super::profile::{Apply, Op};
+use super::profile::Op;
 use super::profiles::Profiles;
 use super::resolving::Drafting;
 use super::rest::FragmentRows;
-use super::router::{Append, Pass, RouterActor, duplicate};
-use super::shared::{Reply, Shared};
+use super::router::{Append, Pass, RouterActor};
+use super::shared::Shared;
 use super::snapshots::{Collector, Job};
-use super::{Receipt, Status};
-use crate::domain::event::{Event, Placed, Standing};
+use crate::domain::event::Event;
 use crate::domain::graph::{FragmentIndex, Move};
 use crate::domain::id::Sequence;
-use crate::domain::settings::Settings;
 use crate::domain::view::EventView;
 use crate::records::ActRecord;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
@@ -182,108 +181,6 @@ impl IdentityActor {
         }
     }
 
-    /// Takes a durable record. One that panics counts for nothing, and the state is made once more
-    /// without it.
-    pub(super) fn take(&mut self, sequence: Sequence, then: Then, context: &mut Context<Self>) {
-        self.mending.taken = self.mending.taken.max(sequence);
-        match then {
-            Then::Event { event, content, reply } => {
-                let event_id = Some(self.core.event_id(sequence, event.received_at));
-                let receipt = Receipt { event_id, status: Status::Stored, profile_id: None };
-                self.mending.unanswered = Some((receipt, reply));
-                let taken = walled(|| self.event(sequence, event, content, context));
-                if taken == Err(Panicked) {
-                    self.pass_over_event(sequence, context);
-                }
-            }
-            Then::Duplicate { first, event, reply } => {
-                // It only looks: the sender of one that panics hears that, and nothing else is lost.
-                let _looked = walled(|| self.duplicate(first, &event, reply, context));
-            }
-            Then::Act { act, reply } => {
-                let rereads: Vec<Sequence> = match &act {
-                    ActRecord::Reprocess { events, .. } => {
-                        events.iter().map(|one| one.sequence).collect()
-                    }
-                    _ => Vec::new(),
-                };
-                match walled(|| self.act(sequence, act, context)) {
-                    Ok(answer) => drop(reply.map(|reply| reply.send(answer))),
-                    Err(Panicked) => self.pass_over_act(sequence, &rereads, reply, context),
-                }
-            }
-            Then::Configuration { files, reply } => {
-                match walled(|| self.configure(sequence, *files, context)) {
-                    Ok(answer) => drop(reply.send(answer)),
-                    Err(Panicked) => self.pass_over_act(sequence, &[], Some(reply), context),
-                }
-            }
-            Then::Call(call) => {
-                if walled(|| call(self, context)) == Err(Panicked) {
-                    self.mend(Cause::Call, context);
-                }
-            }
-            Then::Retire(_) | Then::Empty { .. } => {} // the committer's own
-        }
-    }
-
-    fn configure(
-        &mut self,
-        sequence: Sequence,
-        files: Settings,
-        context: &mut Context<Self>,
-    ) -> Answer {
-        self.core.applied = sequence;
-        let answer = match self.core.configure(Some(files), None) {
-            Ok(()) => Answer::Done,
-            Err(all) => Answer::Invalid(all.iter().map(ToString::to_string).collect()),
-        };
-        self.configured(context);
-        answer
-    }
-
-    fn event(
-        &mut self,
-        sequence: Sequence,
-        event: Box<Event>,
-        content: u128,
-        context: &mut Context<Self>,
-    ) {
-        let placement = self.core.event(sequence, &event);
-        self.count_changes();
-        self.tell_stream(sequence, &event, placement.profile);
-        if !placement.moves.is_empty() {
-            self.regroup(&placement.moves, placement.unborn().as_slice(), context);
-        }
-        let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) else {
-            let status = match event.standing {
-                Standing::Quarantined(reason) => Status::Quarantined(reason),
-                _ => Status::ProfileLess,
-            };
-            if let Some((receipt, reply)) = self.mending.unanswered.take() {
-                reply.send(Ok(Receipt { status, ..receipt }));
-            }
-            return;
-        };
-        let question = self.core.question_of_event(sequence, &event, &placement);
-        let apply = Apply {
-            record: sequence,
-            sequence,
-            event,
-            content,
-            fragment,
-            is_new: placement.is_new,
-            rules: Arc::clone(self.core.graph.rules()),
-            told: self.mending.unanswered.take(),
-        };
-        let at_rest = self.at_rest(lead, placement.unborn().as_slice());
-        let profile = self.profiles.active(lead, &self.core, at_rest, context.address());
-        profile.do_send(Op::Apply(Box::new(apply)));
-        if let Some(question) = question {
-            self.put_question(question, context);
-        }
-    }
-
     /// Counts what changed since it last counted.
     pub(super) fn count_changes(&mut self) {
         let now = self.core.changes.totals();
@@ -306,25 +203,6 @@ impl IdentityActor {
         let mut all = self.core.graph.fragments_of(lead);
         all.retain(|fragment| !except.contains(fragment));
         all
-    }
-
-    /// A duplicate is answered behind its first one: by the profile that holds it.
-    fn duplicate(
-        &mut self,
-        first: Placed,
-        event: &Event,
-        reply: Reply,
-        context: &mut Context<Self>,
-    ) {
-        let receipt = duplicate(&self.shared, first);
-        match self.core.locate(first.sequence, event) {
-            Some(lead) if self.profiles.is_active(lead) => {
-                let id = self.core.fragment_id(lead);
-                let profile = self.profiles.active(lead, &self.core, Vec::new(), context.address());
-                profile.do_send(Op::Answer(reply, Receipt { profile_id: Some(id), ..receipt }));
-            }
-            _ => reply.send(Ok(receipt)),
-        }
     }
 
     /// Moves fragments between profiles. Each giver is told before any taker waits, so a taker only
@@ -460,8 +338,15 @@ impl IdentityActor {
                 resting.extend(newer.keyed(*fragment));
             }
         }
-        let job =
-            Job { era: self.shared.era(), sequence: self.core.applied, rows, started: Instant::now(), purge, gone, renew };
+        let job = Job {
+            era: self.shared.era(),
+            sequence: self.core.applied,
+            rows,
+            started: Instant::now(),
+            purge,
+            gone,
+            renew,
+        };
         let collector = Collector::new(job, active.len(), self.snapshots.clone());
         for (lead, fragments) in active {
             self.tell(lead, Op::Save(fragments, Arc::clone(&collector)));
@@ -528,10 +413,7 @@ impl Handler<Ask> for IdentityActor {
     type Result = ();
 
     fn handle(&mut self, Ask(ask): Ask, context: &mut Self::Context) {
-        let asked = walled(|| {
-            self.shared.faults.strike(Stage::Ask, "");
-            ask(self, context);
-        });
+        let asked = walled(|| ask(self, context));
         // Who asks hears it by the answer that is dropped. What it may have changed nobody knows.
         if asked == Err(Panicked) {
             self.mend(Cause::Call, context);

@@ -5,10 +5,10 @@
 //! engine, by the same code.
 
 use super::core::Core;
+use super::fault::Faults;
 use super::open::{EngineError, starting_point};
 use super::profile::Viewed;
 use super::reading::{ProfileRef, digest_view};
-use super::fault::Faults;
 use super::replay::{Aside, Plan, Replayed, replay};
 use super::rereadings::{EventError, Events};
 use super::rest::{Rest, RowError};

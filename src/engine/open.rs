@@ -5,9 +5,9 @@ use super::core::Core;
 use super::effective::Effective;
 use super::endpoint::Sending;
 use super::erasure_log;
+use super::fault::{Alive, Failure, Fault, Faults};
 use super::identity::{Cadence, IdentityActor};
 use super::profiles::Profiles;
-use super::fault::{Alive, Failure, Fault, Faults};
 use super::replay::{Aside, Plan, ReplayError, Start, replay};
 use super::rest::Rest;
 use super::retention::{self, Retain, RetentionError};
@@ -292,8 +292,18 @@ impl Prepared {
 
     /// Starts the actors and threads; to be called within an actix system.
     pub(super) fn start(self, failure: watch::Sender<Option<Failure>>) -> Running {
-        let Self { options, folder, journal, reader, rest, core, dedupe, recovered, client, faults } =
-            self;
+        let Self {
+            options,
+            folder,
+            journal,
+            reader,
+            rest,
+            core,
+            dedupe,
+            recovered,
+            client,
+            faults,
+        } = self;
         let panicked = core.quarantined.iter().filter(|(_, why)| **why == Reason::Panicked);
         let aside = panicked.map(|(sequence, _)| *sequence).collect();
         let shared = Arc::new(Shared {
@@ -415,9 +425,7 @@ impl Engine {
         running.router.do_send(Close(then));
         let drain = async {
             drop(drained.await);
-            let is_awaited = || {
-                running.shared.in_flight.now().0 > 0 && !running.shared.is_failed()
-            };
+            let is_awaited = || running.shared.in_flight.now().0 > 0 && !running.shared.is_failed();
             while is_awaited() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }

@@ -272,7 +272,8 @@ impl ProfileActor {
         let fragments: Vec<(FragmentIndex, &Fragment)> =
             self.fragments.iter().map(|(index, fragment)| (*index, fragment)).collect();
         let shared = &self.shared;
-        let read = || told(&question, &fragments, set_values, (Some(&shared.rest), &mut shared.events()));
+        let read =
+            || told(&question, &fragments, set_values, (Some(&shared.rest), &mut shared.events()));
         let told = match walled(read) {
             Ok(told) => told,
             // Who tries one out hears it by the answer that is dropped.

@@ -89,6 +89,7 @@ impl Engine {
     ) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
         let ask = Ask(Box::new(move |identity, context| {
+            identity.shared.faults.strike(super::Stage::Ask, "");
             let _ = reply.send(question(identity, context));
         }));
         // Reads are few beside events and each waits for its answer, so they bound themselves.

@@ -69,7 +69,9 @@ pub enum ReplayError {
         at: Sequence,
     },
     /// The state before a record that panicked cannot be had once more.
-    #[error("at sequence {at} a record panicked, and the state before it cannot be loaded: {cause}")]
+    #[error(
+        "at sequence {at} a record panicked, and the state before it cannot be loaded: {cause}"
+    )]
     Start {
         /// The record.
         at: Sequence,

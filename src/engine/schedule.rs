@@ -188,9 +188,8 @@ impl Schedule {
         let limits = |(endpoint, place): (EndpointNumber, Place)| {
             Some((number(endpoint)?, Place { limits: place.limits, ..Place::default() }))
         };
-        let under_way = |(delivery, (endpoint, attempts))| {
-            Some((delivery, (number(endpoint)?, attempts)))
-        };
+        let under_way =
+            |(delivery, (endpoint, attempts))| Some((delivery, (number(endpoint)?, attempts)));
         Self {
             places: self.places.into_iter().filter_map(limits).collect(),
             under_way: self.under_way.into_iter().filter_map(under_way).collect(),

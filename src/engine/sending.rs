@@ -78,7 +78,8 @@ impl Desk {
         let started = Instant::now();
         // What a receiver says may be anything: one that panics is told as a failed attempt.
         let call = AssertUnwindSafe(self.call(&job, &rendered)).catch_unwind().await;
-        let result = call.unwrap_or_else(|_| Err(CallError::Invalid("the call panicked".to_owned())));
+        let result =
+            call.unwrap_or_else(|_| Err(CallError::Invalid("the call panicked".to_owned())));
         let status = result.as_ref().ok().map(|answer| answer.status);
         self.shared.metrics.count_attempt(status, started.elapsed());
         let outcome = outcome(result, self.shared.clock.now());

@@ -45,7 +45,8 @@ pub fn is_json() -> bool {
 /// Has panics tell where they are, and no more: what they say may hold text from outside.
 pub fn tell_panics_by_place() {
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        let place =
+            panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
         let current = std::thread::current();
         let thread = current.name().unwrap_or("unnamed");
         if tracing::dispatcher::has_been_set() {
