@@ -366,6 +366,12 @@ impl Core {
             let Ok(event) = decode_event(*version, bytes) else { continue };
             // It panicked here.
             if self.passed.holds(*sequence, act) {
+                if let Some(was_counted) = self.take_up(*sequence) {
+                    let content = if was_counted { *content } else { 0 };
+                    let sum = self.counters.loose_content;
+                    self.counters.loose_content = sum.wrapping_sub(content);
+                    self.quarantined.insert(*sequence, Reason::Panicked);
+                }
                 continue;
             }
             // Of a person who is being erased: it goes with them.

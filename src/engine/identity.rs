@@ -119,6 +119,10 @@ pub(super) struct IdentityActor {
     step: u64,
     /// The state that will replace this one, while it is being made or waits for its switch.
     pub(super) draft: Drafting,
+    /// How many events erasures of this run left, because they cannot be read.
+    pub(super) unread: BTreeMap<Sequence, usize>,
+    /// The configuration under which a re-resolution panicked.
+    pub(super) unresolved: Option<Sequence>,
     /// Segments are about to go: no re-resolution begins that would have to read them.
     pub(super) is_cutting: bool,
     /// Who waits for an erasure to be in force.
@@ -170,6 +174,8 @@ impl IdentityActor {
             asked: false,
             step: 0,
             draft: Drafting::default(),
+            unread: BTreeMap::new(),
+            unresolved: None,
             is_cutting: false,
             erasures: BTreeMap::new(),
             to_renew: Vec::new(),

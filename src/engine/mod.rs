@@ -364,6 +364,15 @@ impl Engine {
         }
     }
 
+    /// Waits for an answer, no longer than the engine lives.
+    async fn heard<T>(&self, answer: tokio::sync::oneshot::Receiver<T>) -> Result<T, Refusal> {
+        tokio::select! {
+            biased;
+            answer = answer => answer.map_err(|_| self.lost()),
+            _ = self.failed() => Err(Refusal::StorageFailed),
+        }
+    }
+
     /// Why an answer never came: whoever had to give it is gone.
     fn lost(&self) -> Refusal {
         if self.0.failure.borrow().is_some() {

@@ -1,7 +1,7 @@
 //! Reading: every question goes through the identity actor, so that whoever was told "stored" sees
 //! it; payloads come from the journal, on threads that may block.
 
-use super::identity::{Ask, IdentityActor};
+use super::identity::{Ask, IdentityActor, Look};
 use super::profile::{Op, Viewed};
 use super::views::change_view;
 use super::{Engine, Refusal};
@@ -94,7 +94,18 @@ impl Engine {
         }));
         // Reads are few beside events and each waits for its answer, so they bound themselves.
         self.running()?.identity.do_send(ask);
-        answer.await.map_err(|_| self.lost())
+        self.heard(answer).await
+    }
+
+    /// Asks what changes nothing: where it panics, nothing has to be made again.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&IdentityActor) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let look = Look(Box::new(move |identity| drop(reply.send(question(identity)))));
+        self.running()?.identity.do_send(look);
+        self.heard(answer).await
     }
 
     /// A profile.
@@ -113,8 +124,8 @@ impl Engine {
         if found.await?.is_none() {
             return Ok(None);
         }
-        let viewed: Viewed = answer.await.map_err(|_| self.lost())?;
-        self.ask(move |identity, _| Some(identity.core.profile_view(viewed))).await
+        let viewed: Viewed = self.heard(answer).await?;
+        self.look(move |identity| Some(identity.core.profile_view(viewed))).await
     }
 
     /// A profile's events, newest first.
@@ -134,7 +145,7 @@ impl Engine {
             Some(lead)
         });
         let Some(lead) = lead.await? else { return Ok(None) };
-        let sequences = answer.await.map_err(|_| self.lost())?;
+        let sequences = self.heard(answer).await?;
         let mut events = self.read_all(sequences).await?;
         let next = cut(&mut events, page.limit);
         Ok(Some(Paged { items: self.views(events, Some(lead)).await?, next }))
@@ -149,7 +160,7 @@ impl Engine {
         id: String,
         page: PageRequest,
     ) -> Result<Option<Paged<ChangeView>>, Refusal> {
-        let found = self.ask(move |identity, _| {
+        let found = self.look(move |identity| {
             let core = &identity.core;
             let lead = core.profile_of_id(&id)?;
             let ids: std::collections::BTreeSet<u128> = core
@@ -171,7 +182,7 @@ impl Engine {
             changes.newest(before, limit.saturating_add(1), is_own)
         };
         let rows = actix_rt::task::spawn_blocking(look).await;
-        let rows = rows.map_err(|_| Refusal::StorageFailed)?.map_err(|_| Refusal::StorageFailed)?;
+        let rows = rows.map_err(|_| Refusal::Panicked)?.map_err(|_| Refusal::StorageFailed)?;
         let items = rows.iter().map(change_view).collect();
         Ok(Some(paged(items, page.limit, |view| view.sequence)))
     }
@@ -265,7 +276,7 @@ impl Engine {
         let before = page.before.unwrap_or(Sequence::MAX);
         let wanted = filter.clone();
         let sequences = self
-            .ask(move |identity, _| {
+            .look(move |identity| {
                 let core = &identity.core;
                 let aside = core.quarantined.range(..before).rev().filter(|(_, reason)| {
                     wanted.reason.as_deref().is_none_or(|name| name == reason.name())
@@ -301,7 +312,7 @@ impl Engine {
             }
             Ok(found)
         };
-        actix_rt::task::spawn_blocking(read).await.map_err(|_| Refusal::StorageFailed)?
+        actix_rt::task::spawn_blocking(read).await.map_err(|_| Refusal::Panicked)?
     }
 
     /// Events as shown; those that are not applied yet are left out.
@@ -310,7 +321,7 @@ impl Engine {
         events: Found,
         lead: Option<FragmentIndex>,
     ) -> Result<Vec<EventView>, Refusal> {
-        self.ask(move |identity, _| {
+        self.look(move |identity| {
             let core = &identity.core;
             let applied = events.into_iter().filter(|(sequence, _)| {
                 *sequence <= core.applied && !core.hidden.contains(sequence)
@@ -332,7 +343,7 @@ impl Engine {
     /// # Errors
     /// When the engine is stopping.
     pub async fn session(&self, id: String) -> Result<Option<SessionView>, Refusal> {
-        self.ask(move |identity, _| identity.core.session_view(&id)).await
+        self.look(move |identity| identity.core.session_view(&id)).await
     }
 
     /// Changes of identity from a position on, in order.
@@ -340,7 +351,7 @@ impl Engine {
     /// # Errors
     /// When the engine is stopping.
     pub async fn changes(&self, from: u64, limit: usize) -> Result<ChangesPage, Refusal> {
-        let rows = self.ask(move |identity, _| identity.core.changes.page(from, limit)).await?;
+        let rows = self.look(move |identity| identity.core.changes.page(from, limit)).await?;
         let rows = rows.map_err(|_| Refusal::StorageFailed)?;
         let items: Vec<ChangeView> = rows.iter().map(change_view).collect();
         let next = items.last().map_or(from.max(1), |last| last.sequence + 1);
@@ -373,7 +384,7 @@ impl Engine {
         });
         let ((sequence, profiles, counters), mut sum, answers) = gathered.await?;
         for answer in answers {
-            let Viewed { cluster, folded, .. } = answer.await.map_err(|_| self.lost())?;
+            let Viewed { cluster, folded, .. } = self.heard(answer).await?;
             sum = sum.wrapping_add(folded.digest(&cluster));
         }
         Ok(digest_view(sequence, profiles, counters.events, sum, counters.loose_content))
@@ -384,7 +395,7 @@ impl Engine {
     /// # Errors
     /// When the engine is stopping.
     pub async fn resolution(&self) -> Result<super::Resolution, Refusal> {
-        self.ask(|identity, _| identity.resolution()).await
+        self.look(|identity| identity.resolution()).await
     }
 
     /// Takes a snapshot now; answers when it is durable.
@@ -394,7 +405,7 @@ impl Engine {
     pub async fn snapshot(&self) -> Result<SnapshotView, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.ask(move |identity, _| identity.snapshot(Some(reply))).await?;
-        let (sequence, rows, took) = answer.await.map_err(|_| self.lost())?;
+        let (sequence, rows, took) = self.heard(answer).await?;
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         Ok(SnapshotView { sequence, rows: rows as u64, took_ms })
     }

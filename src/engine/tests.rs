@@ -302,7 +302,7 @@ const PATIENCE: u32 = 6_000;
 /// Waits until what is known was resolved under the rules in force.
 pub(super) async fn resolved(engine: &Engine) {
     let mut tries = 0;
-    while engine.ask(|identity, _| identity.core.awaits_resolution()).await.unwrap() {
+    while engine.look(|identity| identity.core.awaits_resolution()).await.unwrap() {
         tries += 1;
         assert!(tries < PATIENCE, "the re-resolution never came: {:?}", engine.readiness());
         tokio::time::sleep(Duration::from_millis(5)).await;

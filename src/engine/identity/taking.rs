@@ -47,9 +47,15 @@ impl IdentityActor {
                     }
                     _ => Vec::new(),
                 };
+                let switches = matches!(act, ActRecord::Switch { .. } | ActRecord::Adopt { .. });
                 match walled(|| self.act(sequence, act, context)) {
                     Ok(answer) => drop(reply.map(|reply| reply.send(answer))),
-                    Err(Panicked) => self.pass_over_act(sequence, &rereads, reply, context),
+                    Err(Panicked) => {
+                        if switches {
+                            self.give_resolution_up();
+                        }
+                        self.pass_over_act(sequence, &rereads, reply, context);
+                    }
                 }
             }
             Then::Configuration { files, reply } => {

@@ -221,6 +221,184 @@ fn a_batch_with_an_event_that_panics_is_answered_one_by_one() {
     });
 }
 
+/// A source that names nobody at first, and then a mail: what it sent before is on nobody.
+async fn point_at(engine: &Engine, path: &str) {
+    let point = json!({"identifiers": [{"type": "email", "path": path}]});
+    engine.put_object(ObjectKind::IdentificationPoint, "late".to_owned(), point).await.unwrap();
+}
+
+#[test]
+fn an_erasure_goes_on_past_what_cannot_be_read_and_says_what_it_left() {
+    play(async |folder| {
+        let faults = vec![fault(Stage::Search, BOOM, EVER)];
+        let engine = open(with_types(folder, faults)).await;
+        // On nobody: one of another person, and one that spells the person's mail.
+        let other = json!({"at": 1, "kind": BOOM, "late": "c@site.org"});
+        let other = send(&engine, "web", None, other).await;
+        let own = json!({"at": 1, "kind": BOOM, "late": "ANN@site.org"});
+        let own = send(&engine, "web", None, own).await;
+        send(&engine, "web", None, json!({"u": 1, "m": "ann@site.org", "at": 1})).await;
+        send(&engine, "web", None, json!({"u": 2, "m": "bob@site.org", "at": 1})).await;
+        let ann = ProfileRef::Identifier(Identifier::parse("web:1").unwrap());
+        let receipt = engine.erase(ann, false, String::new()).await.unwrap();
+        assert_eq!((receipt.events, receipt.unread), (2, 1));
+        cleaned(&engine, &receipt.id).await;
+        assert_eq!(status(&engine, &other).await.0, "profile-less");
+        let own = own.event_id.unwrap().to_string();
+        assert!(engine.event(own).await.unwrap().is_none());
+        let bob = ProfileRef::Identifier(Identifier::parse("web:2").unwrap());
+        assert!(engine.profile(bob, false).await.unwrap().is_some());
+        let digest = engine.digest().await.unwrap().digest;
+        let engine = replayed(engine, folder).await;
+        assert_eq!(engine.digest().await.unwrap().digest, digest);
+        engine.stop(Duration::from_secs(20)).await;
+    });
+}
+
+#[test]
+fn a_re_resolution_that_panics_ends_as_failed_and_another_one_may_come() {
+    play(async |folder| {
+        let engine = open(with_types(folder, vec![fault(Stage::Resolution, "", 1)])).await;
+        send(&engine, "web", None, json!({"u": 1, "at": 1, "late": "a@site.org"})).await;
+        point_at(&engine, "late").await;
+        let mut tries = 0;
+        while engine.resolution().await.unwrap() != Resolution::Failed {
+            tries += 1;
+            assert!(tries < PATIENCE);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let next = send(&engine, "web", None, json!({"u": 1, "at": 2})).await;
+        assert_eq!(next.status, Status::Stored);
+        let digest = engine.digest().await.unwrap().digest;
+        point_at(&engine, "later").await;
+        resolved(&engine).await;
+        assert_eq!(engine.resolution().await.unwrap(), Resolution::Current);
+        point_at(&engine, "late").await;
+        resolved(&engine).await;
+        assert_ne!(engine.digest().await.unwrap().digest, digest);
+        let digest = engine.digest().await.unwrap().digest;
+        let engine = replayed(engine, folder).await;
+        assert_eq!(engine.digest().await.unwrap().digest, digest);
+        engine.stop(Duration::from_secs(20)).await;
+    });
+}
+
+#[test]
+fn what_panics_when_it_is_read_again_stays_and_all_else_is_resolved() {
+    play(async |folder| {
+        let engine = open(with_types(folder, vec![fault(Stage::Reread, BOOM, EVER)])).await;
+        let boom = json!({"at": 1, "kind": BOOM, "late": "b@site.org"});
+        let boom = send(&engine, "web", None, boom).await;
+        let other = send(&engine, "web", None, json!({"at": 1, "late": "a@site.org"})).await;
+        point_at(&engine, "late").await;
+        resolved(&engine).await;
+        assert_eq!(status(&engine, &boom).await.0, "profile-less");
+        assert_eq!(status(&engine, &other).await.0, "stored");
+        assert_eq!(engine.reprocess(Again::default()).await.unwrap(), (1, 0));
+        engine.stop(Duration::from_secs(20)).await;
+    });
+}
+
+#[test]
+fn a_preview_that_panics_costs_that_preview() {
+    play(async |folder| {
+        let engine = open(with_types(folder, vec![fault(Stage::Preview, "", 1)])).await;
+        send(&engine, "web", None, json!({"u": 1, "at": 1})).await;
+        let refused = engine.preview(Preview::default()).await.unwrap_err();
+        assert_eq!(refused, ObjectRefusal::Refused(Refusal::Panicked));
+        assert_eq!(engine.preview(Preview::default()).await.unwrap().profiles_before, 1);
+        engine.stop(Duration::from_secs(20)).await;
+    });
+}
+
+#[test]
+fn reprocessing_passes_over_an_event_that_panics_when_it_is_placed() {
+    play(async |folder| {
+        let engine = open(with_types(folder, vec![fault(Stage::Graph, BOOM, EVER)])).await;
+        let late = |kind: &str, number: u64| json!({"at": 1, "kind": kind, "w": number});
+        put_web(&engine, "nothing").await;
+        let boom = json!({"at": 1, "type": BOOM, "w": 1});
+        let boom = send(&engine, "hook", None, boom).await;
+        for number in 2..5 {
+            send(&engine, "hook", None, late("y", number)).await;
+        }
+        put_web(&engine, "w").await;
+        engine.snapshot().await.unwrap();
+        let (considered, stored) = engine.reprocess(Again::default()).await.unwrap();
+        assert_eq!((considered, stored), (4, 3));
+        assert_eq!(status(&engine, &boom).await, ("quarantined", Some("panicked")));
+        let digest = engine.digest().await.unwrap();
+        assert_eq!(digest.profiles, 3);
+        let engine = replayed(engine, folder).await;
+        assert_eq!(engine.digest().await.unwrap().digest, digest.digest);
+        engine.stop(Duration::from_secs(20)).await;
+    });
+}
+
+/// A source whose events name nobody unless `path` does; their type is read when they are read again.
+async fn put_web(engine: &Engine, path: &str) {
+    let kind = if path == "w" { "type" } else { "none" };
+    let hook = json!({"profile_id": path, "occurred_at": "at", "event_type": kind});
+    engine.put_object(ObjectKind::Source, "hook".into(), hook).await.unwrap();
+}
+
+#[test]
+fn a_delivery_that_cannot_be_judged_or_called_is_over() {
+    for stage in [Stage::Recheck, Stage::Sending] {
+        play(async |folder| {
+            let mut options = with_types(folder, vec![fault(stage, "", EVER)]);
+            let campaign = options.settings.campaigns.get_mut("greets").unwrap();
+            campaign["audience"] = json!({"where": [{"property": "at", "at_least": 0}]});
+            let engine = open(options).await;
+            send(&engine, "web", None, json!({"u": 1, "at": 1, "kind": BOOM})).await;
+            let page = PageRequest { limit: 10, before: None };
+            let mut tries = 0;
+            loop {
+                let all = engine.deliveries(DeliveryFilter::default(), page).await.unwrap().items;
+                let all = serde_json::to_value(all).unwrap();
+                if all[0]["state"] == "cancelled" || all[0]["state"] == "dead" {
+                    break;
+                }
+                tries += 1;
+                assert!(tries < PATIENCE, "{stage:?} {all}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let next = send(&engine, "web", None, json!({"u": 1, "at": 2})).await;
+            assert_eq!(next.status, Status::Stored);
+            engine.stop(Duration::from_secs(20)).await;
+        });
+    }
+}
+
+#[test]
+fn a_part_that_ends_all_the_same_fails_the_engine() {
+    for stage in [Stage::Router, Stage::Committer, Stage::Identity, Stage::Snapshot] {
+        play(async |folder| {
+            let engine = open(with_types(folder, Vec::new())).await;
+            send(&engine, "web", None, json!({"u": 1, "at": 1})).await;
+            engine.stop(Duration::from_secs(20)).await;
+            drop(engine);
+            let options = with_types(folder, vec![fault(stage, "", 1)]);
+            let engine = Engine::start(options);
+            tokio::select! {
+                () = engine.ready() => {
+                    let one = submission(&engine, "shop", None, &json!({"c": 9, "at": 1}));
+                    let _answer = tokio::join!(engine.ingest(one), engine.snapshot());
+                }
+                _ = engine.failed() => {}
+            }
+            let failure = engine.failed().await;
+            assert!(failure.is_fault, "{stage:?}: {failure}");
+            assert!(matches!(engine.readiness(), Readiness::Failed(_)));
+            engine.stop(Duration::from_secs(20)).await;
+            drop(engine);
+            let engine = open(with_types(folder, Vec::new())).await;
+            assert!(engine.digest().await.unwrap().profiles >= 1);
+            engine.stop(Duration::from_secs(20)).await;
+        });
+    }
+}
+
 /// Random worlds, in which a part of the events strikes somewhere, with snapshots, passivation and
 /// restarts between.
 #[test]
