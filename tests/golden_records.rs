@@ -16,10 +16,11 @@ use selfsame::domain::settings::Settings;
 use selfsame::domain::time::Timestamp;
 use selfsame::domain::timeline::Timeline;
 use selfsame::records::{
-    ActRecord, Attempt, ChangeRow, Counters, DedupeRow, DeliveryPage, DeliveryRow, DeliveryState,
-    ErasureRow, Genesis, LinkRow, ObjectKind, PendingErasure, Revised, decode, decode_deliveries,
-    decode_event, decode_fragment, decode_page, decode_runs, encode, encode_deliveries,
-    encode_event, encode_fragment, encode_page, encode_runs,
+    ActRecord, Attempt, ChangeRow, Counters, CutRow, DedupeRow, DeliveryPage, DeliveryRow,
+    DeliveryState, ErasureRow, Genesis, LaidRow, LinkRow, ObjectKind, PendingErasure, Revised,
+    decode, decode_deliveries, decode_event, decode_fragment, decode_laid, decode_page,
+    decode_runs, encode, encode_cut, encode_deliveries, encode_event, encode_fragment, encode_link,
+    encode_page, encode_runs,
 };
 use std::path::Path;
 
@@ -154,6 +155,14 @@ fn acts_about_people_of_version_one_are_read() {
         ("act-allow", ActRecord::Allow { at, hash: [6; 16] }),
         ("act-switch", ActRecord::Switch { at, configured: 2 }),
         ("act-adopt", ActRecord::Adopt { at, configured: 2 }),
+        (
+            "act-cut",
+            ActRecord::Cut {
+                at,
+                parts: vec![vec![one("1")], vec![one("2"), one("3")]],
+                reason: reason(),
+            },
+        ),
     ];
     for (name, act) in acts {
         let bytes = golden(name, &act.encode().unwrap());
@@ -169,6 +178,13 @@ fn rows_of_links_and_erasures_of_version_one_are_read() {
     let reason = "asked".to_owned();
     let link = LinkRow { number: 7 << 20, joins: true, a: one("1"), b: one("2"), reason, at };
     let bytes = golden("link", &encode("a link", &link).unwrap());
+    assert_eq!(encode_link(&link).unwrap(), bytes);
+    assert_eq!(decode_laid(&bytes).unwrap(), LaidRow::Link(link.clone()));
+    let parts = vec![vec![one("1"), one("2")], vec![one("3")]];
+    let cut = CutRow { number: 8 << 20, parts, reason: "asked".to_owned(), at };
+    let cut_bytes = golden("cut-2", &encode_cut(&cut).unwrap());
+    assert_eq!(encode_cut(&cut).unwrap(), cut_bytes);
+    assert_eq!(decode_laid(&cut_bytes).unwrap(), LaidRow::Cut(cut));
     assert_eq!(decode::<LinkRow>("a link", &bytes).unwrap(), link);
     assert_eq!(encode("a link", &link).unwrap(), bytes);
     let erasure = ErasureRow {

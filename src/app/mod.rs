@@ -7,6 +7,7 @@
 mod bench;
 mod inspect;
 mod protocol;
+mod rights;
 mod serve;
 mod signals;
 mod welcome;

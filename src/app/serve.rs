@@ -6,13 +6,13 @@
 //! once; SIGHUP reads the configuration again.
 
 use super::signals::Asked;
-use super::{Failure, exit, protocol, welcome};
+use super::{Failure, exit, protocol, rights, welcome};
 use crate::cli;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{self, Engine, Readiness};
 use crate::http::{self, Faces, Http, Parts};
-use crate::outbound::secrets::Secrets;
+use crate::secrets::Secrets;
 use crate::telemetry;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
@@ -47,14 +47,16 @@ pub fn serve(flags: &cli::Serve) -> Result<(), Failure> {
     if let Some(folder) = &throw_away {
         config.server.data = folder.path().to_owned();
     }
+    rights::keep_private(&config.server.data);
     let listeners = Listeners::open(&config).map_err(|e| Failure::new(exit::UNAVAILABLE, e))?;
     let clock = Clock::shifted(flags.clock_offset_ms);
     actix_rt::System::new().block_on(async move {
         let metrics = Arc::new(Metrics::new());
         let mut options = engine_options(&config, &clock, &metrics);
         options.panic_on.clone_from(&flags.panic_on);
+        let in_clear = config.in_clear.clone();
         options.secrets =
-            Secrets::new(inputs.env.clone(), inputs.folder.clone().unwrap_or_default());
+            Secrets::new(inputs.env.clone(), inputs.folder.clone().unwrap_or_default(), in_clear);
         let engine = Engine::start(options);
         let (stop, stopping) = watch::channel(false);
         let parts =
@@ -78,6 +80,7 @@ pub(super) fn engine_options(
         queue_bytes: config.limits.queue_bytes.bytes(),
         active_profiles: config.memory.active_profiles,
         unsaved_bytes: config.limits.unsaved.bytes(),
+        page_bytes: config.limits.page.bytes(),
         snapshot_every: config.snapshots.every.duration(),
         snapshot_every_events: config.snapshots.every_events.unwrap_or(u64::MAX),
         segment_bytes: config.journal.segment.0,

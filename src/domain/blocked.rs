@@ -5,48 +5,125 @@ use regex::{RegexSet, RegexSetBuilder};
 use std::collections::HashSet;
 
 /// What senders write where they know nobody, in lower case.
-pub const GARBAGE: [&str; 18] = [
+pub const GARBAGE: [&str; 30] = [
+    "",
     "null",
     "nil",
     "none",
     "n/a",
+    "na",
     "nan",
     "undefined",
     "unknown",
     "not set",
+    "not_set",
     "anonymous",
     "guest",
     "true",
     "false",
     "0",
+    "0.0",
     "-1",
-    "[object object]",
+    "object object",
+    "[]",
     "{}",
+    "redacted",
+    "id",
+    "user_id",
+    "userid",
+    "distinct_id",
+    "distinctid",
+    "not_authenticated",
     "test@test.com",
-    "",
+    "00000000-0000-0000-0000-000000000000",
 ];
+
+/// The longest entry of [`GARBAGE`] but for the UUID, which consists of zeros and dashes, in bytes.
+const LONGEST: usize = 17;
 
 /// Memory that the compiled expressions of one type may take, in bytes.
 const REGEX_SIZE: usize = 1 << 20;
 
-/// Whether the built-in list blocks `text`, compared trimmed, without quotes, in lower case.
+/// What a program writes for nothing, in lower case: no word of anybody's.
+const NO_WORDS: [&str; 6] = ["undefined", "null", "nil", "none", "nan", "object object"];
+
+/// How a template begins and ends that was not filled in.
+const TEMPLATES: [(&str, &str); 6] =
+    [("{{", "}}"), ("${", "}"), ("*|", "|*"), ("%%", "%%"), ("<%", "%>"), ("[[", "]]")];
+
+/// Whether `text` is no word of anybody's: blank, `undefined` and its like, or a template that was
+/// not filled in. It is what counts as absent where `0`, `true` or `unknown` may rightly stand.
+pub fn is_no_word(text: &str) -> bool {
+    let bare = bare(text);
+    bare.is_empty()
+        || NO_WORDS.iter().any(|word| word.eq_ignore_ascii_case(bare))
+        || is_template(bare)
+}
+
+/// A template may stand anywhere in the text: `order-{{id}}` is no order.
+fn is_template(text: &str) -> bool {
+    let is_open = |(open, close): &(&str, &str)| {
+        text.split_once(open).is_some_and(|(_, rest)| rest.contains(close))
+    };
+    TEMPLATES.iter().any(is_open)
+}
+
+/// The text without what is around it: blanks, characters without width or shape, quotes, one pair
+/// of brackets.
+fn bare(text: &str) -> &str {
+    let bare = visible(text).trim_matches(['"', '\'', '`']);
+    let bare = visible(bare);
+    let pair = |open: char, close: char| bare.strip_prefix(open)?.strip_suffix(close);
+    let inner = pair('[', ']')
+        .or_else(|| pair('(', ')'))
+        .or_else(|| pair('<', '>'))
+        .or_else(|| pair('{', '}'));
+    match inner {
+        // `[[id]]` is a template, and `[]` is on the list as it is.
+        Some(inner) if !is_template(bare) && !inner.is_empty() => visible(inner),
+        _ => bare,
+    }
+}
+
+/// The text without blanks, controls and characters without width at its ends.
+pub fn visible(text: &str) -> &str {
+    let is_unseen = |ch: char| {
+        ch.is_whitespace()
+            || ch.is_control()
+            || matches!(ch, '\u{FEFF}' | '\u{200B}'..='\u{200F}' | '\u{2060}')
+    };
+    text.trim_matches(is_unseen)
+}
+
+/// Whether the built-in list says that `text` identifies nobody and names nothing: compared
+/// without quotes, one pair of brackets and what nobody sees around it, in lower case.
 ///
-/// Only zeros and dashes, the all-zero UUID among them, are on it for every type; digits that are
-/// all the same only for phone numbers.
+/// Beside the list: only zeros and dashes, a text of nothing but words of the list, a template that
+/// was not filled in, and, for phone numbers, digits that are all the same.
 pub fn is_builtin(normaliser: Normaliser, text: &str) -> bool {
-    let bare = text.trim().trim_matches(['"', '\'']).trim();
-    if bare.bytes().all(|byte| matches!(byte, b'0' | b'-')) {
+    says_nothing(text) || (normaliser == Normaliser::Phone && is_one_digit(bare(text)))
+}
+
+/// The same for what is no phone number: event ids, sessions, tenants.
+pub fn says_nothing(text: &str) -> bool {
+    let bare = bare(text);
+    if bare.bytes().all(|byte| matches!(byte, b'0' | b'-')) || is_template(bare) {
         return true;
     }
-    if normaliser == Normaliser::Phone && is_one_digit(bare) {
-        return true;
+    is_word(bare) || {
+        let mut words = bare.split([' ', ',', ';', '\t', '\n']).filter(|word| !word.is_empty());
+        // Most texts end at their first word, and a long one is no list of such words.
+        bare.len() <= 8 * LONGEST && words.all(is_word)
     }
-    // The longest entry has 15 bytes; longer texts are not worth a look, and only what is not ASCII
-    // (such as the Kelvin sign, in lower case a k) is worth a copy.
-    bare.len() <= 15
-        && match bare.is_ascii() {
-            true => GARBAGE.iter().any(|garbage| garbage.eq_ignore_ascii_case(bare)),
-            false => GARBAGE.contains(&bare.to_lowercase().as_str()),
+}
+
+/// Longer texts are not worth a look, and only what is not ASCII (such as the Kelvin sign, in lower
+/// case a k) is worth a copy.
+fn is_word(text: &str) -> bool {
+    text.len() <= LONGEST
+        && match text.is_ascii() {
+            true => GARBAGE.iter().any(|garbage| garbage.eq_ignore_ascii_case(text)),
+            false => GARBAGE.contains(&text.to_lowercase().as_str()),
         }
 }
 
@@ -137,6 +214,20 @@ mod tests {
             "test@TEST.com",
             "00000000-0000-0000-0000-000000000000",
             "\"\"",
+            "[REDACTED]",
+            "(none)",
+            "null null",
+            "undefined, undefined",
+            "\u{FEFF}null\u{200B}",
+            "{{user.id}}",
+            "${id}",
+            "*|EMAIL|*",
+            "%%id%%",
+            "<%= id %>",
+            "[[id]]",
+            "order-{{id}}",
+            "0.0",
+            "000-000",
         ] {
             assert!(is_builtin(Normaliser::Trim, text), "{text:?}");
         }
@@ -145,6 +236,26 @@ mod tests {
         }
         assert!(is_builtin(Normaliser::Phone, "+1 111-111-1111"));
         assert!(!is_builtin(Normaliser::Phone, "+1 111-111-1112"));
+    }
+
+    #[test]
+    fn every_value_of_the_list_is_blocked_in_every_spelling() {
+        for word in GARBAGE {
+            for text in [
+                word.to_owned(),
+                format!(" {} ", word.to_uppercase()),
+                format!("'{word}'"),
+                format!("[{word}]"),
+            ] {
+                assert!(says_nothing(&text), "{text:?}");
+            }
+        }
+        for word in ["undefined", "NULL", " none ", "{{x}}", "", "[object Object]"] {
+            assert!(is_no_word(word), "{word:?}");
+        }
+        for word in ["true", "0", "unknown", "guest", "-1", "id"] {
+            assert!(!is_no_word(word), "{word:?}");
+        }
     }
 
     #[test]

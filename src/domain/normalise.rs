@@ -2,6 +2,7 @@
 //! identifier. A form is a function of the value, its type's rule and the sender's region alone,
 //! and the canonical form of a canonical form is itself.
 
+use super::blocked::visible;
 use super::rules::TypeRule;
 use super::settings::Normaliser;
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, Region};
@@ -25,8 +26,8 @@ pub fn canonical(kind: &str, rule: &TypeRule, region: Option<&str>, raw: &str) -
         _ if kind == EMAIL_SHA256 => sha256_hex(raw)?.into(),
         Normaliser::Email => email(raw, rule.gmail)?.into(),
         Normaliser::Phone => phone(raw, region)?.into(),
-        Normaliser::Lowercase => raw.trim().to_lowercase().into(),
-        Normaliser::Trim => uuid_lower(raw.trim()),
+        Normaliser::Lowercase => visible(raw).to_lowercase().into(),
+        Normaliser::Trim => uuid_lower(visible(raw)),
         Normaliser::None => raw.into(),
     };
     (!form.trim().is_empty() && form.len() <= LENGTH).then(|| form.into())
@@ -63,11 +64,8 @@ fn uuid_lower(text: &str) -> Cow<'_, str> {
 /// Zero-width characters are dropped anywhere, since they come along with copied text and nobody
 /// sees them; blanks only at the ends, since inside they mean that it is no address.
 fn email(raw: &str, gmail: bool) -> Option<String> {
-    let visible: Cow<'_, str> = match raw.is_ascii() {
-        true => raw.into(),
-        false => raw.chars().filter(|ch| !is_zero_width(*ch)).collect(),
-    };
-    let (local, domain) = visible.trim().rsplit_once('@')?;
+    let address = address_in(raw)?;
+    let (local, domain) = address.rsplit_once('@')?;
     let local = nfc_lower(local);
     if local.is_empty() || local.chars().any(is_no_address) {
         return None;
@@ -78,6 +76,76 @@ fn email(raw: &str, gmail: bool) -> Option<String> {
         return (!mailbox.is_empty()).then(|| format!("{mailbox}@gmail.com"));
     }
     Some(format!("{local}@{domain}"))
+}
+
+/// The value as people are shown it: as it was spelt, without what is written around an address.
+pub fn shown(rule: &TypeRule, raw: &str) -> Box<str> {
+    let address = match rule.normaliser {
+        Normaliser::Email => address_in(raw),
+        _ => None,
+    };
+    address.map_or_else(|| visible(raw).into(), Into::into)
+}
+
+fn address_in(raw: &str) -> Option<String> {
+    let visible: Cow<'_, str> = match raw.is_ascii() {
+        true => raw.into(),
+        false => raw.chars().filter(|ch| !is_zero_width(*ch)).collect(),
+    };
+    one_address(visible.trim()).map(Cow::into_owned)
+}
+
+/// The one address of a text, without what mail programs and forms write around it: a name, angle
+/// brackets, `mailto:`, a comment, quotes, a separator behind, and `@` as `%40`. `None` where there
+/// are several, since then nobody can say whose it is.
+fn one_address(text: &str) -> Option<Cow<'_, str>> {
+    let text = text.trim_end_matches(|ch: char| ch.is_whitespace() || matches!(ch, ',' | ';'));
+    let text = without_comments(text);
+    let inner = match text.split_once('<') {
+        None => text,
+        Some((name, rest)) => {
+            let (inner, behind) = rest.split_once('>')?;
+            let is_several = outside_of_quotes(name).any(|ch| matches!(ch, ',' | ';'))
+                && outside_of_quotes(name).any(|ch| ch == '@');
+            if is_several || !without_comments(behind).is_empty() {
+                return None;
+            }
+            inner.trim()
+        }
+    };
+    let quoted = |quote: char| inner.strip_prefix(quote)?.strip_suffix(quote);
+    let inner = quoted('"').or_else(|| quoted('\'')).unwrap_or(inner).trim();
+    match inner.get(..7) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("mailto:") => {
+            let address = inner[7..].split('?').next().unwrap_or_default();
+            Some(percent_encoding::percent_decode_str(address).decode_utf8_lossy())
+        }
+        _ if !inner.contains('@') && inner.contains("%40") => {
+            Some(percent_encoding::percent_decode_str(inner).decode_utf8_lossy())
+        }
+        _ => Some(inner.into()),
+    }
+}
+
+/// A text without a comment in brackets before or behind it.
+fn without_comments(text: &str) -> &str {
+    let text = text.trim();
+    let text = match text.strip_suffix(')').and_then(|rest| rest.rsplit_once('(')) {
+        Some((before, _)) => before.trim_end(),
+        None => text,
+    };
+    match text.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+        Some((_, behind)) => behind.trim_start(),
+        None => text,
+    }
+}
+
+fn outside_of_quotes(text: &str) -> impl Iterator<Item = char> + '_ {
+    let mut is_quoted = false;
+    text.chars().filter(move |ch| {
+        is_quoted ^= *ch == '"';
+        !is_quoted
+    })
 }
 
 fn mail_domain(domain: &str) -> Option<String> {
@@ -200,9 +268,49 @@ mod tests {
         assert_eq!(email("rene\u{301}@site.org"), email("ren\u{e9}@site.org"));
         assert_eq!(email("\u{FEFF}a\u{200B}@b.c\u{200B}").as_deref(), Some("a@b.c"));
         for wrong in
-            ["not an address", "@b.c", "a@", "a b@c.d", "a@@b.c", "a@b..c", "a@b c", "<a@b.c>"]
+            ["not an address", "@b.c", "a@", "a b@c.d", "a@@b.c", "a@b..c", "a@b c", "<a@b.c"]
         {
             assert_eq!(email(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn one_address_is_read_with_what_is_written_around_it() {
+        let email = |raw| read(Normaliser::Email, None, raw);
+        for raw in [
+            "Ann <ann@example.com>",
+            "\"Ash, Ann\" <ann@example.com>",
+            "Ash, Ann <ann@example.com>",
+            "ann@example.com <ann@example.com>",
+            "<ann@example.com>",
+            "< Ann@Example.com >",
+            "mailto:ann@example.com",
+            "MAILTO:Ann@Example.com?subject=x",
+            "<mailto:ann@example.com>",
+            "ann@example.com (Ann)",
+            "(Ann) ann@example.com",
+            "Ann <ann@example.com> (work)",
+            "ann%40example.com",
+            "mailto:ann%40example.com",
+            "\"ann@example.com\"",
+            "'ann@example.com'",
+            "ann@example.com,",
+            "ann@example.com; ",
+            "\u{FEFF}ann@example.com\u{200B}",
+            "\u{200E}ann@example.com",
+        ] {
+            assert_eq!(email(raw).as_deref(), Some("ann@example.com"), "{raw}");
+        }
+        for several in [
+            "a@example.com, b@example.com",
+            "a@example.com;b@example.com",
+            "a@example.com b@example.com",
+            "Ann <a@example.com>, Bob <b@example.com>",
+            "a@example.com, Bob <b@example.com>",
+            "<a@example.com> b@example.com",
+            "<a@example.com><b@example.com>",
+        ] {
+            assert_eq!(email(several), None, "{several}");
         }
     }
 
@@ -284,7 +392,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_canonical_form_is_its_own(raw in "\\PC{0,12}|[a-zA-Zßéİ.+]{1,6}@[a-zA-Zü]{1,5}\\.[a-z]{2}|\\+?[0-9 ()-]{5,16}") {
+        fn a_canonical_form_is_its_own(raw in "\\PC{0,12}|[a-zA-Zßéİ.+]{1,6}@[a-zA-Zü]{1,5}\\.[a-z]{2}|[\"'<(]{0,2}[a-z,%40 ]{0,6}[<(\"]?(mailto:)?[a-z.+]{1,6}(@|%40)[a-z]{1,5}\\.[a-z]{2}[>)\"',;]{0,2}|\\+?[0-9 ()-]{5,16}") {
             for normaliser in [Normaliser::Email, Normaliser::Phone, Normaliser::Lowercase, Normaliser::Trim, Normaliser::None] {
                 for region in [None, Some("GB"), Some("US")] {
                     if let Some(once) = read(normaliser, region, &raw) {

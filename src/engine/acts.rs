@@ -7,12 +7,12 @@ use super::fault::Stage;
 use super::question::Question;
 use crate::domain::compiled::SettingsProblem;
 use crate::domain::event::{Event, Reason};
-use crate::domain::graph::{Change, Effects, FragmentIndex, Link, Move, NodeIndex, Pair};
+use crate::domain::graph::{Change, Cut, Effects, FragmentIndex, Link, Move, NodeIndex, Pair};
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::rules::Rules;
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
-use crate::records::{ActRecord, FragmentKey, LinkRow, Revised, decode_event};
+use crate::records::{ActRecord, CutRow, FragmentKey, LinkRow, Revised, decode_event};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -97,6 +97,7 @@ impl Core {
             }
             ActRecord::Lift { at, number } => self.lift(at, number),
             ActRecord::Unmerge { at, apart, reason } => self.unmerge(sequence, at, apart, &reason),
+            ActRecord::Cut { at, parts, reason } => self.cut(sequence, at, parts, reason),
             ActRecord::Withdraw { at, identifier, shown_with } => {
                 let ends = shown_with.iter().filter_map(|one| self.graph.named(one)).collect();
                 self.withdraw(at, self.graph.named(&identifier), &ends)
@@ -280,10 +281,14 @@ impl Core {
     }
 
     fn lift(&mut self, at: Timestamp, number: u64) -> Acted {
+        self.fresh.links.insert(number);
+        if self.cuts.remove(&number).is_some() {
+            let effects = self.graph.lift_cut(number);
+            return self.told(effects, at, Some("link lifted"));
+        }
         let Some(row) = self.links.remove(&number) else {
             return Acted { answer: Answer::Unknown, ..Acted::default() };
         };
-        self.fresh.links.insert(number);
         let joins_the_same = |other: &LinkRow| {
             other.joins
                 && ((&other.a, &other.b) == (&row.a, &row.b)
@@ -320,6 +325,24 @@ impl Core {
         let profiles = unmerged.profiles.iter().map(|lead| self.fragment_id(*lead)).collect();
         let answer = Answer::Unmerged { profiles, links: numbers };
         Acted { answer, ..self.told(unmerged.effects, at, Some(reason)) }
+    }
+
+    fn cut(
+        &mut self,
+        sequence: Sequence,
+        at: Timestamp,
+        parts: Vec<Vec<Identifier>>,
+        reason: String,
+    ) -> Acted {
+        let number = link_number(sequence, 0);
+        let row = CutRow { number, parts, reason, at };
+        let unmerged = self.graph.cut(&cut_of(&row));
+        let profiles = unmerged.profiles.iter().map(|lead| self.fragment_id(*lead)).collect();
+        let answer = Answer::Unmerged { profiles, links: vec![number] };
+        let told = self.told(unmerged.effects, at, Some(&row.reason));
+        self.cuts.insert(number, row);
+        self.fresh.links.insert(number);
+        Acted { answer, ..told }
     }
 
     fn withdraw(
@@ -453,6 +476,14 @@ impl Core {
 /// what an erasure leaves of it.
 fn link_number(act: Sequence, place: u64) -> u64 {
     (act << 20) | place
+}
+
+/// The most links of one act, by which their numbers stay those of that act.
+pub(super) const LINKS_OF_ACT: usize = (1 << 20) - 2;
+
+/// A cut as the graph knows it.
+pub(super) fn cut_of(row: &CutRow) -> Cut {
+    Cut { number: row.number, parts: row.parts.clone() }
 }
 
 /// The act that laid a link.

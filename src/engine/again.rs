@@ -6,7 +6,7 @@
 //! and becomes the state. A replay switches at the same record. Ids stay: a fragment of the same
 //! origin keeps its own, and one whose origin comes up no more follows its first event.
 
-use super::acts::{generation_before, next_generation};
+use super::acts::{cut_of, generation_before, next_generation};
 use super::core::{Core, Fresh, Placement};
 use super::drafted::DraftFragments;
 use super::effective::Effective;
@@ -22,7 +22,7 @@ use crate::domain::graph::{Ancestry, FragmentIndex, Link, Move};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::journal::JournalReader;
-use crate::records::{ActRecord, Genesis, LinkRow, RecordError, decode_event, kind};
+use crate::records::{ActRecord, CutRow, Genesis, LinkRow, RecordError, decode_event, kind};
 use hashbrown::HashMap;
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +39,7 @@ pub(super) struct Basis {
     pub(super) effective: Arc<Effective>,
     pub(super) ancestry: Ancestry,
     pub(super) links: BTreeMap<u64, LinkRow>,
+    pub(super) cuts: BTreeMap<u64, CutRow>,
     pub(super) generation: u16,
     /// The last record that the ancestry knows of.
     pub(super) applied: Sequence,
@@ -69,6 +70,7 @@ impl Basis {
             effective: Arc::clone(&core.effective),
             ancestry: Ancestry::default(),
             links: core.links.clone(),
+            cuts: core.cuts.clone(),
             generation: next_generation(core.counters.generation),
             applied: core.applied,
             hidden: core.hidden.clone(),
@@ -140,14 +142,17 @@ impl Draft {
 
     /// An empty draft, with the operators' links laid.
     pub(super) fn new(basis: Basis) -> Self {
-        let Basis { genesis, effective, links, generation, .. } = basis;
+        let Basis { genesis, effective, links, cuts, generation, .. } = basis;
         let mut core = Core::resolving(genesis, effective);
         let taken = basis.ancestry.len();
         core.graph.inherit(basis.ancestry, generation);
         for link in links.values() {
             core.graph.lay(&link_of(link), 0, link.at);
         }
-        core.links = links;
+        for cut in cuts.values() {
+            core.graph.cut(&cut_of(cut));
+        }
+        (core.links, core.cuts) = (links, cuts);
         core.hidden = basis.hidden;
         core.passed = basis.passed;
         core.faults = basis.faults;
@@ -189,6 +194,7 @@ impl Draft {
             && self.erasures == core.erasures.len()
             && self.suppressed == core.suppressed
             && self.core.links.keys().all(|number| core.links.contains_key(number))
+            && self.core.cuts.keys().all(|number| core.cuts.contains_key(number))
             && self.generation == next_generation(core.counters.generation)
     }
 
@@ -473,6 +479,12 @@ impl Draft {
         for (number, link) in &old.links {
             if !self.core.links.contains_key(number) {
                 let effects = self.core.graph.lay(&link_of(link), 0, link.at);
+                self.suspect(&effects.moves, None);
+            }
+        }
+        for (number, cut) in &old.cuts {
+            if !self.core.cuts.contains_key(number) {
+                let effects = self.core.graph.cut(&cut_of(cut)).effects;
                 self.suspect(&effects.moves, None);
             }
         }

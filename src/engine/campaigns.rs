@@ -373,9 +373,15 @@ impl Core {
             let parts = IdParts { received_at, sequence, generation: 0 };
             webhook_id(&key.mint(IdKind::Event, parts).to_string(), campaign, *step)
         };
+        // The schedule in force at this place of the journal, so that a replay waits as long.
+        let campaigns = Arc::clone(self.compiled_campaigns());
+        let waits = |(campaign, step): &EndpointKey| {
+            let webhook = campaigns.get(campaign).and_then(|one| one.webhook(*step));
+            webhook.map_or_else(campaign::Calling::default, |one| one.calling.clone()).waits
+        };
         let outbox = &mut self.campaigns.outbox;
         // It came out of a record of the same limit, in which it was not alone.
-        let verdict = outbox.attempted(number, attempt, id).unwrap_or_default();
+        let verdict = outbox.attempted(number, attempt, id, waits).unwrap_or_default();
         if let (Some(Verdict::Disable), Some(one)) = (verdict, outbox.get(number)) {
             let status = attempt.status.unwrap_or(410);
             let reason = format!("the receiver answered {status}: it wants no more");

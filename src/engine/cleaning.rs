@@ -54,7 +54,7 @@ impl IdentityActor {
     ) -> Option<oneshot::Receiver<Vec<Sequence>>> {
         let lead = self.core.graph.lead(self.core.fragment(profile)?);
         let (reply, answer) = oneshot::channel();
-        let all = Op::Timeline { before: Sequence::MAX, limit: usize::MAX, reply };
+        let all = Op::Timeline { before: Sequence::MAX, limit: usize::MAX, only: None, reply };
         self.tell_awake(lead, all, context);
         self.profiles.stop(lead);
         Some(answer)
@@ -130,7 +130,9 @@ impl IdentityActor {
             relaid.entry(laid_by(link.number)).or_default().push(link.clone());
         }
         relaid.retain(|act, _| hidden.contains(act));
-        let job = Emptying { records: hidden, relaid, hash_key: self.core.genesis.hash_key };
+        let cuts = self.core.cuts.values().map(|cut| (laid_by(cut.number), cut.parts.clone()));
+        let recut = cuts.filter(|(act, _)| hidden.contains(act)).collect();
+        let job = Emptying { records: hidden, relaid, recut, hash_key: self.core.genesis.hash_key };
         let then = Then::Empty { job, erasure, identity };
         if let Some(router) = &self.router {
             router.do_send(Pass(then));
@@ -304,6 +306,7 @@ fn names_one(record: &Record, pending: &PendingErasure, events: &BTreeSet<Sequen
     match ActRecord::decode(record.version, &record.bytes) {
         Ok(ActRecord::Lay { a, b, .. }) => own(&a) || own(&b),
         Ok(ActRecord::Unmerge { apart, .. }) => apart.iter().any(|(a, b)| own(a) || own(b)),
+        Ok(ActRecord::Cut { parts, .. }) => parts.iter().flatten().any(own),
         Ok(ActRecord::Withdraw { identifier, shown_with, .. }) => {
             own(&identifier) || shown_with.iter().any(own)
         }
@@ -323,6 +326,8 @@ pub(super) struct Emptying {
     pub(super) records: BTreeSet<Sequence>,
     /// Links that acts among them laid, and that stay.
     relaid: BTreeMap<Sequence, Vec<LinkRow>>,
+    /// The parts of cuts that acts among them laid, without the person.
+    recut: BTreeMap<Sequence, Vec<Vec<Identifier>>>,
     hash_key: [u8; 32],
 }
 
@@ -355,6 +360,10 @@ impl Emptying {
             ActRecord::Unmerge { at, .. } | ActRecord::Laid { at, .. } => {
                 let links = self.relaid.get(&sequence).cloned()?;
                 Some(ActRecord::Laid { at, links })
+            }
+            ActRecord::Cut { at, reason, .. } => {
+                let parts = self.recut.get(&sequence).cloned()?;
+                Some(ActRecord::Cut { at, parts, reason })
             }
             act @ ActRecord::WithdrawHashed { .. } => Some(act),
             _ => None,

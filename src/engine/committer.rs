@@ -125,20 +125,16 @@ impl Committer {
         let taken: Vec<(u8, Bytes)> =
             group.iter_mut().filter_map(|entry| entry.record.take()).collect();
         let level = group.iter().map(|entry| entry.durability).max().unwrap_or_default();
-        let early = level == Durability::Memory && !taken.is_empty();
-        let mut waiting = Some(group);
-        if early {
-            self.pass_on(waiting.take());
-        }
+        // Also for `memory`: what is acknowledged is visible, and reads find payloads in the journal.
         match self.write(&taken, level, is_synced) {
             Ok(()) => {
-                self.pass_on(waiting);
+                self.pass_on(group);
                 Ok(())
             }
             Err(error) => {
                 // First, as who waits and hears nothing asks why.
                 self.shared.fail(error.to_string());
-                refuse(waiting);
+                refuse(group);
                 Err(error)
             }
         }
@@ -170,8 +166,7 @@ impl Committer {
         Ok(())
     }
 
-    fn pass_on(&mut self, group: Option<Vec<Entry>>) {
-        let Some(group) = group else { return };
+    fn pass_on(&mut self, group: Vec<Entry>) {
         let mut entries = Vec::with_capacity(group.len());
         for entry in group {
             match entry.then {
@@ -218,8 +213,8 @@ impl Committer {
     }
 }
 
-fn refuse(group: Option<Vec<Entry>>) {
-    for entry in group.into_iter().flatten() {
+fn refuse(group: Vec<Entry>) {
+    for entry in group {
         match entry.then {
             Then::Event { reply, .. } | Then::Duplicate { reply, .. } => {
                 reply.send_now(Err(Refusal::StorageFailed));

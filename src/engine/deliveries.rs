@@ -285,7 +285,7 @@ impl Outbox {
     }
 
     /// Notes how an attempt went. Answers what it means, where there is such a delivery.
-    /// `webhook_id` is asked where the next attempt hangs on it.
+    /// `webhook_id` and `waits` are asked where the next attempt hangs on them.
     ///
     /// # Errors
     /// When the attempt is larger than a row may be.
@@ -294,6 +294,7 @@ impl Outbox {
         number: u64,
         attempt: &Attempt,
         webhook_id: impl FnOnce(&Delivery, &EndpointKey) -> String,
+        waits: impl FnOnce(&EndpointKey) -> Box<[i64]>,
     ) -> Result<Option<Verdict>, RecordError> {
         let Some(before) = self.all.get(number).copied() else { return Ok(None) };
         self.kept.put_attempt(number, before.attempts, attempt)?;
@@ -310,8 +311,9 @@ impl Outbox {
                 self.end(number, &mut one, DeliveryState::Dead, Some(&died()));
             }
             Verdict::Again => {
+                let waits = &waits(&self.endpoints[one.endpoint as usize]);
                 let id = webhook_id(&one, &self.endpoints[one.endpoint as usize]);
-                match wait_ms(&id, made, attempt.retry_after_ms) {
+                match wait_ms(waits, &id, made, attempt.retry_after_ms) {
                     Some(ms) => one.next_attempt_at = attempt.at.plus_ms(ms),
                     None => {
                         let reason = format!("{}, after {made} attempts", died());

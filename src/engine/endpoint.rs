@@ -23,6 +23,7 @@ use crate::domain::graph::Move;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::outbound::client::Client;
+use crate::outbound::endpoint::Pace;
 use crate::records::{ActRecord, FragmentKey, kind};
 use actix::{ArbiterHandle, AsyncContext, Context, Handler, Message, SpawnHandle};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -237,11 +238,11 @@ impl IdentityActor {
                 continue;
             }
             let webhook = self.core.webhook_of(endpoint);
-            let (rate, in_order) = (webhook.and_then(|one| one.rate), is_in_order(webhook));
+            let (pace, in_order) = (Pace::of(webhook), is_in_order(webhook));
             loop {
                 let core = &self.core;
                 let ask = |number, at| core.candidate(number, at, in_order);
-                let Some(number) = self.sending.schedule.pick(endpoint, rate, now, ask) else {
+                let Some(number) = self.sending.schedule.pick(endpoint, pace, now, ask) else {
                     break;
                 };
                 // It reads what may be anything, and only reads.
@@ -345,7 +346,7 @@ impl IdentityActor {
                 }
             }
         }
-        for (campaign, step) in campaigns.without_secret(&|name| self.shared.secrets.find(name)) {
+        for (campaign, step) in campaigns.without_secret(&|name| self.shared.secrets.text(name)) {
             tracing::warn!(%campaign, step, "a secret of this webhook is not there; set it and reload");
         }
         self.sending.seen = Some((Arc::clone(campaigns), disabled));

@@ -24,7 +24,6 @@ use super::snapshots::{Collector, Job};
 use crate::domain::event::Event;
 use crate::domain::graph::{FragmentIndex, Move};
 use crate::domain::id::Sequence;
-use crate::domain::view::EventView;
 use crate::records::ActRecord;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
 use crossbeam_channel::Sender;
@@ -108,7 +107,7 @@ pub(super) struct IdentityActor {
     pub(super) router: Option<Addr<RouterActor>>,
     /// Receives the configuration in force whenever it changes.
     pub(super) publish: Arc<super::Published>,
-    pub(super) stream: broadcast::Sender<Arc<EventView>>,
+    pub(super) stream: broadcast::Sender<super::Stored>,
     snapshots: Sender<Job>,
     cadence: Cadence,
     last_snapshot: Instant,
@@ -139,6 +138,8 @@ pub(super) struct IdentityActor {
     counted: Totals,
     /// Threads that gather what a draft starts from.
     pub(super) gatherings: Gatherings,
+    /// Alive while a digest is being taken.
+    pub(super) digesting: std::sync::Weak<()>,
     /// Its own address, once it runs.
     pub(super) address: Option<Addr<Self>>,
     /// What is known of panics.
@@ -152,7 +153,7 @@ impl IdentityActor {
         profiles: Profiles,
         shared: Arc<Shared>,
         publish: Arc<super::Published>,
-        stream: broadcast::Sender<Arc<EventView>>,
+        stream: broadcast::Sender<super::Stored>,
         (snapshots, cadence): (Sender<Job>, Cadence),
         sending: Sending,
     ) -> Self {
@@ -183,6 +184,7 @@ impl IdentityActor {
             renewing: Vec::new(),
             sending,
             gatherings: Gatherings::default(),
+            digesting: std::sync::Weak::new(),
             address: None,
         }
     }
@@ -286,10 +288,7 @@ impl IdentityActor {
 
     fn tell_stream(&self, sequence: Sequence, event: &Event, profile: Option<FragmentIndex>) {
         if self.stream.receiver_count() > 0 {
-            // A text that cannot be shown is no reason not to store it.
-            if let Ok(view) = walled(|| self.core.event_view(sequence, event, profile)) {
-                let _ = self.stream.send(Arc::new(view));
-            }
+            let _ = self.stream.send(super::Stored::of(sequence, event, profile.is_some()));
         }
     }
 
@@ -363,10 +362,12 @@ impl IdentityActor {
     fn tick(&mut self) {
         let metrics = &self.shared.metrics;
         metrics.profiles.set(self.core.graph.profiles() as i64);
+        metrics.graph_bytes.set(self.core.graph.memory() as i64);
         metrics.active_profiles.set(self.profiles.count() as i64);
         metrics.queue_depth.set(self.shared.in_flight.now().0 as i64);
         self.count_deliveries();
         self.profiles.stop_left();
+        self.unwatch_unheld();
         let is_due = self.last_snapshot.elapsed() >= self.cadence.every
             || self.core.fresh.events >= self.cadence.every_events;
         if is_due && (self.core.fresh.events > 0 || self.core.fresh.configuration) {

@@ -14,12 +14,14 @@ mod committer;
 mod core;
 mod deliveries;
 mod delivering;
+mod digest;
 mod drafted;
 mod effective;
 mod endpoint;
 mod erasing;
 mod erasure_log;
 mod erasure_rows;
+mod exporting;
 pub mod fault;
 mod gathering;
 mod identity;
@@ -33,6 +35,7 @@ mod playing;
 mod profile;
 mod profiles;
 mod question;
+mod readers;
 mod reading;
 mod rebuild;
 mod replay;
@@ -43,10 +46,12 @@ mod retention;
 mod router;
 mod rows;
 mod schedule;
+mod secrets;
 mod sending;
 mod shared;
 mod snapshots;
 mod steering;
+mod streaming;
 mod table;
 mod trials;
 mod turns;
@@ -61,6 +66,7 @@ pub use campaign_state::CampaignState;
 pub use deliveries::{Delivery, Outbox};
 pub use delivering::DeliveryFilter;
 pub use effective::{Effective, section};
+pub use exporting::{Export, ExportError};
 pub use fault::{Failure, Fault, Faults, Stage};
 pub use objects::ObjectRefusal;
 pub use open::{EngineError, Options, Recovered, arbiters_for};
@@ -70,14 +76,15 @@ pub use resolving::Resolution;
 pub use rest::RowError;
 pub use retention::Retain;
 pub use rows::LoadError;
+pub use secrets::{SecretRefusal, SecretView};
 pub use steering::{Again, Explained, Part, Preview, Unmerged};
+pub use streaming::Stored;
 pub use trials::{Trial, TrialEvent};
 
 pub use crate::domain::event::Status;
 use crate::domain::event::{Event, Payload};
 use crate::domain::fragment::content_hash;
 use crate::domain::settings::Durability;
-use crate::domain::view::EventView;
 use crate::records::encode_event;
 use actix::Addr;
 use bytes::Bytes;
@@ -186,6 +193,8 @@ struct Inner {
     is_stopping: AtomicBool,
     /// Held by the preview under way: each holds a second graph, so there is one at a time.
     preview: Arc<tokio::sync::Mutex<()>>,
+    /// Who waits for a digest.
+    digests: digest::Digests,
 }
 
 /// What there is once recovery is over.
@@ -194,7 +203,7 @@ struct Running {
     identity: Addr<identity::IdentityActor>,
     shared: Arc<Shared>,
     published: Arc<Published>,
-    stream: broadcast::Sender<Arc<EventView>>,
+    stream: broadcast::Sender<Stored>,
     recovered: Recovered,
     threads: open::Threads,
 }
@@ -210,6 +219,7 @@ impl Engine {
             failure: watch::Sender::new(None),
             is_stopping: AtomicBool::new(false),
             preview: Arc::default(),
+            digests: digest::Digests::default(),
         }));
         let starting = engine.clone();
         actix_rt::spawn(async move { starting.recover(options).await });
@@ -317,7 +327,7 @@ impl Engine {
     ///
     /// # Errors
     /// While the engine recovers.
-    pub fn subscribe(&self) -> Result<broadcast::Receiver<Arc<EventView>>, Refusal> {
+    pub fn subscribe(&self) -> Result<broadcast::Receiver<Stored>, Refusal> {
         Ok(self.running()?.stream.subscribe())
     }
 

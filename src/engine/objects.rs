@@ -2,12 +2,16 @@
 
 use super::acts::Answer;
 use super::committer::Then;
-use super::effective::Effective;
+use super::effective::{Effective, confidential_kind, section};
 use super::router::Append;
 use super::{Engine, ObjectKind, Refusal};
+use crate::domain::compiled::reserved;
+use crate::domain::confidential;
 use crate::domain::settings::Settings;
 use crate::records::{ActRecord, kind};
+use crate::secrets::Secret;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 /// Why an object was not changed.
@@ -46,6 +50,12 @@ impl Engine {
             return Err(ObjectRefusal::Provisioned);
         }
         let body = with_id(object, &id, body)?;
+        let found = confidential_kind(object).map(|kind| confidential::problems(kind, &body));
+        if let Some(problems) = found.filter(|found| !found.is_empty()) {
+            let at = section(object);
+            let named = problems.iter().map(|problem| format!("{at}.{id}.{problem}"));
+            return Err(ObjectRefusal::Invalid(named.collect()));
+        }
         let is_new = before.object(object, &id).is_none();
         let json = body.to_string();
         self.try_on(&before, object, &id, &json).await?;
@@ -69,11 +79,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Reads the secrets of webhooks again.
-    pub fn renew_secrets(&self) {
+    /// Reads secrets again that come from outside, and takes over what the files hold in clear.
+    pub fn renew_secrets(&self, in_clear: BTreeMap<String, Secret>) {
         // One that is not running yet has read none.
         if let Ok(running) = self.running() {
-            running.shared.secrets.renew();
+            running.shared.secrets.renew(in_clear);
         }
     }
 
@@ -94,7 +104,12 @@ impl Engine {
         let problems = |all: Vec<crate::domain::compiled::SettingsProblem>| {
             ObjectRefusal::Invalid(all.iter().map(ToString::to_string).collect())
         };
-        Effective::new(&files, &objects, hash_key).map(drop).map_err(problems)
+        let whole = Effective::new(&files, &objects, hash_key).map_err(problems)?;
+        // What others hold was accepted once.
+        let own = format!("{}.{id}.", section(object));
+        let mut wrong = reserved(&whole.compiled.settings);
+        wrong.retain(|problem| problem.at.starts_with(&own));
+        if wrong.is_empty() { Ok(()) } else { Err(problems(wrong)) }
     }
 
     /// Removes an object.

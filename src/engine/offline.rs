@@ -5,10 +5,11 @@
 //! engine, by the same code.
 
 use super::core::Core;
+use super::digest::digest_view;
 use super::fault::Faults;
 use super::open::{EngineError, starting_point};
 use super::profile::Viewed;
-use super::reading::{ProfileRef, digest_view};
+use super::reading::ProfileRef;
 use super::replay::{Aside, Plan, Replayed, replay};
 use super::rereadings::{EventError, Events};
 use super::rest::{Rest, RowError};
@@ -141,7 +142,9 @@ impl OfflineState {
         let Some(event) = event else { return Ok(None) };
         let is_open = !matches!(event.standing, Standing::Quarantined(_));
         let lead = self.core.locate(parts.sequence, &event).filter(|_| is_open);
-        let view = self.core.event_view(parts.sequence, &event, lead);
+        let profile = lead.map(|lead| self.core.fragment_id(lead));
+        let view = self.core.event_view(parts.sequence, &event, profile);
+        let view = super::views::show(view, &event.payload);
         Ok(Some(view).filter(|view| view.id.eq_ignore_ascii_case(id)))
     }
 

@@ -24,8 +24,9 @@ use crate::journal::folder::{DataFolder, FolderError};
 use crate::journal::{self, Journal, JournalError, JournalOptions, JournalReader, RawRecord};
 use crate::outbound::client::{Client, Limits, SystemResolver};
 use crate::outbound::guard::Guard;
-use crate::outbound::secrets::Secrets;
 use crate::records::{self, DedupeRow, Genesis, RecordError, kind};
+use crate::secrets::Secrets;
+use crate::secrets::store::StoreError;
 use crate::snapshot::{self, SnapshotError, SnapshotStore};
 use crate::telemetry::metrics::Metrics;
 use actix::{Actor, Arbiter, ArbiterHandle};
@@ -59,6 +60,8 @@ pub struct Options {
     /// What deliveries keep in memory until a snapshot holds it, in bytes; beyond it, collect
     /// answers 503.
     pub unsaved_bytes: usize,
+    /// Bytes of the events of one page of a list, unless there is only one.
+    pub page_bytes: usize,
     /// How often a snapshot is taken.
     pub snapshot_every: Duration,
     /// After how many events a snapshot is taken.
@@ -67,7 +70,7 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Free space below which collect answers 503.
     pub free_bytes_min: u64,
-    /// The secrets of outgoing webhooks.
+    /// What references to secrets stand for; their store is opened with the folder.
     pub secrets: Secrets,
     /// Judges the addresses that outgoing webhooks may reach.
     pub guard: Guard,
@@ -127,6 +130,9 @@ pub enum EngineError {
         "the erasure log cannot be read: {0}; without it, restored data may hold people who were erased"
     )]
     ErasureLog(std::io::Error),
+    /// The sealed secrets cannot be opened.
+    #[error(transparent)]
+    Secrets(#[from] StoreError),
     /// The operating system has no randomness to give.
     #[error("no randomness for the folder's keys: {0}")]
     Randomness(String),
@@ -236,6 +242,7 @@ impl Prepared {
             Client::new(Box::new(SystemResolver), options.guard.clone(), Limits::default())
                 .map_err(|cause| EngineError::Client(cause.to_string()))?;
         let folder = DataFolder::take(&options.data)?;
+        options.secrets.open(&options.data)?;
         let mut journal_options = JournalOptions::new(options.data.join("journal"));
         journal_options.segment_bytes = options.segment_bytes;
         let (mut journal, reader, report) = journal::open(journal_options, &mut |_| {})?;
@@ -313,10 +320,12 @@ impl Prepared {
             rest,
             kept: core.campaigns.outbox.kept().clone(),
             secrets: options.secrets,
+            readers: super::readers::Readers::start(),
             reader,
             rereadings: core.revised.clone(),
             genesis: core.genesis,
             clock: options.clock,
+            page_bytes: options.page_bytes,
             directory: dashmap::DashMap::new(),
             in_flight: Arc::default(),
             storage_full: AtomicBool::new(false),

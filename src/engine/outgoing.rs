@@ -12,6 +12,7 @@ use crate::domain::view::{DisabledView, ResponseView, RunView};
 use crate::outbound::attempt::Attempt as Prepared;
 use crate::records::ActRecord;
 use std::sync::Arc;
+use std::time::Instant;
 use uuid::Uuid;
 
 impl Engine {
@@ -119,13 +120,14 @@ impl Engine {
                 at,
                 is_test: true,
             };
-            let call = match attempt.prepare(webhook, &|name| secrets.find(name)) {
+            let call = match attempt.prepare(webhook, &|name| secrets.text(name)) {
                 Ok(call) => call,
                 Err(error) => {
                     responses.push(ResponseView::failed(error.to_string()));
                     continue;
                 }
             };
+            let started = Instant::now();
             responses.push(match client.call(&format!("test {id}"), &call).await {
                 Ok(answer) => ResponseView {
                     status: Some(answer.status),
@@ -133,7 +135,10 @@ impl Engine {
                     body: Some(String::from_utf8_lossy(&answer.body).into_owned()),
                     error: None,
                 },
-                Err(error) => ResponseView::failed(error.to_string()),
+                Err(error) => {
+                    let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    ResponseView { took_ms, ..ResponseView::failed(error.to_string()) }
+                }
             });
         }
         Ok(responses)

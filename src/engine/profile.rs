@@ -53,8 +53,13 @@ pub(super) enum Op {
     Load(Vec<FragmentIndex>),
     /// Shows the profile.
     View(ClusterView, u32, oneshot::Sender<Viewed>),
-    /// Its events before a sequence, newest first.
-    Timeline { before: Sequence, limit: usize, reply: oneshot::Sender<Vec<Sequence>> },
+    /// Its events before a sequence, newest first; of all its fragments, or only of these.
+    Timeline {
+        before: Sequence,
+        limit: usize,
+        only: Option<Vec<FragmentIndex>>,
+        reply: oneshot::Sender<Vec<Sequence>>,
+    },
     /// Tells what its campaigns have to know.
     Tell(Box<Question>, u32, Option<oneshot::Sender<(Box<Question>, Told)>>),
     /// Writes fragments down for a snapshot.
@@ -175,12 +180,14 @@ impl ProfileActor {
                     self.fragments.iter().map(|(index, one)| (*index, one.events)).collect();
                 let _ = reply.send(Viewed { cluster, folded, events });
             }
-            Op::Timeline { before, limit, reply } => match self.timeline(before, limit) {
-                Ok(all) => {
-                    let _ = reply.send(all);
+            Op::Timeline { before, limit, only, reply } => {
+                match self.timeline(before, limit, only.as_deref()) {
+                    Ok(all) => {
+                        let _ = reply.send(all);
+                    }
+                    Err(error) => self.fail(&error),
                 }
-                Err(error) => self.fail(&error),
-            },
+            }
             Op::Tell(question, set_values, reply) => self.answer(question, set_values, reply),
             Op::Save(fragments, collector) => self.save(&fragments, &collector),
             Op::Passivate { stamp } => self.passivate(stamp),
@@ -257,10 +264,13 @@ impl ProfileActor {
     }
 
     fn release(&mut self, fragments: &[FragmentIndex], to: &Addr<Self>, step: u64) {
-        let is_given = |(index, _): &(FragmentIndex, Fragment)| fragments.contains(index);
-        let all = std::mem::take(&mut self.fragments);
-        let (given, kept) = all.into_iter().partition(is_given);
-        self.fragments = kept;
+        // One by one, and without moving the others: of a profile of thousands each may go to
+        // another one.
+        let mut given = Vec::with_capacity(fragments.len());
+        for fragment in fragments {
+            let place = self.fragments.iter().position(|(index, _)| index == fragment);
+            given.extend(place.map(|place| self.fragments.swap_remove(place)));
+        }
         to.do_send(Op::Adopt { step, fragments: given });
     }
 
@@ -274,13 +284,24 @@ impl ProfileActor {
         }
     }
 
-    fn timeline(&self, before: Sequence, limit: usize) -> Result<Vec<Sequence>, RowError> {
+    fn timeline(
+        &self,
+        before: Sequence,
+        limit: usize,
+        only: Option<&[FragmentIndex]>,
+    ) -> Result<Vec<Sequence>, RowError> {
+        let is_wanted = |index: &FragmentIndex| only.is_none_or(|only| only.contains(index));
         let mut all: Vec<Sequence> = Vec::new();
-        for (index, fragment) in &self.fragments {
+        for (index, fragment) in self.fragments.iter().filter(|(index, _)| is_wanted(index)) {
             let timeline = &fragment.timeline;
             let fitting = timeline.newest_first().filter(|sequence| *sequence < before);
             let mut found: Vec<Sequence> = fitting.take(limit).collect();
-            for number in (0..timeline.saved).rev() {
+            let saved = if found.len() < limit {
+                self.saved_before(*index, timeline.saved, before)?
+            } else {
+                0
+            };
+            for number in (0..saved).rev() {
                 if found.len() >= limit {
                     break;
                 }
@@ -296,6 +317,26 @@ impl ProfileActor {
         all.sort_unstable_by(|a, b| b.cmp(a));
         all.truncate(limit);
         Ok(all)
+    }
+
+    /// How many of a fragment's saved chunks hold something before a sequence: they ascend, so a
+    /// page far down a long timeline reads a handful of them.
+    fn saved_before(
+        &self,
+        fragment: FragmentIndex,
+        saved: u32,
+        before: Sequence,
+    ) -> Result<u32, RowError> {
+        let (mut low, mut high) = (0, saved);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let first = self.shared.rest.chunk(fragment, middle)?.iter().next();
+            match first.is_some_and(|first| first < before) {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        Ok(low)
     }
 
     fn save(&mut self, fragments: &[FragmentIndex], collector: &Collector) {

@@ -3,23 +3,34 @@
 
 use super::identity::{Ask, IdentityActor, Look};
 use super::profile::{Op, Viewed};
-use super::views::change_view;
+use super::shared::Shared;
+use super::views::{change_view, show};
 use super::{Engine, Refusal};
-use crate::domain::event::{Event, Standing};
-use crate::domain::graph::FragmentIndex;
+use crate::domain::event::{Event, Payload, Standing};
 use crate::domain::id::{IdKind, Identifier, Sequence};
 use crate::domain::time::Timestamp;
 use crate::domain::view::{
-    ChangeView, ChangesPage, DigestView, EventView, ProfileView, SessionView, SnapshotView,
+    ChangeView, ChangesPage, EventView, ProfileView, SessionView, SnapshotView,
 };
 use crate::records::{ChangeRow, kind};
 use actix::Context;
-use serde_json::Value;
+use std::sync::Arc;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 /// Records looked at for one page at most, so that a rare filter over a long journal answers in
 /// time; the page then ends early and its cursor goes on.
 const SCAN_MAX: usize = 500_000;
+
+/// Loose events looked at for one page at most: a fraction of a millisecond of the identity actor.
+const LOOSE_MAX: usize = 20_000;
+
+/// What an event costs beside its payload, in bytes, about.
+const EVENT_COST: usize = 512;
+
+/// Payloads that the identity actor looks at in one go, in bytes: what it reads again of them takes
+/// well under a millisecond.
+const PART_BYTES: usize = 128 * 1024;
 
 /// Which part of a list is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +90,7 @@ impl EventFilter {
     }
 }
 
-type Found = Vec<(Sequence, Box<Event>)>;
+pub(super) type Found = Vec<(Sequence, Box<Event>)>;
 
 impl Engine {
     /// Runs a question on the identity actor.
@@ -128,7 +139,7 @@ impl Engine {
         self.look(move |identity| Some(identity.core.profile_view(viewed))).await
     }
 
-    /// A profile's events, newest first.
+    /// A profile's events, newest first; fewer than were asked for, where they are large.
     ///
     /// # Errors
     /// When the engine is stopping.
@@ -139,16 +150,17 @@ impl Engine {
     ) -> Result<Option<Paged<EventView>>, Refusal> {
         let (reply, answer) = oneshot::channel();
         let (before, limit) = (page.before.unwrap_or(Sequence::MAX), page.limit + 1);
-        let lead = self.ask(move |identity, context| {
+        let profile = self.ask(move |identity, context| {
             let lead = identity.core.profile_of_id(&id)?;
-            identity.tell_awake(lead, Op::Timeline { before, limit, reply }, context);
-            Some(lead)
+            let timeline = Op::Timeline { before, limit, only: None, reply };
+            identity.tell_awake(lead, timeline, context);
+            Some(identity.core.fragment_id(lead))
         });
-        let Some(lead) = lead.await? else { return Ok(None) };
+        let Some(profile) = profile.await? else { return Ok(None) };
         let sequences = self.heard(answer).await?;
-        let mut events = self.read_all(sequences).await?;
-        let next = cut(&mut events, page.limit);
-        Ok(Some(Paged { items: self.views(events, Some(lead)).await?, next }))
+        let (found, next) =
+            self.read_page(sequences, EventFilter::default(), self.most(page)?).await?;
+        Ok(Some(Paged { items: self.views(found, Some(profile)).await?, next }))
     }
 
     /// The changes of identity that a profile, or any part of it, went through; newest first.
@@ -181,36 +193,10 @@ impl Engine {
             };
             changes.newest(before, limit.saturating_add(1), is_own)
         };
-        let rows = actix_rt::task::spawn_blocking(look).await;
-        let rows = rows.map_err(|_| Refusal::Panicked)?.map_err(|_| Refusal::StorageFailed)?;
+        let rows = self.running()?.shared.readers.run(look).await?;
+        let rows = rows.map_err(|error| unreadable(&error))?;
         let items = rows.iter().map(change_view).collect();
         Ok(Some(paged(items, page.limit, |view| view.sequence)))
-    }
-
-    /// Everything held on a person.
-    ///
-    /// # Errors
-    /// When the engine is stopping.
-    pub async fn export(&self, id: String) -> Result<Option<Value>, Refusal> {
-        let Some(profile) = self.profile(ProfileRef::Id(id.clone()), true).await? else {
-            return Ok(None);
-        };
-        let mut events = Vec::new();
-        let mut before = None;
-        loop {
-            let page = self.profile_events(id.clone(), PageRequest { limit: 250, before }).await?;
-            let Some(page) = page else { return Ok(None) };
-            events.extend(page.items);
-            before = page.next;
-            if before.is_none() {
-                break;
-            }
-        }
-        let page = PageRequest { limit: usize::MAX - 1, before: None };
-        let merges =
-            self.profile_merges(id, page).await?.map(|page| page.items).unwrap_or_default();
-        let json = serde_json::json!({ "profile": profile, "events": events, "merges": merges });
-        Ok(Some(json))
     }
 
     /// An event.
@@ -238,18 +224,19 @@ impl Engine {
         if filter.profile_less || filter.quarantined || filter.reason.is_some() {
             return self.loose_events(filter, page).await;
         }
+        let most = self.most(page)?;
         let before = page.before.unwrap_or(Sequence::MAX);
-        let reader = self.running()?.shared.reader.clone();
-        let mut events = self.running()?.shared.events();
-        let limit = page.limit;
-        let scan = actix_rt::task::spawn_blocking(move || {
-            let mut found: Found = Vec::new();
+        let shared = Arc::clone(&self.running()?.shared);
+        let readers = Arc::clone(&shared);
+        let scan = readers.readers.run(move || {
+            let mut filling = Filling::new(most);
+            let mut events = shared.events();
             let mut last = None;
-            for (looked, record) in reader.scan_back(before).enumerate() {
+            for (looked, record) in shared.reader.scan_back(before).enumerate() {
                 // A list that ended here would look whole: damage is never a shorter answer.
                 let (sequence, record) = record.map_err(|error| unreadable(&error))?;
-                if found.len() > limit || looked >= SCAN_MAX {
-                    return Ok::<_, Refusal>((found, last));
+                if looked >= SCAN_MAX {
+                    return Ok::<_, Refusal>((filling.found, last));
                 }
                 last = Some(sequence);
                 if record.kind != kind::EVENT {
@@ -257,14 +244,14 @@ impl Engine {
                 }
                 let event = events.decoded(sequence, &record);
                 let event = event.map_err(|error| unreadable(&error))?;
-                if filter.fits(&event) {
-                    found.push((sequence, Box::new(event)));
+                if filter.fits(&event) && !filling.take(sequence, event) {
+                    filling.count(&shared);
+                    return Ok((filling.found, Some(sequence + 1)));
                 }
             }
-            Ok((found, None))
+            Ok((filling.found, None))
         });
-        let (mut found, reached) = scan.await.map_err(|_| Refusal::StorageFailed)??;
-        let next = cut(&mut found, limit).or(reached);
+        let (found, next) = scan.await??;
         Ok(Paged { items: self.views(found, None).await?, next })
     }
 
@@ -275,33 +262,57 @@ impl Engine {
     ) -> Result<Paged<EventView>, Refusal> {
         let before = page.before.unwrap_or(Sequence::MAX);
         let wanted = filter.clone();
-        let sequences = self
+        let (sequences, reached) = self
             .look(move |identity| {
                 let core = &identity.core;
-                let aside = core.quarantined.range(..before).rev().filter(|(_, reason)| {
-                    wanted.reason.as_deref().is_none_or(|name| name == reason.name())
-                });
-                let all: Vec<Sequence> = if wanted.profile_less {
-                    core.profile_less.range(..before).rev().take(SCAN_MAX).copied().collect()
+                let mut looked = Looked::default();
+                if wanted.profile_less {
+                    let all = core.profile_less.range(..before).rev();
+                    looked.look(all.map(|sequence| (*sequence, true)));
                 } else {
-                    aside.take(SCAN_MAX).map(|(sequence, _)| *sequence).collect()
-                };
-                all
+                    let name = wanted.reason.as_deref();
+                    let fits = |one: &str| name.is_none_or(|name| name == one);
+                    let all = core.quarantined.range(..before).rev();
+                    looked.look(all.map(|(sequence, reason)| (*sequence, fits(reason.name()))));
+                }
+                (looked.sequences, looked.reached)
             })
             .await?;
-        let mut found: Found = Vec::new();
-        for run in sequences.chunks(page.limit.max(64)) {
-            let events = self.read_all(run.to_vec()).await?;
-            found.extend(events.into_iter().filter(|(_, event)| filter.fits(event)));
-            if found.len() > page.limit {
-                break;
-            }
-        }
-        let next = cut(&mut found, page.limit);
-        Ok(Paged { items: self.views(found, None).await?, next })
+        let (found, next) = self.read_page(sequences, filter, self.most(page)?).await?;
+        Ok(Paged { items: self.views(found, None).await?, next: next.or(reached) })
     }
 
-    /// Reads events from the journal; what is no event is left out.
+    /// How many events a page holds, and how many bytes of them.
+    fn most(&self, page: PageRequest) -> Result<(usize, usize), Refusal> {
+        Ok((page.limit, self.running()?.shared.page_bytes))
+    }
+
+    /// Reads those of these events that fit, up to so many, and so many bytes of them. Also answers before which
+    /// position to go on, where that is not all.
+    pub(super) async fn read_page(
+        &self,
+        sequences: Vec<Sequence>,
+        filter: EventFilter,
+        most: (usize, usize),
+    ) -> Result<(Found, Option<Sequence>), Refusal> {
+        let shared = Arc::clone(&self.running()?.shared);
+        let read = move || {
+            let mut filling = Filling::new(most);
+            let mut events = shared.events();
+            for sequence in sequences.into_iter().filter(|sequence| *sequence > 0) {
+                let event = events.read(sequence).map_err(|error| unreadable(&error))?;
+                let Some(event) = event.filter(|event| filter.fits(event)) else { continue };
+                if !filling.take(sequence, event) {
+                    filling.count(&shared);
+                    return Ok((filling.found, Some(sequence + 1)));
+                }
+            }
+            Ok((filling.found, None))
+        };
+        self.running()?.shared.readers.run(read).await?
+    }
+
+    /// Reads events from the journal; what is no event is left out. For few events only.
     pub(super) async fn read_all(&self, sequences: Vec<Sequence>) -> Result<Found, Refusal> {
         let mut events = self.running()?.shared.events();
         let read = move || {
@@ -312,30 +323,44 @@ impl Engine {
             }
             Ok(found)
         };
-        actix_rt::task::spawn_blocking(read).await.map_err(|_| Refusal::Panicked)?
+        self.running()?.shared.readers.run(read).await?
     }
 
-    /// Events as shown; those that are not applied yet are left out.
-    async fn views(
+    /// Events as shown, on this profile where it is known; those that are not applied yet are left
+    /// out. The identity actor is asked about some at a time, and payloads are shown elsewhere, so
+    /// that a page stops nobody for long.
+    pub(super) async fn views(
         &self,
         events: Found,
-        lead: Option<FragmentIndex>,
+        profile: Option<Uuid>,
     ) -> Result<Vec<EventView>, Refusal> {
-        self.look(move |identity| {
-            let core = &identity.core;
-            let applied = events.into_iter().filter(|(sequence, _)| {
-                *sequence <= core.applied && !core.hidden.contains(sequence)
-            });
-            applied
-                .map(|(sequence, event)| {
+        let mut seen = Vec::with_capacity(events.len());
+        let mut events = events.into_iter().peekable();
+        while events.peek().is_some() {
+            let mut room = PART_BYTES;
+            let mut part: Found = Vec::new();
+            while let Some(next) = events.next_if(|_| room > 0) {
+                room = room.saturating_sub(next.1.payload.size() + EVENT_COST);
+                part.push(next);
+            }
+            let viewed = self.look(move |identity| {
+                let core = &identity.core;
+                let applied = part.into_iter().filter(|(sequence, _)| {
+                    *sequence <= core.applied && !core.hidden.contains(sequence)
+                });
+                let view = |(sequence, event): (Sequence, Box<Event>)| {
                     let event = core.as_it_reads_now(sequence, event);
                     let is_open = !matches!(event.standing, Standing::Quarantined(_));
-                    let lead = lead.or_else(|| core.locate(sequence, &event).filter(|_| is_open));
-                    core.event_view(sequence, &event, lead)
-                })
-                .collect()
-        })
-        .await
+                    let own = || core.locate(sequence, &event).filter(|_| is_open);
+                    let profile = profile.or_else(|| own().map(|lead| core.fragment_id(lead)));
+                    (core.event_view(sequence, &event, profile), event.payload)
+                };
+                applied.map(view).collect::<Vec<(EventView, Payload)>>()
+            });
+            seen.extend(viewed.await?);
+        }
+        let all = move || seen.into_iter().map(|(view, payload)| show(view, &payload)).collect();
+        self.running()?.shared.readers.run(all).await
     }
 
     /// A session.
@@ -356,38 +381,6 @@ impl Engine {
         let items: Vec<ChangeView> = rows.iter().map(change_view).collect();
         let next = items.last().map_or(from.max(1), |last| last.sequence + 1);
         Ok(ChangesPage { items, next })
-    }
-
-    /// A hash over everything that the state means.
-    ///
-    /// # Errors
-    /// When the engine is stopping.
-    pub async fn digest(&self) -> Result<DigestView, Refusal> {
-        let gathered = self.ask(|identity, context| {
-            let core = &identity.core;
-            let leads: Vec<FragmentIndex> = core.graph.leads().collect();
-            let head = (core.applied, core.graph.profiles(), core.counters.clone());
-            let set_values = core.graph.rules().limits.set_values;
-            let mut resting = 0u128;
-            let mut answers = Vec::new();
-            for lead in leads {
-                if identity.profiles.is_active(lead) {
-                    let (reply, answer) = oneshot::channel();
-                    let cluster = identity.core.graph.view(lead, false);
-                    identity.tell_awake(lead, Op::View(cluster, set_values, reply), context);
-                    answers.push(answer);
-                } else {
-                    resting = resting.wrapping_add(identity.resting_digest(lead));
-                }
-            }
-            (head, resting, answers)
-        });
-        let ((sequence, profiles, counters), mut sum, answers) = gathered.await?;
-        for answer in answers {
-            let Viewed { cluster, folded, .. } = self.heard(answer).await?;
-            sum = sum.wrapping_add(folded.digest(&cluster));
-        }
-        Ok(digest_view(sequence, profiles, counters.events, sum, counters.loose_content))
     }
 
     /// How what is known stands to the configuration in force.
@@ -411,42 +404,60 @@ impl Engine {
     }
 }
 
-/// The digest of a state from its parts.
-pub(super) fn digest_view(
-    sequence: Sequence,
-    profiles: u64,
-    events: u64,
-    sum: u128,
-    loose: u128,
-) -> DigestView {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&sum.to_le_bytes()).update(&loose.to_le_bytes());
-    hasher.update(&profiles.to_le_bytes()).update(&events.to_le_bytes());
-    let digest = hex::encode(&hasher.finalize().as_bytes()[..16]);
-    DigestView { sequence, profiles, events, digest }
+/// Events of one page, as many as it holds.
+struct Filling {
+    found: Found,
+    limit: usize,
+    room: usize,
 }
 
-impl IdentityActor {
-    fn resting_digest(&self, lead: FragmentIndex) -> u128 {
-        match self.core.viewed_at_rest(&self.shared.rest, lead, false) {
-            Ok(Viewed { cluster, folded, .. }) => folded.digest(&cluster),
-            Err(error) => {
-                self.shared.fail(error.to_string());
-                0 // nobody hears it: the process is ending
-            }
+impl Filling {
+    fn new((limit, room): (usize, usize)) -> Self {
+        Self { found: Vec::new(), limit, room }
+    }
+
+    /// Takes an event, unless the page is full; it holds one at least. Whoever is told that it is
+    /// full has met an event of the next page, so a page that is not the last one says so.
+    fn take(&mut self, sequence: Sequence, event: Event) -> bool {
+        let size = event.payload.size().saturating_add(EVENT_COST);
+        if self.found.len() == self.limit || (size > self.room && !self.found.is_empty()) {
+            return false;
+        }
+        self.room = self.room.saturating_sub(size);
+        self.found.push((sequence, Box::new(event)));
+        true
+    }
+}
+
+impl Filling {
+    /// Counts a page that its bytes have ended.
+    fn count(&self, shared: &Shared) {
+        if self.found.len() < self.limit {
+            shared.metrics.pages_cut.inc();
         }
     }
 }
 
-/// Cuts what was found to a page's limit; answers where the next page starts, if there is one. Done
-/// before anything is left out for whatever reason, so that a page with gaps is never taken for the
-/// last one.
-fn cut(found: &mut Found, limit: usize) -> Option<Sequence> {
-    if found.len() <= limit {
-        return None;
+/// Loose events that were looked at.
+#[derive(Default)]
+struct Looked {
+    sequences: Vec<Sequence>,
+    /// Where looking ended before the end.
+    reached: Option<Sequence>,
+}
+
+impl Looked {
+    fn look(&mut self, all: impl Iterator<Item = (Sequence, bool)>) {
+        for (looked, (sequence, fits)) in all.enumerate() {
+            if looked == LOOSE_MAX {
+                self.reached = Some(sequence + 1);
+                return;
+            }
+            if fits {
+                self.sequences.push(sequence);
+            }
+        }
     }
-    found.truncate(limit);
-    found.last().map(|(sequence, _)| *sequence)
 }
 
 /// Cuts a list to its limit; one more item than that says that there is a next page.
@@ -458,7 +469,7 @@ pub(super) fn paged<T>(mut items: Vec<T>, limit: usize, position: impl Fn(&T) ->
 }
 
 /// What the journal holds cannot be read: said in the log by file and place, and refused.
-fn unreadable(error: &dyn std::error::Error) -> Refusal {
+pub(super) fn unreadable(error: &dyn std::error::Error) -> Refusal {
     tracing::error!(%error, "reading the journal");
     Refusal::StorageFailed
 }

@@ -19,7 +19,7 @@ use actix::Addr;
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// An attempt to make.
 pub(super) struct Job {
@@ -82,7 +82,7 @@ impl Desk {
             call.unwrap_or_else(|_| Err(CallError::Invalid("the call panicked".to_owned())));
         let status = result.as_ref().ok().map(|answer| answer.status);
         self.shared.metrics.count_attempt(status, started.elapsed());
-        let outcome = outcome(result, self.shared.clock.now());
+        let outcome = outcome(result, started.elapsed(), self.shared.clock.now());
         let failed = Some(verdict(&outcome).is_failure());
         let act = ActRecord::Attempted { at: outcome.at, delivery: number, outcome };
         match act.encode() {
@@ -143,18 +143,20 @@ impl Desk {
             is_test: false,
         };
         let call = attempt
-            .prepare(webhook, &|name| self.shared.secrets.find(name))
+            .prepare(webhook, &|name| self.shared.secrets.text(name))
             .map_err(|error| CallError::Invalid(error.to_string()))?;
         self.client.call(&format!("{}/{}", job.campaign, job.step), &call).await
     }
 }
 
-fn outcome(result: Result<Answer, CallError>, at: Timestamp) -> Attempt {
+/// How an attempt went that ended at `at` and took so long, whether an answer came or not.
+fn outcome(result: Result<Answer, CallError>, took: Duration, at: Timestamp) -> Attempt {
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     match result {
         Ok(answer) => Attempt {
             at,
             status: Some(answer.status),
-            took_ms: u64::try_from(answer.took.as_millis()).unwrap_or(u64::MAX),
+            took_ms,
             error: None,
             is_final: false,
             retry_after_ms: retry_after_ms(answer.status, answer.retry_after.as_deref(), at),
@@ -163,7 +165,7 @@ fn outcome(result: Result<Answer, CallError>, at: Timestamp) -> Attempt {
         Err(error) => Attempt {
             at,
             status: None,
-            took_ms: 0,
+            took_ms,
             error: Some(error.to_string()),
             is_final: error.verdict() == Verdict::Final,
             retry_after_ms: None,

@@ -24,7 +24,9 @@ pub struct Shared {
     /// What is kept of deliveries.
     pub(super) kept: super::kept::Kept,
     /// What webhooks refer to.
-    pub(super) secrets: crate::outbound::secrets::Secrets,
+    pub(super) secrets: crate::secrets::Secrets,
+    /// The threads that read payloads.
+    pub(super) readers: super::readers::Readers,
     /// Reads the journal.
     pub reader: JournalReader,
     /// Which of its events read otherwise now.
@@ -35,6 +37,8 @@ pub struct Shared {
     pub(super) data: std::path::PathBuf,
     /// The program's clock.
     pub clock: Clock,
+    /// Bytes of the events of one page, unless there is only one.
+    pub(super) page_bytes: usize,
     /// Actors of active profiles, by the leading fragment that an external ID resolves to.
     pub(super) directory: DashMap<FragmentIndex, actix::Addr<super::profile::ProfileActor>>,
     /// What is between the router and its answers.

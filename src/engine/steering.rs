@@ -1,6 +1,6 @@
 //! What operators can do about identity, as the HTTP layer calls it.
 
-use super::acts::Answer;
+use super::acts::{Answer, LINKS_OF_ACT};
 use super::again::{Basis, Draft};
 use super::background;
 use super::core::Core;
@@ -9,14 +9,14 @@ use super::fault::{Stage, walled};
 use super::gathering::{Gathered, gather};
 use super::objects::ObjectRefusal;
 use super::{Engine, Refusal};
-use crate::domain::compiled::SettingsProblem;
+use crate::domain::compiled::{SettingsProblem, reserved};
 use crate::domain::event::{Payload, Standing};
 use crate::domain::fragment::content_hash;
-use crate::domain::graph::{Explanation, FragmentIndex, Graph, NONE, Pair};
+use crate::domain::graph::{Explanation, FragmentIndex, Graph, NONE, Parting, Separation};
 use crate::domain::id::{IdKind, Identifier, Sequence};
-use crate::domain::settings::{PointConfig, TypeConfig};
+use crate::domain::settings::{PointConfig, Settings, TypeConfig};
 use crate::domain::view::{ErasureView, LinkView, PreviewView, StepView};
-use crate::records::{ActRecord, LinkRow, Revised, encode_event};
+use crate::records::{ActRecord, CutRow, LinkRow, Revised, encode_event};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,8 +40,16 @@ pub enum Explained {
     Apart(Vec<(&'static str, String)>),
 }
 
-/// What an unmerge came to: the profiles that there are now, and the links that were laid.
-pub type Unmerged = (Vec<String>, Vec<String>);
+/// What an unmerge came to, or would come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmerged {
+    /// The profiles that there are now; of what is only tried, the oldest fragment of each part.
+    pub profiles: Vec<String>,
+    /// The links that were laid; none of what is only tried.
+    pub links: Vec<String>,
+    /// The fragments of each part.
+    pub parts: Vec<Vec<String>>,
+}
 
 /// Which events are to be read again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,6 +118,7 @@ impl Engine {
             kind: if joins { "must" } else { "cannot" },
             a: left,
             b: right,
+            parts: None,
             reason,
             at: at.to_string(),
         })
@@ -120,7 +129,15 @@ impl Engine {
     /// # Errors
     /// When the engine is stopping.
     pub async fn links(&self) -> Result<Vec<LinkView>, Refusal> {
-        self.look(|identity| identity.core.links.values().map(link_view).collect()).await
+        self.look(|identity| {
+            let core = &identity.core;
+            let mut all: Vec<(u64, LinkView)> =
+                core.links.values().map(|link| (link.number, link_view(link))).collect();
+            all.extend(core.cuts.values().map(|cut| (cut.number, cut_view(cut))));
+            all.sort_by_key(|(number, _)| *number);
+            all.into_iter().map(|(_, view)| view).collect()
+        })
+        .await
     }
 
     /// A link.
@@ -129,7 +146,12 @@ impl Engine {
     /// When the engine is stopping.
     pub async fn link(&self, id: &str) -> Result<Option<LinkView>, Refusal> {
         let Ok(number) = id.parse::<u64>() else { return Ok(None) };
-        self.look(move |identity| identity.core.links.get(&number).map(link_view)).await
+        self.look(move |identity| {
+            let core = &identity.core;
+            let link = core.links.get(&number).map(link_view);
+            link.or_else(|| core.cuts.get(&number).map(cut_view))
+        })
+        .await
     }
 
     /// Lifts a link.
@@ -143,7 +165,7 @@ impl Engine {
     }
 
     /// Takes a profile apart by an identifier or a fragment; `None` where nothing holds together
-    /// by it.
+    /// by it, or the fragment has left. With `dry_run` it only says into which parts.
     ///
     /// # Errors
     /// When there is no such profile, or it does not have the part.
@@ -152,6 +174,7 @@ impl Engine {
         id: &str,
         part: Part,
         reason: String,
+        dry_run: bool,
     ) -> Result<Option<Unmerged>, ObjectRefusal> {
         let part = match part {
             Part::Identifier(identifier) => {
@@ -160,14 +183,39 @@ impl Engine {
             fragment => fragment,
         };
         let id = id.to_owned();
-        let planned = self.ask(move |identity, _| identity.core.parting(&id, &part)).await?;
-        let Some(apart) = planned.ok_or(ObjectRefusal::NotFound)? else { return Ok(None) };
+        let planned = self.ask(move |identity, _| {
+            let core = &mut identity.core;
+            core.parting(&id, &part).map(|planned| {
+                planned.map(|Parting { apart, parts }| {
+                    let ids = |part: Vec<FragmentIndex>| {
+                        part.into_iter().map(|one| core.fragment_id(one).to_string()).collect()
+                    };
+                    (apart, parts.into_iter().map(ids).collect::<Vec<Vec<String>>>())
+                })
+            })
+        });
+        let Some((apart, parts)) = planned.await?.ok_or(ObjectRefusal::NotFound)? else {
+            return Ok(None);
+        };
+        if dry_run {
+            let profiles = parts.iter().filter_map(|part| part.first().cloned()).collect();
+            return Ok(Some(Unmerged { profiles, links: Vec::new(), parts }));
+        }
         let at = self.running()?.shared.clock.now();
-        match self.act(ActRecord::Unmerge { at, apart, reason }).await? {
-            Answer::Unmerged { profiles, links } => Ok(Some((
-                profiles.iter().map(ToString::to_string).collect(),
-                links.iter().map(ToString::to_string).collect(),
-            ))),
+        let act = match apart {
+            Separation::Pairs(apart) if apart.len() > LINKS_OF_ACT => {
+                let why = format!("expected at most {LINKS_OF_ACT} links, found {}", apart.len());
+                return Err(ObjectRefusal::Invalid(vec![why]));
+            }
+            Separation::Pairs(apart) => ActRecord::Unmerge { at, apart, reason },
+            Separation::Parts(parts) => ActRecord::Cut { at, parts, reason },
+        };
+        match self.act(act).await? {
+            Answer::Unmerged { profiles, links } => Ok(Some(Unmerged {
+                profiles: profiles.iter().map(ToString::to_string).collect(),
+                links: links.iter().map(ToString::to_string).collect(),
+                parts,
+            })),
             _ => Ok(None),
         }
     }
@@ -406,6 +454,12 @@ impl Engine {
     /// # Errors
     /// When the rules do not hold together, or the engine is stopping.
     pub async fn preview(&self, preview: Preview) -> Result<PreviewView, ObjectRefusal> {
+        let points = preview.identification_points.iter();
+        let points = points.map(|point| (point.id.clone(), point.clone())).collect();
+        let wrong = reserved(&Settings { points, ..Settings::default() });
+        if !wrong.is_empty() {
+            return Err(ObjectRefusal::Invalid(wrong.iter().map(ToString::to_string).collect()));
+        }
         let mut settings = self.effective()?.compiled.settings.clone();
         settings.identity.types.extend(preview.types);
         let points = preview.identification_points.into_iter();
@@ -445,7 +499,7 @@ impl Engine {
 impl Core {
     /// What has to be kept apart to take a profile apart as asked. The outer `None`: there is no such
     /// profile, or it does not have the part; the inner one: nothing holds together by it.
-    fn parting(&mut self, id: &str, part: &Part) -> Option<Option<Vec<Pair>>> {
+    fn parting(&mut self, id: &str, part: &Part) -> Option<Option<Parting>> {
         let lead = self.profile_of_id(id)?;
         match part {
             Part::Identifier(identifier) => {
@@ -456,8 +510,9 @@ impl Core {
             Part::Fragment(id) => {
                 let parts = self.genesis.id_key.read(IdKind::Fragment, id)?;
                 let fragment = self.fragment((parts.sequence, parts.generation))?;
+                // One that left is nobody's here any more, and nothing holds together by it.
                 let is_own = self.graph.lead(fragment) == lead;
-                is_own.then(|| self.graph.parting_of_fragment(fragment))
+                Some(is_own.then(|| self.graph.parting_of_fragment(fragment)).flatten())
             }
         }
     }
@@ -469,8 +524,25 @@ fn link_view(link: &LinkRow) -> LinkView {
         kind: if link.joins { "must" } else { "cannot" },
         a: link.a.to_string(),
         b: link.b.to_string(),
+        parts: None,
         reason: link.reason.clone(),
         at: link.at.to_string(),
+    }
+}
+
+/// A cut is shown as the cannot-link that it is, with all its parts; its ends are the first two.
+fn cut_view(cut: &CutRow) -> LinkView {
+    let spelt = |part: &Vec<Identifier>| part.iter().map(ToString::to_string).collect();
+    let parts: Vec<Vec<String>> = cut.parts.iter().map(spelt).collect();
+    let end = |at: usize| parts.get(at).and_then(|part| part.first()).cloned().unwrap_or_default();
+    LinkView {
+        id: cut.number.to_string(),
+        kind: "cannot",
+        a: end(0),
+        b: end(1),
+        parts: Some(parts),
+        reason: cut.reason.clone(),
+        at: cut.at.to_string(),
     }
 }
 

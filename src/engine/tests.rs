@@ -13,8 +13,9 @@ use std::path::Path;
 use std::time::Duration;
 
 mod campaigns;
+mod cuts;
 mod erasures;
-mod operators;
+pub(super) mod operators;
 mod panics;
 mod rereadings;
 mod resolving;
@@ -45,6 +46,7 @@ pub(super) fn options(data: &Path) -> Options {
         queue_bytes: 1 << 30,
         active_profiles: 1_000,
         unsaved_bytes: 128 << 20,
+        page_bytes: 4 << 20,
         snapshot_every: Duration::from_secs(3_600),
         snapshot_every_events: u64::MAX,
         segment_bytes: 1 << 20,

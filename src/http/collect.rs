@@ -10,7 +10,7 @@ use super::room::Party;
 use super::{Http, cors, reply};
 use crate::code::Code;
 use crate::decode::{Batch, DecodeRefusal, Decoded, Piece, RawRequest, Shape, decode, query_pairs};
-use crate::domain::event::{Event, Reason};
+use crate::domain::event::{Event, Reason, Timing};
 use crate::domain::extract::{self, NAME_CHARS, RequestFacts};
 use crate::domain::source::Source;
 use crate::engine::fault::{Panicked, Stage, walled};
@@ -179,10 +179,14 @@ fn within_sizes(http: &Http, request: &HttpRequest) -> Result<(), Problem> {
 }
 
 fn within_rate(http: &Http, source: &Source) -> Result<(), Problem> {
-    let Some(limit) = source.rate_limit else { return Ok(()) };
+    // No source verifies yet, so all without a limit of their own have this one.
+    let limit = source.rate_limit.unwrap_or(http.limits.unverified_rate.limit);
     http.rates.take(&source.id, limit, http.clock.now()).map_err(|seconds| Problem {
         retry_after: Some(seconds),
-        ..Problem::new(Code::RateLimited, "the source's rate_limit is used up")
+        ..Problem::new(
+            Code::RateLimited,
+            "the source's rate_limit, or limits.unverified_rate, is used up",
+        )
     })
 }
 
@@ -351,11 +355,17 @@ impl Events<'_> {
         // panics, it is kept without its mark against duplicates.
         let payload = || piece.payload.clone();
         let why = Reason::Panicked;
-        walled(read)
+        let event = walled(read)
             .or_else(|Panicked| {
                 walled(|| compiled.set_aside(self.source, &facts, payload(), why, hash_key))
             })
-            .unwrap_or_else(|Panicked| extract::unread(self.source, &facts, payload(), why))
+            .unwrap_or_else(|Panicked| extract::unread(self.source, &facts, payload(), why));
+        if event.timing == Timing::Unread {
+            self.http.metrics.count_unread_time(&event.source);
+        }
+        let unread = compiled.unread_consents(&event);
+        self.http.metrics.consents_unread.inc_by(unread as u64);
+        event
     }
 
     /// None for an event that the source does not want.

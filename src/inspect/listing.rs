@@ -7,10 +7,14 @@ use crate::domain::event::{Event, Payload, Standing};
 use crate::domain::id::{IdKey, IdKind, IdParts, Sequence};
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
+use crate::domain::view::raw_json;
 use crate::journal::Record;
 use crate::records::{ActRecord, Genesis, RecordError, decode_event, kind};
 use base64::Engine as _;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use std::fmt;
 
 /// Keys of an operator's act that are shown without the payload.
 const ACT_KEYS: [&str; 5] = ["at", "kind", "id", "sequence", "number"];
@@ -24,8 +28,9 @@ pub fn line(
     record: &Record,
     key: Option<IdKey>,
     with_payload: bool,
-) -> Result<Value, RecordError> {
+) -> Result<Line, RecordError> {
     let mut line = Map::new();
+    let mut properties = None;
     line.insert("sequence".to_owned(), sequence.into());
     line.insert("kind".to_owned(), kind::name(record.kind).into());
     line.insert("version".to_owned(), record.version.into());
@@ -42,7 +47,9 @@ pub fn line(
                 let parts = IdParts { received_at: event.received_at, sequence, generation: 0 };
                 key.mint(IdKind::Event, parts).to_string()
             };
-            event_value(&event, key.map(mint), with_payload)
+            let said = event_value(&event, key.map(mint), with_payload);
+            properties = said.1;
+            said.0
         }
         kind::ACT => act(&ActRecord::decode(record.version, &record.bytes)?, with_payload),
         _ => Value::Null,
@@ -50,7 +57,34 @@ pub fn line(
     if let Value::Object(said) = said {
         line.extend(said);
     }
-    Ok(Value::Object(line))
+    Ok(Line { said: line, properties })
+}
+
+/// What a record says.
+#[derive(Clone, Debug)]
+pub struct Line {
+    said: Map<String, Value>,
+    /// The payload as it came: no tree is built of it, however deep it is.
+    properties: Option<Box<RawValue>>,
+}
+
+impl Serialize for Line {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (key, value) in &self.said {
+            map.serialize_entry(key, value)?;
+        }
+        if let Some(properties) = &self.properties {
+            map.serialize_entry("properties", properties)?;
+        }
+        map.end()
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+    }
 }
 
 fn configuration(bytes: &[u8], with_payload: bool) -> Result<Value, RecordError> {
@@ -68,7 +102,12 @@ fn configuration(bytes: &[u8], with_payload: bool) -> Result<Value, RecordError>
     Ok(said)
 }
 
-fn event_value(event: &Event, id: Option<String>, with_payload: bool) -> Value {
+fn event_value(
+    event: &Event,
+    id: Option<String>,
+    with_payload: bool,
+) -> (Value, Option<Box<RawValue>>) {
+    let mut properties = None;
     let standing = match event.standing {
         Standing::Open => "open",
         Standing::Anonymous => "anonymous",
@@ -92,16 +131,14 @@ fn event_value(event: &Event, id: Option<String>, with_payload: bool) -> Value {
         said["session_id"] = event.session.as_deref().into();
         said["identifiers"] = found.into();
         match &event.payload {
-            Payload::Json(bytes) => {
-                said["properties"] = serde_json::from_slice(bytes).unwrap_or(Value::Null);
-            }
+            Payload::Json(bytes) => properties = raw_json(bytes),
             Payload::Opaque(bytes) => {
                 said["body_base64"] =
                     base64::engine::general_purpose::STANDARD.encode(bytes).into();
             }
         }
     }
-    said
+    (said, properties)
 }
 
 /// Acts by their own field names, so that one which is added later is shown as well.

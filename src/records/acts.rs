@@ -265,6 +265,15 @@ pub enum ActRecord {
         /// The record that put the configuration in force.
         configured: Sequence,
     },
+    /// What holds together by an identifier, or with a fragment, is taken apart into many parts.
+    Cut {
+        /// When.
+        at: Timestamp,
+        /// Who is kept apart: each part from every other one.
+        parts: Vec<Vec<Identifier>>,
+        /// Why, in the operator's words.
+        reason: String,
+    },
     /// Taking a record in panicked: it counts for nothing. An event is set aside, an act has no effect,
     /// a timer ends its run.
     PassOver {
@@ -312,6 +321,7 @@ impl ActRecord {
             Self::Redeliver { .. } => "redeliver",
             Self::EnableCampaign { .. } => "enable-campaign",
             Self::Adopt { .. } => "adopt",
+            Self::Cut { .. } => "cut",
             Self::PassOver { .. } => "pass-over",
         }
     }

@@ -9,6 +9,7 @@ pub mod progress;
 
 pub use level::{LogFormat, LogLevel, of_rust_log};
 
+use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use tracing_subscriber::EnvFilter;
 
@@ -34,7 +35,16 @@ pub fn start_log(format: LogFormat, level: &LogLevel) {
     };
     if started.is_err() {
         tracing::debug!("the log was already started");
+    } else if format == LogFormat::Json {
+        std::panic::set_hook(Box::new(tell_panic));
     }
+}
+
+/// A panic as one line, like everything else; its text may repeat what it met, so it is left out.
+fn tell_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    tracing::error!(place, thread = thread.name(), "a panic: a fault of the program");
 }
 
 /// Whether all that is said on stderr has to be a JSON object a line.

@@ -102,8 +102,10 @@ impl IdentityActor {
             self.regroup(&placement.moves, placement.unborn().as_slice(), context);
         }
         let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) else {
-            let status = match event.standing {
-                Standing::Quarantined(reason) => Status::Quarantined(reason),
+            let status = match (placement.aside, event.standing) {
+                (Some(reason), _) | (None, Standing::Quarantined(reason)) => {
+                    Status::Quarantined(reason)
+                }
                 _ => Status::ProfileLess,
             };
             if let Some((receipt, reply)) = self.mending.unanswered.take() {
