@@ -1,5 +1,7 @@
 //! What is done about panics: who ends all the same fails the engine, and faults to inject for tests.
 
+use super::open::EngineError;
+use super::replay::ReplayError;
 use super::shared::Shared;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -140,6 +142,13 @@ pub struct Failure {
     pub why: String,
     /// Whether the program is at fault, and not the storage.
     pub is_fault: bool,
+}
+
+impl EngineError {
+    /// Whether the program is at fault, and not the storage or the configuration.
+    pub(super) fn is_fault(&self) -> bool {
+        matches!(self, Self::Replay(ReplayError::Fault { .. }))
+    }
 }
 
 /// Held by a part that must not end while the engine runs: dropped too early, it fails the engine.

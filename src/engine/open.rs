@@ -138,13 +138,6 @@ pub enum EngineError {
     Randomness(String),
 }
 
-impl EngineError {
-    /// Whether the program is at fault, and not the storage or the configuration.
-    pub(super) fn is_fault(&self) -> bool {
-        matches!(self, Self::Replay(ReplayError::Fault { .. }))
-    }
-}
-
 /// What recovery found.
 #[derive(Clone, Debug)]
 pub struct Recovered {
