@@ -22,6 +22,8 @@ use selfsame::records::{
     decode_runs, encode, encode_cut, encode_deliveries, encode_event, encode_fragment, encode_link,
     encode_page, encode_runs,
 };
+use selfsame::secrets::Secret;
+use selfsame::secrets::store::Store;
 use std::path::Path;
 
 /// The bytes of a golden file; `made` becomes it where there is none yet and that is asked for.
@@ -459,6 +461,24 @@ fn counters_changes_and_event_ids_of_version_one_are_read() {
     let bytes = golden("event-ids", &encode("event ids", &rows).unwrap());
     assert_eq!(decode::<Vec<DedupeRow>>("event ids", &bytes).unwrap(), rows);
     assert_eq!(encode("event ids", &rows).unwrap(), bytes);
+}
+
+#[test]
+fn sealed_secrets_are_opened() {
+    let golden = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/secrets-v1"));
+    if !golden.exists() && std::env::var_os("SELFSAME_WRITE_GOLDEN").is_some() {
+        std::fs::create_dir(golden).unwrap();
+        let store = Store::open(golden).unwrap();
+        for (name, value, at) in [("esp-key", "a value", 1), ("SIGN", "whsec_ü", 2)] {
+            store.set(name, Secret::new(value), Timestamp(at), 2).unwrap();
+        }
+    }
+    let store = Store::open(golden).unwrap();
+    let value = |name: &str| store.get(name).map(|secret| secret.expose().to_owned());
+    assert_eq!(value("esp-key").as_deref(), Some("a value"));
+    assert_eq!(value("SIGN").as_deref(), Some("whsec_ü"));
+    let times = store.list().into_iter().map(|held| (held.created_at.0, held.set_at.0));
+    assert_eq!(times.collect::<Vec<_>>(), [(2, 2), (1, 1)]);
 }
 
 #[test]

@@ -114,6 +114,22 @@ fn what_is_wrong_within_a_campaign_is_told_with_its_line() {
 }
 
 #[test]
+fn a_path_with_characters_of_other_languages_is_told_with_its_line() {
+    let found = problems(
+        "[[source]]\nid = \"a\"\nprofile_id = \"$.user.id\"\nsplit = [\"events\", \"a/b\"]\n\
+         [[identification_point]]\nid = \"p\"\n\
+         identifiers = [\n  { type = \"email\", path = [\"ok\", \"**.email\"] },\n]\n\
+         [[campaign]]\nid = \"c\"\n\
+         trigger = { event_type = \"a\", where = [ { property = \"a b\", exists = true } ] }\n\
+         [[campaign.step]]\nwebhook = { url = \"https://x.example\" }\n",
+    );
+    let places: Vec<&str> = found.iter().filter_map(|one| one.split(": ").next()).collect();
+    assert_eq!(places, ["a.toml:3", "a.toml:4", "a.toml:8", "a.toml:12"], "{found:?}");
+    assert!(found[0].contains("leave it out"), "{found:?}");
+    assert!(found[1].contains("[\"…\"]") && found[2].contains("[*]"), "{found:?}");
+}
+
+#[test]
 fn everything_wrong_is_reported_at_once() {
     let broken = ("b.toml", "[server\n");
     let wrong = (

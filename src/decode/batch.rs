@@ -282,7 +282,9 @@ impl<'a> Splitter<'_, 'a> {
 
     fn array(&mut self, value: Range<usize>, paths: &[(u32, &[Step])]) -> Result<bool, TooLarge> {
         let end = end_of(paths);
-        let is_cut = end.is_some() || paths.iter().any(|(_, path)| is_each(path));
+        let each = paths.iter().filter(|(_, path)| path.first() == Some(&Step::Each));
+        let cut = end.or(each.map(|(rank, _)| *rank).min());
+        let is_cut = cut.is_some();
         self.is_present |= end.is_some();
         let mut found = false;
         for (place, element) in json::elements(self.text.as_bytes(), value.start).enumerate() {
@@ -298,10 +300,10 @@ impl<'a> Splitter<'_, 'a> {
                 self.way.push((Place::of(&value), Place::of(&element)));
             }
             let within = !inner.is_empty() && self.follow(element, &inner)?;
-            if is_cut && !within {
-                self.cut(end.unwrap_or(0))?;
-            }
-            if is_cut {
+            if let Some(rank) = cut {
+                if !within {
+                    self.cut(rank)?;
+                }
                 self.way.pop();
             }
             found |= is_cut || within;
@@ -360,10 +362,6 @@ impl<'a> Splitter<'_, 'a> {
 /// The first split that ends here.
 fn end_of(paths: &[(u32, &[Step])]) -> Option<u32> {
     paths.iter().filter(|(_, path)| path.is_empty()).map(|(rank, _)| *rank).min()
-}
-
-fn is_each(path: &[Step]) -> bool {
-    path.first() == Some(&Step::Each)
 }
 
 fn add<'s>(ways: &mut Ways<'s>, rank: u32, way: &'s [Step]) {

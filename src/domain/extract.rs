@@ -238,16 +238,20 @@ impl Compiled {
     fn external(&self, source: &Source, view: &View<'_>) -> Option<Found> {
         let kind = &source.namespace;
         let region = source.country.as_deref();
+        let rule = self.rules.of(kind);
         // A value that identifies nobody counts as absent, so the next path is asked.
         let (user, user_value) = view.texts(source.profile_id.as_ref()?).find_map(|user| {
             let value = view.identifying(self.judged(kind, region, &user))?;
             Some((user, value))
         })?;
         let (value, raw) = match &source.tenant {
-            None => (user_value, user.into_owned()),
+            None => (user_value, shown(rule, &user).into_string()),
             Some(choice) => {
                 let tenant = tenant(&view.first_id(choice)?)?;
-                (format!("{tenant}/{user_value}").into(), format!("{tenant}/{user}"))
+                (
+                    format!("{tenant}/{user_value}").into(),
+                    format!("{tenant}/{}", shown(rule, &user)),
+                )
             }
         };
         let raw = (*raw != *value).then(|| raw.into());

@@ -28,7 +28,7 @@ pub fn canonical(kind: &str, rule: &TypeRule, region: Option<&str>, raw: &str) -
         Normaliser::Phone => phone(raw, region)?.into(),
         Normaliser::Lowercase => visible(raw).to_lowercase().into(),
         Normaliser::Trim => uuid_lower(visible(raw)),
-        Normaliser::None => raw.into(),
+        Normaliser::None => visible(raw).into(),
     };
     (!form.trim().is_empty() && form.len() <= LENGTH).then(|| form.into())
 }
@@ -47,7 +47,7 @@ pub fn is_region(text: &str) -> bool {
 }
 
 fn sha256_hex(raw: &str) -> Option<String> {
-    let text = raw.trim().to_ascii_lowercase();
+    let text = visible(raw).to_ascii_lowercase();
     (text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(text)
 }
 
@@ -88,26 +88,32 @@ pub fn shown(rule: &TypeRule, raw: &str) -> Box<str> {
 }
 
 fn address_in(raw: &str) -> Option<String> {
-    let visible: Cow<'_, str> = match raw.is_ascii() {
-        true => raw.into(),
-        false => raw.chars().filter(|ch| !is_zero_width(*ch)).collect(),
-    };
-    one_address(visible.trim()).map(Cow::into_owned)
+    let address = one_address(seen(raw).trim())?;
+    // What was percent-encoded may hold such characters, too.
+    Some(seen(&address).trim().to_owned())
+}
+
+fn seen(text: &str) -> Cow<'_, str> {
+    match text.is_ascii() {
+        true => text.into(),
+        false => text.chars().filter(|ch| !is_zero_width(*ch)).collect(),
+    }
 }
 
 /// The one address of a text, without what mail programs and forms write around it: a name, angle
-/// brackets, `mailto:`, a comment, quotes, a separator behind, and `@` as `%40`. `None` where there
+/// brackets, `mailto:`, comments, quotes, a separator behind, and `@` as `%40`. `None` where there
 /// are several, since then nobody can say whose it is.
-fn one_address(text: &str) -> Option<Cow<'_, str>> {
-    let text = text.trim_end_matches(|ch: char| ch.is_whitespace() || matches!(ch, ',' | ';'));
+fn one_address(text: &str) -> Option<String> {
+    let text = text.trim_end_matches(is_separator);
     let text = without_comments(text);
-    let inner = match text.split_once('<') {
+    let text = text.trim().trim_end_matches(is_separator);
+    let inner = match outside_of_quotes(text).find(|(_, ch)| *ch == '<') {
         None => text,
-        Some((name, rest)) => {
-            let (inner, behind) = rest.split_once('>')?;
-            let is_several = outside_of_quotes(name).any(|ch| matches!(ch, ',' | ';'))
-                && outside_of_quotes(name).any(|ch| ch == '@');
-            if is_several || !without_comments(behind).is_empty() {
+        Some((at, _)) => {
+            let (inner, behind) = text[at + 1..].split_once('>')?;
+            let name = || outside_of_quotes(&text[..at]).map(|(_, ch)| ch);
+            let is_several = name().any(|ch| matches!(ch, ',' | ';')) && name().any(|ch| ch == '@');
+            if is_several || !behind.trim_end_matches(is_separator).is_empty() {
                 return None;
             }
             inner.trim()
@@ -115,35 +121,67 @@ fn one_address(text: &str) -> Option<Cow<'_, str>> {
     };
     let quoted = |quote: char| inner.strip_prefix(quote)?.strip_suffix(quote);
     let inner = quoted('"').or_else(|| quoted('\'')).unwrap_or(inner).trim();
+    let decoded = |text: &str| {
+        let bytes = percent_encoding::percent_decode_str(text);
+        bytes.decode_utf8().ok().map(Cow::into_owned)
+    };
     match inner.get(..7) {
         Some(scheme) if scheme.eq_ignore_ascii_case("mailto:") => {
-            let address = inner[7..].split('?').next().unwrap_or_default();
-            Some(percent_encoding::percent_decode_str(address).decode_utf8_lossy())
+            decoded(inner[7..].split('?').next().unwrap_or_default())
         }
-        _ if !inner.contains('@') && inner.contains("%40") => {
-            Some(percent_encoding::percent_decode_str(inner).decode_utf8_lossy())
-        }
-        _ => Some(inner.into()),
+        _ if !inner.contains('@') && inner.contains("%40") => decoded(inner),
+        _ => Some(inner.to_owned()),
     }
 }
 
-/// A text without a comment in brackets before or behind it.
-fn without_comments(text: &str) -> &str {
-    let text = text.trim();
-    let text = match text.strip_suffix(')').and_then(|rest| rest.rsplit_once('(')) {
-        Some((before, _)) => before.trim_end(),
-        None => text,
+fn is_separator(ch: char) -> bool {
+    ch.is_whitespace() || matches!(ch, ',' | ';')
+}
+
+/// A text without its comments: what stands in brackets outside of quotes (RFC 5322, section
+/// 3.2.2). Brackets that are not closed are no comment.
+fn without_comments(text: &str) -> Cow<'_, str> {
+    if !text.contains('(') {
+        return text.into();
+    }
+    let mut kept = String::with_capacity(text.len());
+    let (mut from, mut depth) = (0, 0usize);
+    for (at, ch) in outside_of_quotes(text) {
+        match ch {
+            '(' => {
+                if depth == 0 {
+                    kept.push_str(&text[from..at]);
+                    from = at;
+                }
+                depth += 1;
+            }
+            ')' if depth > 0 => {
+                depth -= 1;
+                if depth == 0 {
+                    from = at + 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    kept.push_str(&text[from..]);
+    kept.into()
+}
+
+/// The characters that stand outside of double quotes, with their places; where quotes do not come
+/// in pairs, all of them.
+fn outside_of_quotes(text: &str) -> impl Iterator<Item = (usize, char)> + '_ {
+    let quotes = |is_escaped: &mut bool, ch: char| {
+        let is_quote = ch == '"' && !*is_escaped;
+        *is_escaped = ch == '\\' && !*is_escaped;
+        is_quote
     };
-    match text.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
-        Some((_, behind)) => behind.trim_start(),
-        None => text,
-    }
-}
-
-fn outside_of_quotes(text: &str) -> impl Iterator<Item = char> + '_ {
-    let mut is_quoted = false;
-    text.chars().filter(move |ch| {
-        is_quoted ^= *ch == '"';
+    let mut is_escaped = false;
+    let all = text.chars().filter(|ch| quotes(&mut is_escaped, *ch)).count();
+    let is_paired = all % 2 == 0;
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.char_indices().filter(move |(_, ch)| {
+        is_quoted ^= quotes(&mut is_escaped, *ch) && is_paired;
         !is_quoted
     })
 }
@@ -172,7 +210,7 @@ fn is_zero_width(ch: char) -> bool {
 }
 
 fn is_no_address(ch: char) -> bool {
-    ch.is_whitespace() || ch.is_control() || matches!(ch, '@' | '<' | '>' | ',' | ';' | '"')
+    ch.is_whitespace() || ch.is_control() || matches!(ch, '@' | '<' | '>' | ',' | ';' | ':' | '"')
 }
 
 /// The longest text that is read as a phone number, in characters: E.164 has 15 digits, and people
@@ -184,7 +222,7 @@ const PHONE_CHARS: usize = 64;
 fn phone(raw: &str, region: Option<&str>) -> Option<String> {
     let visible = raw.chars().filter(|ch| !is_zero_width(*ch) && !ch.is_control());
     let text: String = visible.take(PHONE_CHARS + 1).collect();
-    let text = text.trim();
+    let text = text.trim_matches(is_separator);
     let text = match text.get(..4) {
         Some(scheme) if scheme.eq_ignore_ascii_case("tel:") => text[4..].trim_start(),
         _ => text,
@@ -298,6 +336,15 @@ mod tests {
             "ann@example.com; ",
             "\u{FEFF}ann@example.com\u{200B}",
             "\u{200E}ann@example.com",
+            "ann(work)@example.com",
+            "ann@(work (old))example.com",
+            "(a) Ann (b) <ann@example.com> (c)",
+            "\"Ann <A> Ash\" <ann@example.com>",
+            "\"Ann \\\"A\\\" (Ash\" <ann@example.com>",
+            "Ann \"Ash <ann@example.com>",
+            "Ann <ann@example.com>, ",
+            "Ann <mailto:ann%40example.com>",
+            "mailto:%E2%80%8Bann@example.com",
         ] {
             assert_eq!(email(raw).as_deref(), Some("ann@example.com"), "{raw}");
         }
@@ -309,9 +356,14 @@ mod tests {
             "a@example.com, Bob <b@example.com>",
             "<a@example.com> b@example.com",
             "<a@example.com><b@example.com>",
+            "mailto:a@example.com,b@example.com",
+            "mailto:a@example.com%2Cb@example.com",
+            "mailto:mailto:a@example.com",
         ] {
             assert_eq!(email(several), None, "{several}");
         }
+        // Bytes that are no text are not replaced by something that others may share.
+        assert_eq!(email("mailto:%FF@example.com"), None);
     }
 
     #[test]
@@ -353,8 +405,12 @@ mod tests {
             assert_eq!(read(Normaliser::Phone, Some("GB"), text), None, "{text}");
         }
         assert_eq!(read(Normaliser::Phone, None, &"+44".repeat(3_000)), None);
-        let tel = read(Normaliser::Phone, None, "TEL: +44 20 7946 0958");
-        assert_eq!(tel.as_deref(), Some("+442079460958"));
+        for text in
+            ["TEL: +44 20 7946 0958", "+44 20 7946 0958;", "\u{200E}+44 20 7946 0958\u{200B},"]
+        {
+            let tel = read(Normaliser::Phone, None, text);
+            assert_eq!(tel.as_deref(), Some("+442079460958"), "{text}");
+        }
     }
 
     #[test]
@@ -380,7 +436,7 @@ mod tests {
             Some("0193a000-0000-7000-8000-00000000000a")
         );
         assert_eq!(trim(&"x".repeat(513)), None);
-        assert_eq!(read(Normaliser::None, None, " a "), Some(" a ".into()));
+        assert_eq!(read(Normaliser::None, None, " a "), Some("a".into()));
         let hash = email_hash("ann@example.com").to_uppercase();
         let any = rule(Normaliser::Lowercase);
         assert_eq!(

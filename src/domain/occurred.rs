@@ -86,7 +86,7 @@ impl Format {
 /// What `text` says, in a format where the source names one, local times being those of `zone`.
 pub fn say(text: &str, format: Option<&Format>, zone: &Zone) -> Said {
     let text = text.trim();
-    if blocked::is_no_word(text) {
+    if blocked::is_no_word(text) || is_all_zero(text) {
         return Said::Nothing;
     }
     let read = match format {
@@ -109,12 +109,23 @@ pub fn compared(text: &str) -> Option<Timestamp> {
     match say(text, None, &Zone::UTC) {
         Said::At(at) => Some(at),
         Said::Nothing => {
-            let at = read_in(text, &Zone::UTC).filter(|_| epoch(text).is_none())?;
+            let calendar = digits_of_a_calendar(text, &Zone::UTC);
+            let written = || read_in(text, &Zone::UTC).filter(|_| epoch(text).is_none());
+            let at = calendar.or_else(written)?;
             let is_unset = at < FIRST_OF_YEAR_2 || (-DAY_MS..=DAY_MS).contains(&at.0);
             (!is_unset).then_some(at)
         }
         Said::Unreadable => None,
     }
+}
+
+/// `0000-00-00 00:00:00`, which some databases have for no time: no calendar holds it.
+fn is_all_zero(text: &str) -> bool {
+    let zeros = text.bytes().filter(|byte| *byte == b'0').count();
+    zeros >= 8
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0' | b'-' | b'/' | b':' | b'.' | b' ' | b'T' | b'Z'))
 }
 
 fn read_in(text: &str, zone: &Zone) -> Option<Timestamp> {
@@ -149,41 +160,102 @@ fn iso(text: &str, zone: &Zone) -> Option<Timestamp> {
     }
 }
 
-/// The same time with its zone as ISO 8601 spells it: `… UTC` and `… GMT` become `Z`, and the blank
-/// before an offset goes. A blank in the place of the sign is a plus that a form has decoded.
+/// The same time as ISO 8601 spells it, where only its zone or its fraction is spelt otherwise:
+/// `… UTC` and `… GMT` become `Z`, the blank before an offset goes, and so does an abbreviation
+/// behind one. A blank in the place of the sign is a plus that a form has decoded.
 fn zone_joined(text: &str) -> Cow<'_, str> {
-    let (body, is_named) = match text.len().checked_sub(3).and_then(|at| text.split_at_checked(at))
-    {
-        Some((body, name))
-            if name.eq_ignore_ascii_case("utc") || name.eq_ignore_ascii_case("gmt") =>
-        {
-            (body.trim_end(), true)
+    let text = short_fraction(text);
+    let mut words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let is_named = match words.last().copied() {
+        Some(name) if is_utc(name) && words.len() > 1 => words.pop().is_some(),
+        Some(name) if words.len() > 2 && name.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+            // `+0200 CEST`: what the offset says is enough.
+            if offset(words[words.len() - 2]).is_some() {
+                words.pop();
+            }
+            false
         }
-        _ => (text, false),
+        _ => false,
     };
-    let Some((time, offset)) = body.rsplit_once(' ').filter(|(time, _)| time.contains(':')) else {
-        return match is_named && body.contains(':') {
-            true => format!("{body}Z").into(),
-            false => text.into(),
-        };
+    let joined = match words.as_slice() {
+        [time, zone] if has_clock(time) => offset(zone).map(|zone| format!("{time}{zone}")),
+        [date, time, zone] if has_clock(time) => {
+            offset(zone).map(|zone| format!("{date}T{time}{zone}"))
+        }
+        [date] if date.len() > 10 && !is_named => zone_of_a_date(date),
+        _ => None,
     };
-    let (sign, digits) = match offset.as_bytes().first() {
-        Some(b'+') => ("+", &offset[1..]),
-        Some(b'-') => ("-", &offset[1..]),
-        Some(b'Z' | b'z') if offset.len() == 1 => return format!("{time}Z").into(),
-        _ => ("+", offset),
+    if let Some(joined) = joined {
+        return joined.into();
+    }
+    let last = words.last().copied().unwrap_or_default();
+    match is_named {
+        // `2026-03-01 09:00:00UTC GMT` is nobody's.
+        true if has_clock(last) => format!("{}Z", words.join("T")).into(),
+        true => format!("{}T00:00Z", words.join(" ")).into(),
+        false => match last.len().checked_sub(3).and_then(|at| last.split_at_checked(at)) {
+            Some((time, name)) if is_utc(name) && has_clock(time) => {
+                words.pop();
+                words.push(time);
+                format!("{}Z", words.join("T")).into()
+            }
+            _ => text,
+        },
+    }
+}
+
+fn is_utc(name: &str) -> bool {
+    name.eq_ignore_ascii_case("utc") || name.eq_ignore_ascii_case("gmt")
+}
+
+/// Whether it holds a time of day: `09:00`, `2026-03-01T09`, `20260301T090000`.
+fn has_clock(text: &str) -> bool {
+    text.contains([':', 'T', 't'])
+}
+
+/// An offset that stands alone, with its sign: `Z`, `+02`, `-0230`, `UTC+2:00`, and `0200`, whose
+/// plus a form has decoded.
+fn offset(word: &str) -> Option<String> {
+    if word.eq_ignore_ascii_case("z") {
+        return Some("Z".to_owned());
+    }
+    let name = word.get(..3).filter(|name| is_utc(name)).map_or(0, str::len);
+    let rest = &word[name..];
+    let (sign, digits) = match rest.as_bytes().first() {
+        Some(b'+') => ('+', &rest[1..]),
+        Some(b'-') => ('-', &rest[1..]),
+        _ if name > 0 => return None,
+        _ => ('+', rest),
     };
-    let is_offset = matches!(digits.len(), 2 | 4 | 5)
-        && digits.bytes().enumerate().all(|(place, byte)| match (digits.len(), place) {
-            (5, 2) => byte == b':',
-            _ => byte.is_ascii_digit(),
-        });
-    // `2026-03-01 10:00`: there the blank stands for the T.
-    let is_behind_a_time = time.contains(':');
-    match (is_offset && is_behind_a_time, is_named) {
-        (true, _) => format!("{time}{sign}{digits}").into(),
-        (false, true) => format!("{body}Z").into(),
-        (false, false) => text.into(),
+    let (hours, minutes) = match digits.split_once(':') {
+        Some((hours, minutes)) if minutes.len() == 2 => (hours, minutes),
+        None if matches!(digits.len(), 2 | 4) => digits.split_at_checked(2)?,
+        _ => return None,
+    };
+    let is_offset = matches!(hours.len(), 1 | 2)
+        && hours.bytes().chain(minutes.bytes()).all(|byte| byte.is_ascii_digit());
+    is_offset.then(|| format!("{sign}{hours:0>2}{minutes}"))
+}
+
+/// `2026-03-01Z` and `2026-03-01+01:00`, as XML writes a date with a zone: its midnight there.
+fn zone_of_a_date(text: &str) -> Option<String> {
+    let (date, zone) = text.split_at_checked(10)?;
+    let is_date = date.bytes().enumerate().all(|(place, byte)| match place {
+        4 | 7 => byte == b'-',
+        _ => byte.is_ascii_digit(),
+    });
+    let zone =
+        offset(zone).filter(|_| is_date && !zone.starts_with(|ch: char| ch.is_ascii_digit()));
+    zone.map(|zone| format!("{date}T00:00{zone}"))
+}
+
+/// Without the digits of a fraction beyond nanoseconds, which `jiff` refuses.
+fn short_fraction(text: &str) -> Cow<'_, str> {
+    let Some(start) = text.find(['.', ',']).map(|at| at + 1) else { return text.into() };
+    let digits = text[start..].bytes().take_while(u8::is_ascii_digit).count();
+    match digits > 9 {
+        true => format!("{}{}", &text[..start + 9], &text[start + digits..]).into(),
+        false => text.into(),
     }
 }
 
@@ -208,7 +280,7 @@ fn digits_of_a_calendar(text: &str, zone: &Zone) -> Option<Timestamp> {
 /// 1970; the zone behind says only where it was written.
 fn dot_net(text: &str) -> Option<Timestamp> {
     let inner = text.strip_prefix("/Date(")?.strip_suffix(")/")?;
-    let zone = inner.char_indices().skip(1).find(|(_, ch)| matches!(ch, '+' | '-'));
+    let zone = inner.char_indices().skip(1).find(|(_, ch)| matches!(ch, '+' | '-' | ' '));
     let ms = zone.map_or(inner, |(at, _)| &inner[..at]);
     within(ms.parse().ok()?)
 }
@@ -216,7 +288,20 @@ fn dot_net(text: &str) -> Option<Timestamp> {
 /// RFC 2822, as mail and HTTP write it; a wrong weekday is overlooked.
 fn mail(text: &str) -> Option<Timestamp> {
     let parser = rfc2822::DateTimeParser::new().relaxed_weekday(true);
-    within(parser.parse_timestamp(text).ok()?.as_millisecond())
+    let read = |text: &str| within(parser.parse_timestamp(text).ok()?.as_millisecond());
+    read(text).or_else(|| read(&plus_restored(text)?))
+}
+
+/// The same text with the plus before its zone, for which a form's decoder has put a blank.
+fn plus_restored(text: &str) -> Option<String> {
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let is_zone = |pair: &[&str]| {
+        pair[0].contains(':')
+            && pair[1].len() == 4
+            && pair[1].bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let at = words.windows(2).position(is_zone)? + 1;
+    Some(format!("{} +{}", words[..at].join(" "), words[at..].join(" ")))
 }
 
 /// Seconds, milli-, micro- or nanoseconds since 1970, by size, also as a fraction. Digits beyond

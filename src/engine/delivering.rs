@@ -12,6 +12,10 @@ use crate::records::{ActRecord, Attempt, DeliveryState, FragmentKey};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// Deliveries looked at for one page at most: about a millisecond of the identity actor. A page ends
+/// early there, and its cursor goes on.
+pub(super) const LOOKS: usize = 20_000;
+
 /// Which deliveries are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
@@ -70,23 +74,19 @@ impl super::Core {
         Listed { number, attempts: one.attempts, view }
     }
 
-    /// The deliveries that fit, the newest first.
-    fn deliveries_that_fit<'a>(
-        &'a self,
-        filter: &'a DeliveryFilter,
-        before: u64,
-    ) -> impl Iterator<Item = (u64, &'a Delivery)> {
+    /// Whether a delivery is among those that are wanted.
+    fn fitting<'a>(&'a self, filter: &'a DeliveryFilter) -> impl Fn(&Delivery) -> bool + 'a {
         let fragments = filter.profile.as_deref().map(|id| {
             let lead = self.profile_of_id(id);
             let all = lead.map(|lead| self.graph.fragments_of(lead)).unwrap_or_default();
             all.into_iter().map(|one| self.fragment_key(one)).collect::<BTreeSet<FragmentKey>>()
         });
         let outbox = &self.campaigns.outbox;
-        outbox.newest_first(before).filter(move |(_, one)| {
+        move |one| {
             filter.state.is_none_or(|state| state == one.state)
                 && fragments.as_ref().is_none_or(|all| all.contains(&one.fragment()))
                 && filter.campaign.as_deref().is_none_or(|id| outbox.is_of(one.endpoint, id))
-        })
+        }
     }
 }
 
@@ -103,9 +103,22 @@ impl Engine {
         let listed = self.look(move |identity| {
             let core = &identity.core;
             let before = page.before.unwrap_or(u64::MAX);
-            let fitting = core.deliveries_that_fit(&filter, before).take(page.limit + 1);
-            let items = fitting.map(|(number, one)| core.listed(number, one)).collect();
-            paged(items, page.limit, |one: &Listed| one.number)
+            let fits = core.fitting(&filter);
+            let (mut items, mut reached) = (Vec::new(), None);
+            for (looked, (number, one)) in core.campaigns.outbox.newest_first(before).enumerate() {
+                if items.len() > page.limit {
+                    break;
+                }
+                if looked == LOOKS {
+                    reached = Some(number + 1);
+                    break;
+                }
+                if fits(one) {
+                    items.push(core.listed(number, one));
+                }
+            }
+            let Paged { items, next } = paged(items, page.limit, |one: &Listed| one.number);
+            Paged { items, next: next.or(reached) }
         });
         let Paged { items, next } = listed.await?;
         Ok(Paged { items: self.whole(items).await?, next })
@@ -163,8 +176,9 @@ impl Engine {
         is_dry: bool,
     ) -> Result<usize, ObjectRefusal> {
         let found = self.look(move |identity| {
-            let all = identity.core.deliveries_that_fit(&filter, u64::MAX);
-            let over = all.filter(|(_, one)| !one.is_pending());
+            let fits = identity.core.fitting(&filter);
+            let all = identity.core.campaigns.outbox.newest_first(u64::MAX);
+            let over = all.filter(|(_, one)| fits(one) && !one.is_pending());
             over.map(|(number, _)| number).collect::<Vec<u64>>()
         });
         let found = found.await?;

@@ -26,6 +26,7 @@ pub mod fault;
 mod gathering;
 mod identity;
 mod kept;
+mod linking;
 mod mending;
 mod objects;
 pub mod offline;

@@ -2,6 +2,7 @@
 
 use super::acts::Answer;
 use super::campaign_state::RunRow;
+use super::delivering::LOOKS;
 use super::objects::ObjectRefusal;
 use super::reading::{PageRequest, Paged, paged};
 use super::trials::Trial;
@@ -35,8 +36,19 @@ impl Engine {
             let is_wanted = |row: &RunRow| {
                 lead.is_none_or(|lead| lead.is_some() && core.lead_of_key(row.fragment) == lead)
             };
-            let rows = core.campaigns.told(&id, before).filter(|(_, row)| is_wanted(row));
-            let rows = rows.take(page.limit + 1);
+            let (mut rows, mut reached) = (Vec::new(), None);
+            for (looked, (sequence, row)) in core.campaigns.told(&id, before).enumerate() {
+                if rows.len() > page.limit {
+                    break;
+                }
+                if looked == LOOKS {
+                    reached = Some(sequence + 1);
+                    break;
+                }
+                if is_wanted(row) {
+                    rows.push((sequence, row));
+                }
+            }
             let view = |(sequence, row): (Sequence, &RunRow)| RunView {
                 sequence,
                 profile_id: core
@@ -47,7 +59,9 @@ impl Engine {
                 state: row.state.clone(),
                 reason: row.reason.clone(),
             };
-            Some(paged(rows.map(view).collect(), page.limit, |view| view.sequence))
+            let items = rows.into_iter().map(view).collect();
+            let Paged { items, next } = paged(items, page.limit, |view| view.sequence);
+            Some(Paged { items, next: next.or(reached) })
         })
         .await
     }

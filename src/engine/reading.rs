@@ -312,6 +312,20 @@ impl Engine {
         self.running()?.shared.readers.run(read).await?
     }
 
+    /// Reads the first of these events, as many as fit, and takes them off the list.
+    pub(super) async fn read_next(
+        &self,
+        wanted: &mut Vec<Sequence>,
+        most: (usize, usize),
+    ) -> Result<Found, Refusal> {
+        let read = self.read_page(wanted.clone(), EventFilter::default(), most);
+        let (found, cut) = read.await?;
+        // The page ends before the event that did not fit.
+        let next = cut.and_then(|cut| wanted.iter().position(|one| one + 1 == cut));
+        wanted.drain(..next.unwrap_or(wanted.len()));
+        Ok(found)
+    }
+
     /// Reads events from the journal; what is no event is left out. For few events only.
     pub(super) async fn read_all(&self, sequences: Vec<Sequence>) -> Result<Found, Refusal> {
         let mut events = self.running()?.shared.events();
@@ -376,8 +390,12 @@ impl Engine {
     /// # Errors
     /// When the engine is stopping.
     pub async fn changes(&self, from: u64, limit: usize) -> Result<ChangesPage, Refusal> {
-        let rows = self.look(move |identity| identity.core.changes.page(from, limit)).await?;
-        let rows = rows.map_err(|_| Refusal::StorageFailed)?;
+        // As it is now costs a handle for each run; runs are read elsewhere.
+        let changes = self.look(|identity| identity.core.changes.now()).await?;
+        let shared = Arc::clone(&self.running()?.shared);
+        let most = shared.page_bytes;
+        let rows = shared.readers.run(move || changes.page(from, limit, most)).await?;
+        let rows = rows.map_err(|error| unreadable(&error))?;
         let items: Vec<ChangeView> = rows.iter().map(change_view).collect();
         let next = items.last().map_or(from.max(1), |last| last.sequence + 1);
         Ok(ChangesPage { items, next })

@@ -16,7 +16,7 @@ use crate::domain::graph::{Explanation, FragmentIndex, Graph, NONE, Parting, Sep
 use crate::domain::id::{IdKind, Identifier, Sequence};
 use crate::domain::settings::{PointConfig, Settings, TypeConfig};
 use crate::domain::view::{ErasureView, LinkView, PreviewView, StepView};
-use crate::records::{ActRecord, CutRow, LinkRow, Revised, encode_event};
+use crate::records::{ActRecord, Revised, encode_event};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,6 +59,9 @@ pub struct Again {
     /// Or those that fit.
     pub filter: super::EventFilter,
 }
+
+/// Events that one act reads again at most, and bytes of their payloads unless there is only one.
+const AGAIN: (usize, usize) = (1_000, 4 << 20);
 
 /// Changed rules, to look at before they are live.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -122,36 +125,6 @@ impl Engine {
             reason,
             at: at.to_string(),
         })
-    }
-
-    /// All links, in the order in which they were laid.
-    ///
-    /// # Errors
-    /// When the engine is stopping.
-    pub async fn links(&self) -> Result<Vec<LinkView>, Refusal> {
-        self.look(|identity| {
-            let core = &identity.core;
-            let mut all: Vec<(u64, LinkView)> =
-                core.links.values().map(|link| (link.number, link_view(link))).collect();
-            all.extend(core.cuts.values().map(|cut| (cut.number, cut_view(cut))));
-            all.sort_by_key(|(number, _)| *number);
-            all.into_iter().map(|(_, view)| view).collect()
-        })
-        .await
-    }
-
-    /// A link.
-    ///
-    /// # Errors
-    /// When the engine is stopping.
-    pub async fn link(&self, id: &str) -> Result<Option<LinkView>, Refusal> {
-        let Ok(number) = id.parse::<u64>() else { return Ok(None) };
-        self.look(move |identity| {
-            let core = &identity.core;
-            let link = core.links.get(&number).map(link_view);
-            link.or_else(|| core.cuts.get(&number).map(cut_view))
-        })
-        .await
     }
 
     /// Lifts a link.
@@ -312,12 +285,12 @@ impl Engine {
     /// # Errors
     /// When the engine takes nothing.
     pub async fn reprocess(&self, again: Again) -> Result<(usize, usize), ObjectRefusal> {
-        let sequences = self.loose_sequences(&again).await?;
+        let mut left = self.loose_sequences(&again).await?;
         let effective = self.effective()?;
         let (mut considered, mut stored) = (0, 0);
-        for run in sequences.chunks(1_000) {
+        while !left.is_empty() {
             let mut events = Vec::new();
-            for (sequence, event) in self.read_all(run.to_vec()).await? {
+            for (sequence, event) in self.read_next(&mut left, AGAIN).await? {
                 if !again.filter.fits(&event) {
                     continue;
                 }
@@ -515,34 +488,6 @@ impl Core {
                 Some(is_own.then(|| self.graph.parting_of_fragment(fragment)).flatten())
             }
         }
-    }
-}
-
-fn link_view(link: &LinkRow) -> LinkView {
-    LinkView {
-        id: link.number.to_string(),
-        kind: if link.joins { "must" } else { "cannot" },
-        a: link.a.to_string(),
-        b: link.b.to_string(),
-        parts: None,
-        reason: link.reason.clone(),
-        at: link.at.to_string(),
-    }
-}
-
-/// A cut is shown as the cannot-link that it is, with all its parts; its ends are the first two.
-fn cut_view(cut: &CutRow) -> LinkView {
-    let spelt = |part: &Vec<Identifier>| part.iter().map(ToString::to_string).collect();
-    let parts: Vec<Vec<String>> = cut.parts.iter().map(spelt).collect();
-    let end = |at: usize| parts.get(at).and_then(|part| part.first()).cloned().unwrap_or_default();
-    LinkView {
-        id: cut.number.to_string(),
-        kind: "cannot",
-        a: end(0),
-        b: end(1),
-        parts: Some(parts),
-        reason: cut.reason.clone(),
-        at: cut.at.to_string(),
     }
 }
 

@@ -50,18 +50,13 @@ impl Stored {
 }
 
 impl Engine {
-    /// The first of these events, ascending, as they are now; whoever was erased meanwhile is left
+    /// The first of these events, as they are now; whoever was erased meanwhile is left
     /// out. Those that were read are taken off the list.
     ///
     /// # Errors
     /// When the engine is stopping, or the journal cannot be read.
     pub async fn stored(&self, wanted: &mut Vec<Sequence>) -> Result<Vec<EventView>, Refusal> {
-        let most = (wanted.len(), BYTES);
-        let read = self.read_page(wanted.clone(), EventFilter::default(), most);
-        let (found, cut) = read.await?;
-        // Of ascending ones, the page ends before the event that did not fit.
-        let left = cut.map(|before| before - 1);
-        wanted.retain(|sequence| left.is_some_and(|left| *sequence >= left));
+        let found = self.read_next(wanted, (usize::MAX, BYTES)).await?;
         self.views(found, None).await
     }
 }

@@ -17,9 +17,11 @@ mod cuts;
 mod erasures;
 pub(super) mod operators;
 mod panics;
+mod reading;
 mod rereadings;
 mod resolving;
 mod retention;
+mod secrets;
 
 fn settings() -> Settings {
     serde_json::from_value(json!({

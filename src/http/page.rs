@@ -70,6 +70,21 @@ impl PageQuery {
         Ok(PageRequest { limit: self.limit()?, before })
     }
 
+    /// The page of a list that is ordered by numbers: how many, and behind which one.
+    ///
+    /// # Errors
+    /// 400 for a bad limit or cursor.
+    pub fn by_number(&self) -> Result<(usize, u64), Problem> {
+        let after = match &self.cursor {
+            None => 0,
+            Some(cursor) => {
+                let text = String::from_utf8(read(cursor)?).map_err(|_| bad())?;
+                text.parse().map_err(|_| bad())?
+            }
+        };
+        Ok((self.limit()?, after))
+    }
+
     /// The page of a list that is ordered by id: those after the cursor's.
     ///
     /// # Errors
@@ -84,6 +99,18 @@ impl PageQuery {
         let page: Vec<(String, T)> = rest.by_ref().take(limit).collect();
         let next = rest.next().and(page.last()).map(|(id, _)| write(id.as_bytes()));
         Ok(List { items: page.into_iter().map(|(_, item)| item).collect(), next })
+    }
+}
+
+impl<T> List<T> {
+    /// A page of a list that is ordered by numbers; one more item than fits says that there is a
+    /// next one.
+    pub fn numbered(mut items: Vec<T>, limit: usize, id: impl Fn(&T) -> &str) -> Self {
+        let has_more = items.len() > limit;
+        items.truncate(limit);
+        let last = items.last().filter(|_| has_more);
+        let next = last.map(|last| write(format!("{:0>20}", id(last)).as_bytes()));
+        Self { items, next }
     }
 }
 

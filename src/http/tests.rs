@@ -228,7 +228,7 @@ async fn a_page_of_another_origin_is_refused_by_the_admin_side_only() {
         let answer = call(None, preflight.insert_header(foreign)).await;
         assert_eq!(answer.status(), 403, "{path}");
         assert!(!answer.headers().keys().any(|name| name.as_str().starts_with("access-control")));
-        let text = get().insert_header(("content-type", "text/plain"));
+        let text = post(path).insert_header(("content-type", "text/plain"));
         assert_eq!(code(text).await, (415, "unsupported_media_type".to_owned()), "{path}");
     }
     for path in ["/livez", "/readyz", "/collect/a/shop"] {

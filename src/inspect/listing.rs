@@ -3,13 +3,14 @@
 //! Promise: without the payload, nothing that a line says identifies anyone: no session, no
 //! identifier, no trait, no property.
 
+use crate::domain::confidential;
 use crate::domain::event::{Event, Payload, Standing};
 use crate::domain::id::{IdKey, IdKind, IdParts, Sequence};
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
 use crate::domain::view::raw_json;
 use crate::journal::Record;
-use crate::records::{ActRecord, Genesis, RecordError, decode_event, kind};
+use crate::records::{ActRecord, Genesis, ObjectKind, RecordError, decode_event, kind};
 use base64::Engine as _;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
@@ -97,9 +98,33 @@ fn configuration(bytes: &[u8], with_payload: bool) -> Result<Value, RecordError>
     let points: Vec<&String> = settings.points.keys().collect();
     let mut said = json!({ "sources": sources, "identification_points": points });
     if with_payload {
-        said["settings"] = serde_json::from_slice(bytes).map_err(unread)?;
+        said["settings"] = shown(serde_json::from_slice(bytes).map_err(unread)?);
     }
     Ok(said)
+}
+
+/// Settings as they may be shown: earlier programs journalled secrets that stood in files in clear.
+fn shown(mut settings: Value) -> Value {
+    for (section, kind) in
+        [("sources", confidential::Kind::Source), ("campaigns", confidential::Kind::Campaign)]
+    {
+        let objects = settings.get_mut(section).and_then(Value::as_object_mut);
+        for object in objects.into_iter().flat_map(Map::values_mut) {
+            *object = confidential::masked(kind, object.take());
+        }
+    }
+    settings
+}
+
+/// An object that was set by API, as it may be shown; earlier programs took secrets in clear.
+fn shown_object(kind: ObjectKind, json: &str) -> Option<String> {
+    let kind = match kind {
+        ObjectKind::Source => confidential::Kind::Source,
+        ObjectKind::Campaign => confidential::Kind::Campaign,
+        _ => return None,
+    };
+    let object: Value = serde_json::from_str(json).ok()?;
+    Some(confidential::masked(kind, object).to_string())
 }
 
 fn event_value(
@@ -147,6 +172,11 @@ fn act(act: &ActRecord, with_payload: bool) -> Value {
     let Some((name, Value::Object(mut said))) = tagged.into_iter().next() else {
         return Value::Null;
     };
+    if let ActRecord::PutObject { kind, json, .. } = act
+        && let Some(json) = shown_object(*kind, json)
+    {
+        said.insert("json".to_owned(), json.into());
+    }
     if !with_payload {
         said.retain(|key, _| ACT_KEYS.contains(&key.as_str()));
     }
@@ -161,4 +191,23 @@ fn act(act: &ActRecord, with_payload: bool) -> Value {
     }
     said.insert("act".to_owned(), name.into());
     Value::Object(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::{VERSION, encode_event};
+
+    #[test]
+    fn a_payload_is_shown_as_it_came_however_deep_and_in_valid_unicode() {
+        let deep = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
+        let payload = format!(r#"{{"text":"cut \ud83d","deep":{deep}}}"#);
+        let event = Event::imagined("x", "shop", payload.clone(), Timestamp(0));
+        let bytes = encode_event(&event).unwrap();
+        let record = Record { kind: kind::EVENT, version: VERSION, bytes: bytes.into() };
+        let shown = line(7, &record, None, true).unwrap().to_string();
+        assert!(shown.contains(&payload.replace("\\ud83d", "\\ufffd")), "{shown:.200}");
+        let hidden = line(7, &record, None, false).unwrap().to_string();
+        assert!(!hidden.contains("properties"));
+    }
 }

@@ -6,6 +6,7 @@ use super::journal::{self, VerifyError};
 use crate::engine::offline::OfflineError;
 use crate::engine::{EngineError, RowError};
 use crate::records::{RecordError, kind};
+use crate::secrets::store::{Store, StoreError};
 use crate::telemetry::progress::Progress;
 use std::path::Path;
 
@@ -30,6 +31,9 @@ pub enum Unverifiable {
     /// A checksum is wrong, or something is missing.
     #[error(transparent)]
     Bytes(#[from] VerifyError),
+    /// The sealed secrets do not open.
+    #[error(transparent)]
+    Secrets(#[from] StoreError),
     /// A record does not decode.
     #[error("the record at sequence {at}: {cause}")]
     Record {
@@ -70,6 +74,10 @@ pub fn verify(data: &Path) -> Result<Verdict, Unverifiable> {
             "a torn tail of {} bytes, never acknowledged, which the next start drops",
             report.torn_bytes
         ));
+    }
+    let secrets = Store::open(data)?.list().len();
+    if secrets > 0 {
+        verdict.holds(format!("every one of {secrets} sealed secrets opens with its key"));
     }
     let folder = Folder::open(data)?;
     verdict.holds(format!("every one of {} records decodes", records(&folder)?));

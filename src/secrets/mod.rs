@@ -220,9 +220,10 @@ impl Secrets {
         self.find(reference).map(|secret| secret.expose().to_owned())
     }
 
-    /// Reads everything again that was ever asked for, and takes over what config files hold now.
+    /// Reads everything again that was ever asked for, and takes in what config files hold now. What
+    /// they held before stays beside it: settings that are refused leave the earlier ones in force.
     pub fn renew(&self, in_files: BTreeMap<String, Secret>) {
-        *self.0.in_files.write().unwrap_or_else(PoisonError::into_inner) = in_files;
+        self.0.in_files.write().unwrap_or_else(PoisonError::into_inner).extend(in_files);
         let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
         for (reference, value) in known.iter_mut() {
             let outside = Reference::parse(reference);
@@ -257,10 +258,12 @@ mod tests {
         std::fs::write(&path, "two").unwrap();
         std::fs::write(folder.path().join("later"), "four").unwrap();
         assert_eq!(found(&secrets, "file:key").as_deref(), Some("one"));
-        secrets.renew(BTreeMap::new());
+        let other = Reference::in_file("campaign.d.sign");
+        secrets.renew(BTreeMap::from([(other.clone(), Secret::new("six"))]));
         assert_eq!(found(&secrets, "file:key").as_deref(), Some("two"));
         assert_eq!(found(&secrets, "file:later").as_deref(), Some("four"));
-        assert_eq!(found(&secrets, &own), None);
+        assert_eq!(found(&secrets, &own).as_deref(), Some("five"));
+        assert_eq!(found(&secrets, &other).as_deref(), Some("six"));
         assert!(!format!("{secrets:?}{:?}", secrets.find("file:key")).contains("two"));
     }
 

@@ -55,7 +55,7 @@ impl Key {
         let Some(bytes) = read_whole(&path)? else { return Ok(None) };
         let key = unframed(&bytes, KEY_MAGIC)
             .and_then(|key| <[u8; KEY_BYTES]>::try_from(key).ok())
-            .ok_or_else(|| StoreError::Damaged { path, what: "its checksum or length" })?;
+            .ok_or(StoreError::Damaged { path, what: "its checksum or length" })?;
         Ok(Some(Self(SecretBox::new(Box::new(key)))))
     }
 

@@ -1,8 +1,9 @@
 //! The mark by which a second delivery of the same event is known.
 
 use super::RequestFacts;
-use super::view::{View, says};
+use super::view::{View, says, seen};
 use crate::domain::source::Source;
+use std::borrow::Cow;
 
 /// Headers that hold an event id by convention: the HTTP API draft
 /// (draft-ietf-httpapi-idempotency-key-header), Standard Webhooks, and Svix.
@@ -29,7 +30,10 @@ pub(super) fn hash(
         let index = facts.batch_index.filter(|_| is_shared);
         return Some(keyed(key, of, &[&id], index));
     }
-    let header = |name| View::header(facts, name).filter(|id| says(id, builtin));
+    let header = |name| {
+        let id = View::header(facts, name).map(Cow::Owned).and_then(seen);
+        id.filter(|id| says(id, builtin))
+    };
     let named = ID_HEADERS.iter().find_map(|name| header(name));
     if let Some(id) = named {
         return Some(keyed(key, of, &[&id], facts.batch_index));

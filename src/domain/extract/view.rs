@@ -60,14 +60,23 @@ pub(super) fn says(id: &str, builtin: bool) -> bool {
     !(builtin && blocked::says_nothing(id))
 }
 
+/// An id without what nobody sees at its ends; `None` where nothing is left of it.
+pub(super) fn seen(id: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    let id = match blocked::visible(&id) {
+        rest if rest.len() == id.len() => id,
+        rest => Cow::Owned(rest.to_owned()),
+    };
+    (!id.is_empty()).then_some(id)
+}
+
 /// The one element of a list of one; any other value as it is.
 fn one_of_list(spelling: &str) -> &str {
     if !spelling.starts_with('[') {
         return spelling;
     }
-    let list: Result<Vec<&serde_json::value::RawValue>, _> = serde_json::from_str(spelling);
-    match list.as_deref() {
-        Ok([one]) => one.get(),
+    let mut elements = json::elements(spelling.as_bytes(), 0);
+    match (elements.next(), elements.next()) {
+        (Some(one), None) => spelling.get(one).unwrap_or(spelling),
         _ => spelling,
     }
 }
@@ -138,7 +147,7 @@ impl<'a> View<'a> {
 
     /// The same with the path's place in the list.
     pub(super) fn first_id_of(&self, choice: &Choice) -> Option<(usize, Cow<'_, str>)> {
-        let texts = choice.0.iter().map(|lookup| self.text(lookup));
+        let texts = choice.0.iter().map(|lookup| self.text(lookup).and_then(seen));
         let said = |text: &Cow<'_, str>| says(text, self.builtin);
         texts.enumerate().find_map(|(place, text)| Some((place, text.filter(said)?)))
     }

@@ -9,7 +9,7 @@ use crate::domain::settings::{TraitConfig, TypeConfig};
 use crate::engine::{Again, Explained, ObjectKind, Part, Preview, ProfileRef, Unmerged};
 use crate::http::Http;
 use crate::http::admin::events::EventQuery;
-use crate::http::page::PageQuery;
+use crate::http::page::{List, PageQuery};
 use crate::http::problem::Problem;
 use crate::http::query::Exact;
 use actix_web::HttpResponse;
@@ -162,10 +162,9 @@ pub async fn lay(http: Data<Http>, bytes: Bytes) -> Answer {
            ("cursor" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, description = "Links")))]
 pub async fn links(http: Data<Http>, page: Query<PageQuery>) -> Answer {
-    let all = http.engine.links().await?.into_iter();
-    // Ids are numbers; padded, they sort as they were laid.
-    let all: Vec<_> = all.map(|link| (format!("{:0>20}", link.id), link)).collect();
-    Ok(HttpResponse::Ok().json(page.by_id(all.into_iter())?))
+    let (limit, after) = page.by_number()?;
+    let links = http.engine.links_after(after, limit + 1).await?;
+    Ok(HttpResponse::Ok().json(List::numbered(links, limit, |link| &link.id)))
 }
 
 /// What identifies nobody, whatever the type's own rules say.

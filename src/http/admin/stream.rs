@@ -12,6 +12,7 @@ use crate::domain::view::EventView;
 use crate::engine::{Engine, EventFilter, Stored};
 use crate::http::Http;
 use crate::http::problem::Problem;
+use crate::telemetry::metrics::Metrics;
 use actix_web::web::{Bytes, Data, Query};
 use actix_web::{Error, HttpResponse};
 use futures_util::stream::{Stream, unfold};
@@ -32,7 +33,19 @@ struct Reader {
     /// Events that are to be sent next, ascending.
     waiting: Vec<Sequence>,
     stopping: watch::Receiver<bool>,
+    _connected: Connected,
+}
+
+/// A reader that is counted while it is connected.
+struct Connected {
+    metrics: Arc<Metrics>,
     _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.metrics.streams.dec();
+    }
 }
 
 /// Events as they are stored, filtered like the list.
@@ -53,8 +66,9 @@ pub async fn stream(http: Data<Http>, query: Query<EventQuery>) -> Answer {
         filter,
         events: http.engine.subscribe()?,
         stopping: http.stopping.clone(),
-        _place: place,
+        _connected: Connected { metrics: Arc::clone(&http.metrics), _place: place },
     };
+    http.metrics.streams.inc();
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header(("cache-control", "no-store"))
