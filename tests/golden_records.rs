@@ -80,9 +80,13 @@ fn events_of_version_one_are_read() {
         ..event()
     };
     let anonymous = Event { standing: Standing::Anonymous, timing: Timing::Received, ..event() };
-    for (name, event) in
-        [("event", event()), ("event-quarantined", quarantined), ("event-anonymous", anonymous)]
-    {
+    let unread = Event { timing: Timing::Unread, ..event() };
+    for (name, event) in [
+        ("event", event()),
+        ("event-quarantined", quarantined),
+        ("event-anonymous", anonymous),
+        ("event-unread-time", unread),
+    ] {
         let bytes = golden(name, &encode_event(&event).unwrap());
         assert_eq!(decode_event(1, &bytes).unwrap(), event, "{name}");
         assert_eq!(encode_event(&event).unwrap(), bytes, "{name}");

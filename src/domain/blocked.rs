@@ -114,8 +114,11 @@ pub fn is_builtin(normaliser: Normaliser, text: &str) -> bool {
 pub fn says_nothing(text: &str) -> bool {
     let is_nothing = |text: &str| is_nothing(bare(text));
     // A long text is no list of such words.
+    let is_several =
+        || text.contains(|ch: char| ch.is_whitespace() || matches!(ch, ',' | ';' | '|'));
     is_nothing(text)
         || text.len() <= 16 * LONGEST
+            && is_several()
             && text
                 .split([',', ';', '|'])
                 .all(|part| is_nothing(part) || is_of_words(part) || is_of_words(bare(part)))

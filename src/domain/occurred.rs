@@ -74,6 +74,15 @@ impl Format {
     }
 
     fn read(&self, text: &str, zone: &Zone) -> Option<Timestamp> {
+        let is_there = self.0.contains("%z") || self.0.contains("%:z");
+        self.parsed(text, zone).or_else(|| {
+            // A form has decoded the plus of the zone as a blank.
+            let (time, zone_digits) = text.rsplit_once(' ').filter(|_| is_there)?;
+            self.parsed(&format!("{time}+{zone_digits}"), zone)
+        })
+    }
+
+    fn parsed(&self, text: &str, zone: &Zone) -> Option<Timestamp> {
         let read = BrokenDownTime::parse(&*self.0, text).ok()?;
         if let Ok(at) = read.to_timestamp() {
             return within(at.as_millisecond());

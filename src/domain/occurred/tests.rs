@@ -154,6 +154,11 @@ fn local_times_and_formats_are_read_as_the_source_says() {
         read("1 Jul 2026 10:00 -0200", Some("%d %b %Y %H:%M %z")),
         "2026-07-01T12:00:00.000Z"
     );
+    for text in ["01.07.2026 10:00 -0200", "01.07.2026 14:00 +0200", "01.07.2026 14:00  0200"] {
+        assert_eq!(read(text, Some("%d.%m.%Y %H:%M %z")), "2026-07-01T12:00:00.000Z", "{text}");
+    }
+    let stuck = read("01.07.2026T14:00 0200", Some("%d.%m.%YT%H:%M%z"));
+    assert_eq!(stuck, "2026-07-01T12:00:00.000Z");
     assert_eq!(read("13/01/2026 10:00", Some("%m/%d/%Y %H:%M")), "Unreadable");
     // In the hour that is skipped in spring the clock reads an hour later.
     assert_eq!(read("2026-03-29 02:30:00", None), "2026-03-29T01:30:00.000Z");

@@ -71,7 +71,10 @@ fn kind(text: &str) -> String {
 fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
     let Some(text) = text else { return Ok(None) };
     let wrong = || Problem::invalid(format!("expected {name} as in 2026-03-01T10:00:00Z"));
-    Timestamp::parse_rfc3339(text).map(Some).ok_or_else(wrong)
+    // In a query the plus of a zone is a blank, unless it was encoded.
+    let at = Timestamp::parse_rfc3339(text)
+        .or_else(|| Timestamp::parse_rfc3339(&text.trim().replace(' ', "+")));
+    at.map(Some).ok_or_else(wrong)
 }
 
 /// Events, newest first.
