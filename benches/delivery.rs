@@ -162,7 +162,7 @@ fn options(data: &Path, campaigns: &Value) -> anyhow::Result<Options> {
         retain: Default::default(),
         arbiters: selfsame::engine::arbiters_for(2),
         metrics: Default::default(),
-        panic_on: None,
+        panic_on: Vec::new(),
         accept_journal_loss: false,
         guard: Guard::new(&[loopback]),
         secrets: Default::default(),

@@ -178,7 +178,7 @@ fn options(folder: &Path, active_profiles: usize) -> Options {
         retain: Default::default(),
         arbiters: 1,
         metrics: Default::default(),
-        panic_on: None,
+        panic_on: Vec::new(),
         accept_journal_loss: false,
         guard: Default::default(),
         secrets: Default::default(),

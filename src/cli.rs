@@ -97,6 +97,9 @@ pub struct Serve {
     /// Start with the clock moved by so many milliseconds.
     #[arg(long, hide = true, default_value_t = 0, allow_negative_numbers = true)]
     pub clock_offset_ms: i64,
+    /// Inject a fault, for tests of supervision: STAGE:TYPE:TIMES.
+    #[arg(long, hide = true, value_name = "STAGE:TYPE:TIMES")]
+    pub panic_on: Vec<crate::engine::Fault>,
 }
 
 /// The flags of `check`.

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    telemetry::tell_panics_by_place();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

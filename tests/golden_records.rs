@@ -116,6 +116,7 @@ fn acts_and_genesis_of_version_one_are_read() {
         ("act-set-aside", aside),
         ("act-unmerge", unmerge),
         ("act-withdraw", withdraw),
+        ("act-pass-over", ActRecord::PassOver { at, record: 4711 }),
         ("act-withdraw-hashed", hashed),
     ] {
         let bytes = golden(name, &act.encode().unwrap());

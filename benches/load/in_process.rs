@@ -38,7 +38,7 @@ pub async fn start(
         retain: Default::default(),
         arbiters,
         metrics: Default::default(),
-        panic_on: None,
+        panic_on: Vec::new(),
         accept_journal_loss: false,
         guard: Default::default(),
         secrets: Default::default(),

@@ -94,7 +94,7 @@ async fn load(config: &Config, seconds: u64, in_flight: usize) -> Result<Timings
     let engine = Engine::start(engine_options(config, &clock, &Arc::new(Metrics::new())));
     tokio::select! {
         () = engine.ready() => {}
-        why = engine.failed() => return Err(why),
+        why = engine.failed() => return Err(why.to_string()),
     }
     let (started, limit) = (Instant::now(), Duration::from_secs(seconds));
     let timings = Rc::new(RefCell::new(Timings::default()));

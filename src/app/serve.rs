@@ -54,6 +54,7 @@ pub fn serve(flags: &cli::Serve) -> Result<(), Failure> {
     actix_rt::System::new().block_on(async move {
         let metrics = Arc::new(Metrics::new());
         let mut options = engine_options(&config, &clock, &metrics);
+        options.panic_on.clone_from(&flags.panic_on);
         let in_clear = config.in_clear.clone();
         options.secrets =
             Secrets::new(inputs.env.clone(), inputs.folder.clone().unwrap_or_default(), in_clear);
@@ -102,7 +103,7 @@ pub(super) fn engine_options(
         },
         arbiters: engine::arbiters_for(http::cores()),
         metrics: Arc::clone(metrics),
-        panic_on: None,
+        panic_on: Vec::new(),
         secrets: Secrets::default(),
         accept_journal_loss: false,
         guard: crate::outbound::guard::Guard::new(&config.server.allow_networks),
@@ -147,7 +148,7 @@ struct Running {
 /// Why the wait is over.
 enum End {
     Asked,
-    Failed(String),
+    Failed(engine::Failure),
 }
 
 impl Running {
@@ -166,10 +167,18 @@ impl Running {
         }
         let wait = self.wait(config, addresses, is_rehearsal);
         let end = wait.await.map_err(|e| Failure::new(exit::SOFTWARE, e))?;
-        self.drain(config, handles).await?;
-        match end {
-            End::Asked => Ok(()),
-            End::Failed(why) => Err(Failure::new(exit::IO, anyhow!(why))),
+        let drained = self.drain(config, handles).await;
+        // A failure is told whoever asked for the end, and whenever it came.
+        let failed = match end {
+            End::Failed(why) => Some(why),
+            End::Asked => self.engine.failure(),
+        };
+        match failed {
+            Some(why) => {
+                let code = if why.is_fault { exit::SOFTWARE } else { exit::IO };
+                Err(Failure::new(code, why))
+            }
+            None => drained,
         }
     }
 

@@ -391,6 +391,18 @@ fn blank(source: &Source, facts: &RequestFacts<'_>, payload: Payload, builtin: b
     }
 }
 
+/// The event of a request of which nothing at all could be read, its mark against duplicates included.
+pub fn unread(
+    source: &Source,
+    facts: &RequestFacts<'_>,
+    payload: Payload,
+    reason: Reason,
+) -> Event {
+    let mut event = blank(source, facts, payload, true);
+    quarantine(&mut event, reason);
+    event
+}
+
 /// Sets an event aside: it is on no profile, so it carries nothing that identifies.
 fn quarantine(event: &mut Event, reason: Reason) {
     event.standing = Standing::Quarantined(reason);

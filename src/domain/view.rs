@@ -179,6 +179,13 @@ pub struct ErasureView {
     pub identifiers: u64,
     /// How many deliveries.
     pub deliveries: u64,
+    /// How many events on nobody cannot be read, so that they may name the person still.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unread: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// An operator's link.

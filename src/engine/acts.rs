@@ -3,6 +3,7 @@
 use super::core::{Core, Placement};
 use super::effective::{Effective, Objects};
 use super::erasing::{identifier_hash, is_suppressed};
+use super::fault::Stage;
 use super::question::Question;
 use crate::domain::compiled::SettingsProblem;
 use crate::domain::event::{Event, Reason};
@@ -60,13 +61,23 @@ pub enum Answer {
     Unknown,
     /// It does not hold together.
     Invalid(Vec<String>),
+    /// It panicked, and has no effect.
+    Failed,
 }
 
 impl Core {
     /// Takes an act in.
     pub fn act(&mut self, sequence: Sequence, act: ActRecord) -> Acted {
         self.applied = sequence;
+        if self.passed.holds(sequence, sequence) {
+            return self.passed_over(act);
+        }
+        self.faults.strike(Stage::Act, act.name());
         match act {
+            ActRecord::PassOver { record, .. } => {
+                self.passed.insert(record, sequence);
+                Acted { answer: Answer::Failed, ..Acted::default() }
+            }
             ActRecord::PutObject { kind, id, json, .. } => {
                 let mut objects = self.objects.clone();
                 objects.insert((kind, id), json);
@@ -113,6 +124,15 @@ impl Core {
             ActRecord::Adopt { at, configured } => self.adopt(sequence, at, configured),
             act => self.campaign_act(act),
         }
+    }
+
+    /// What is left of an act that panicked: nothing, but that a timer ends its run. Else it would be
+    /// due again at once.
+    fn passed_over(&mut self, act: ActRecord) -> Acted {
+        if let ActRecord::TimerFired { campaign, fragment, run, at } = act {
+            self.end_run(&campaign, fragment, run, at);
+        }
+        Acted { answer: Answer::Failed, ..Acted::default() }
     }
 
     fn objects_act(&mut self, objects: Objects) -> Acted {
@@ -204,6 +224,9 @@ impl Core {
     }
 
     fn set_aside(&mut self, event: Sequence, reason: Reason) {
+        if self.emptied.contains(&event) {
+            return; // of a person who was erased since: it was never counted on this way
+        }
         self.quarantined.insert(event, reason);
         self.touch_loose(event);
     }
@@ -364,6 +387,16 @@ impl Core {
         self.graph.make_later(Some((self.counters.generation, act)));
         for Revised { sequence, content, version, bytes } in events {
             let Ok(event) = decode_event(*version, bytes) else { continue };
+            // It panicked here.
+            if self.passed.holds(*sequence, act) {
+                if let Some(was_counted) = self.take_up(*sequence) {
+                    let content = if was_counted { *content } else { 0 };
+                    let sum = self.counters.loose_content;
+                    self.counters.loose_content = sum.wrapping_sub(content);
+                    self.quarantined.insert(*sequence, Reason::Panicked);
+                }
+                continue;
+            }
             // Of a person who is being erased: it goes with them.
             if self.pending.values().any(|person| person.is_in(&event)) {
                 continue;
@@ -378,7 +411,9 @@ impl Core {
             }
             self.revised.extend([(*sequence, act)]);
             self.touch_revised(*sequence);
+            self.placing = Some(*sequence);
             let placement = self.place(*sequence, &event);
+            self.placing = None;
             self.recount(placement.fragment);
             acted.placed.push((*sequence, Box::new(event), placement));
         }

@@ -11,8 +11,9 @@ use super::core::{Core, Fresh, Placement};
 use super::drafted::DraftFragments;
 use super::effective::Effective;
 use super::erasing::is_suppressed;
+use super::fault::{Faults, Panicked, Stage, walled};
 use super::gathering::{Changed, Gathered, lock};
-use super::replay::{Aside, ReplayError, reading, set_aside};
+use super::replay::{Aside, Asides, ReplayError, reading, set_aside};
 use super::rereadings::Rereadings;
 use super::rest::RowError;
 use crate::domain::event::{Event, Standing};
@@ -50,6 +51,10 @@ pub(super) struct Basis {
     pub(super) suppressed: BTreeSet<[u8; 16]>,
     /// Events that were read again by an act, which says where they belong.
     pub(super) revised: Rereadings,
+    /// Records that panicked, and no act says so yet.
+    pub(super) passed: Aside,
+    /// Faults to inject, for tests.
+    pub(super) faults: Faults,
 }
 
 impl Basis {
@@ -72,6 +77,8 @@ impl Basis {
             erasures: core.erasures.len(),
             suppressed: core.suppressed.clone(),
             revised: core.revised.clone(),
+            passed: core.passed.unsaid(),
+            faults: core.faults.clone(),
         }
     }
 }
@@ -147,6 +154,8 @@ impl Draft {
         }
         (core.links, core.cuts) = (links, cuts);
         core.hidden = basis.hidden;
+        core.passed = basis.passed;
+        core.faults = basis.faults;
         Self {
             core,
             fragments: DraftFragments::default(),
@@ -263,9 +272,9 @@ impl Draft {
         see: &mut Seeing<'_>,
     ) -> Result<(), ReplayError> {
         let from = (self.core.applied + 1).max(reader.first_sequence());
-        if self.folds {
-            self.aside.append(set_aside(reader, from)?);
-        }
+        let Asides { aside, passed } = set_aside(reader, from)?;
+        self.aside.append(aside);
+        self.core.passed.append(passed);
         for record in reader.scan(from) {
             let (sequence, record) = record.map_err(|cause| reading(from, cause.into()))?;
             if sequence > upto {
@@ -310,7 +319,7 @@ impl Draft {
         // One that an act read again waits for that act, which knows better what it says.
         let event = match was_nobodys && self.revised.act_of(sequence).is_some() {
             true => event.clone(),
-            false => self.core.effective.compiled.reread_points(&event.source, event),
+            false => self.as_read_now(event),
         };
         if was_nobodys && is_suppressed(&self.suppressed, &self.core.genesis.hash_key, &event) {
             self.dropped.insert(sequence);
@@ -384,9 +393,19 @@ impl Draft {
         Ok(())
     }
 
+    /// An event under the draft's configuration; one whose text panics there stays as it was read
+    /// when it came, for nobody can say how it reads now.
+    fn as_read_now(&self, event: &Event) -> Event {
+        let read = || {
+            self.core.faults.strike(Stage::Reread, &event.kind);
+            self.core.effective.compiled.reread_points(&event.source, event)
+        };
+        walled(read).unwrap_or_else(|Panicked| event.clone())
+    }
+
     fn reread(&self, one: &mut crate::records::Revised) {
         if let Ok(event) = decode_event(one.version, &one.bytes) {
-            let event = self.core.effective.compiled.reread_points(&event.source, &event);
+            let event = self.as_read_now(&event);
             if let Ok(bytes) = crate::records::encode_event(&event) {
                 one.bytes = bytes;
             }

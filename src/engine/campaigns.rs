@@ -54,6 +54,8 @@ impl Core {
         question: &Question,
         told: &mut Told,
     ) -> Result<(), RecordError> {
+        let (stage, kind) = question.stage();
+        self.faults.strike(stage, kind);
         self.count(question, std::mem::take(&mut told.recent));
         let decisions = self.decisions(question, &told.folded);
         self.carry_out(question, decisions)
@@ -345,6 +347,22 @@ impl Core {
                 Acted { asks: asks.map(Box::new), ..Acted::default() }
             }
             _ => Acted::default(),
+        }
+    }
+
+    /// Ends a run whose timer panicked.
+    pub(super) fn end_run(&mut self, id: &str, key: FragmentKey, run: Sequence, at: Timestamp) {
+        let Some(lead) = self.lead_of_key(key) else { return };
+        for fragment in self.graph.fragments_of(lead) {
+            let Some(runs) = self.campaigns.runs.get(&fragment) else { continue };
+            let state = runs.state(id);
+            if state.run.is_none_or(|one| one.sequence != run) {
+                continue;
+            }
+            let stopped_at = state.stopped_at.max(Some(at));
+            let state = campaign::CampaignState { run: None, stopped_at, ..state };
+            self.campaigns.set(fragment, id, state);
+            self.campaigns.retell(id, run, "ended", Some("panicked".to_owned()));
         }
     }
 

@@ -5,11 +5,13 @@ use super::acts::laid_by;
 use super::background;
 use super::committer::Then;
 use super::erasing::identifier_hash;
+use super::fault::{Panicked, Stage, walled};
 use super::identity::IdentityActor;
 use super::profile::Op;
 use super::router::{Append, Pass};
 use super::shared::Shared;
 use crate::domain::compiled::Compiled;
+use crate::domain::event::{Event, Payload};
 use crate::domain::fragment::content_hash;
 use crate::domain::id::{Identifier, Sequence};
 use crate::journal::{Record, ReplacementRecord};
@@ -28,6 +30,8 @@ struct Findings {
     events: Vec<Sequence>,
     loose: Vec<(Sequence, u128)>,
     acts: Vec<Sequence>,
+    /// Events that cannot be read, so that nobody can say whether they are the person's: they stay.
+    unread: usize,
 }
 
 /// The search for a person's records is over.
@@ -79,13 +83,14 @@ impl IdentityActor {
         let look = move || {
             let known = pending.events.clone();
             let events = match (known, events) {
-                (Some(events), _) => events,
-                (None, Some(answer)) => answer.blocking_recv().unwrap_or_default(),
-                (None, None) => Vec::new(),
+                (Some(events), _) => Some(events),
+                // None, where the profile panicked over it: they are looked for in the journal.
+                (None, Some(answer)) => answer.blocking_recv().ok(),
+                (None, None) => Some(Vec::new()),
             };
-            let found = find(&shared, &effective.compiled, &pending, &events, loose, slipped);
-            let found = found.map(|(loose, acts)| Findings { erasure, events, loose, acts });
-            identity.do_send(Found(found));
+            let compiled = &effective.compiled;
+            let found = find(&shared, compiled, &pending, events, loose, slipped);
+            identity.do_send(Found(found.map(|found| Findings { erasure, ..found })));
         };
         if let Err(error) = background::spawn("erasure", look) {
             self.shared.fail(format!("starting the search for an erasure: {error}"));
@@ -185,14 +190,28 @@ impl IdentityActor {
 impl Handler<Found> for IdentityActor {
     type Result = ();
 
-    fn handle(&mut self, Found(found): Found, _: &mut Self::Context) {
-        let Findings { erasure, events, loose, acts } = match found {
+    fn handle(&mut self, found: Found, context: &mut Self::Context) {
+        self.guarded(context, |identity, _| identity.found(found));
+    }
+}
+
+impl IdentityActor {
+    fn found(&mut self, Found(found): Found) {
+        let Findings { erasure, events, loose, acts, unread } = match found {
             Ok(findings) => findings,
             Err(error) => {
                 return self.shared.fail(format!("looking for an erased person: {error}"));
             }
         };
         let Some(pending) = self.core.pending.get(&erasure) else { return };
+        if unread > 0 {
+            tracing::error!(
+                erasure,
+                unread,
+                "an erasure left events on nobody that cannot be read; once they can be, erase again"
+            );
+            self.unread.insert(erasure, unread);
+        }
         for fragment in &pending.fragments {
             self.shared.rest.forget(*fragment);
         }
@@ -234,27 +253,40 @@ impl Handler<Emptied> for IdentityActor {
     }
 }
 
-/// Events on no profile that yield an identifier of the person, and acts that name one.
-type Traces = (Vec<(Sequence, u128)>, Vec<Sequence>);
-
+/// Looks for all that is a person's: events on no profile that yield an identifier, acts that name one,
+/// and the events of the profile where they are not known. What cannot be read is counted and passed
+/// over: one text must not keep anybody else in the files.
 fn find(
     shared: &Shared,
     compiled: &Compiled,
     pending: &PendingErasure,
-    events: &[Sequence],
+    events: Option<Vec<Sequence>>,
     loose: Vec<Sequence>,
     slipped: BTreeSet<Sequence>,
-) -> Result<Traces, String> {
-    let mut yielding = Vec::new();
+) -> Result<Findings, String> {
+    let (mut yielding, mut unread) = (Vec::new(), 0);
     for sequence in loose {
         let record = shared.reader.read(sequence).map_err(|error| error.to_string())?;
         let Some(record) = record.filter(|record| record.kind == kind::EVENT) else { continue };
-        let event =
-            decode_event(record.version, &record.bytes).map_err(|error| error.to_string())?;
-        if pending.is_in(&compiled.named_in(&event)) {
+        let Ok(event) = decode_event(record.version, &record.bytes) else {
+            unread += 1;
+            continue;
+        };
+        let read = || {
+            shared.faults.strike(Stage::Search, &event.kind);
+            pending.is_in(&compiled.named_in(&event))
+        };
+        let is_own = walled(read).unwrap_or_else(|Panicked| {
+            let is_spelt = spells_one(&event, pending);
+            unread += usize::from(!is_spelt);
+            is_spelt
+        });
+        if is_own {
             yielding.push((sequence, content_hash(&event)));
         }
     }
+    let is_known = events.is_some();
+    let mut events = events.unwrap_or_default();
     let mut gone = slipped;
     gone.extend(events.iter().copied().chain(yielding.iter().map(|(sequence, _)| *sequence)));
     let mut acts = Vec::new();
@@ -263,8 +295,40 @@ fn find(
         if record.kind == kind::ACT && names_one(&record, pending, &gone) {
             acts.push(sequence);
         }
+        if !is_known && record.kind == kind::EVENT && !gone.contains(&sequence) {
+            match decode_event(record.version, &record.bytes) {
+                Ok(event) if pending.is_in(&event) => {
+                    gone.insert(sequence);
+                    events.push(sequence);
+                }
+                Ok(_) => {}
+                Err(_) => unread += 1,
+            }
+        }
     }
-    Ok((yielding, acts))
+    Ok(Findings { erasure: 0, events, loose: yielding, acts, unread })
+}
+
+/// Whether an event that cannot be read spells an identifier of the person as it is known.
+fn spells_one(event: &Event, pending: &PendingErasure) -> bool {
+    let bytes = match &event.payload {
+        Payload::Json(bytes) | Payload::Opaque(bytes) => bytes,
+    };
+    let text = String::from_utf8_lossy(bytes).to_lowercase();
+    let mut values = pending.identifiers.iter().map(|one| one.value.to_lowercase());
+    values.any(|value| value.len() >= SPELT_BYTES && stands_alone(&text, &value))
+}
+
+/// Shorter values stand in texts by chance.
+const SPELT_BYTES: usize = 6;
+
+/// Whether a value stands in a text as a word of its own.
+fn stands_alone(text: &str, value: &str) -> bool {
+    text.match_indices(value).any(|(at, found)| {
+        let before = text[..at].chars().next_back();
+        let behind = text[at + found.len()..].chars().next();
+        ![before, behind].into_iter().flatten().any(char::is_alphanumeric)
+    })
 }
 
 /// Whether an act names an identifier of the person, or holds an event of theirs.

@@ -7,6 +7,7 @@
 use super::Refusal;
 use super::acts::Answer;
 use super::cleaning::{Emptied, Emptying};
+use super::fault::{Alive, Stage};
 use super::identity::{Committed, IdentityActor, Question};
 use super::shared::{Reply, Shared};
 use crate::domain::event::{Event, Placed};
@@ -87,6 +88,7 @@ pub(super) struct Committer {
 impl Committer {
     /// Runs until the queue is closed and empty, or storage fails.
     pub(super) fn run(mut self) {
+        let _alive = Alive::new(&self.shared, "the committer");
         let mut is_synced = true;
         let mut looked = Instant::now();
         self.look_at_space();
@@ -95,6 +97,7 @@ impl Committer {
             match self.queue.recv_timeout(HEARTBEAT) {
                 Ok(first) => {
                     let group = self.gather(first);
+                    self.shared.faults.strike(Stage::Committer, "");
                     if let Err(error) = self.commit(group, &mut is_synced) {
                         return self.shared.fail(error.to_string());
                     }
@@ -152,6 +155,8 @@ impl Committer {
                 Ok(())
             }
             Err(error) => {
+                // First, as who waits and hears nothing asks why.
+                self.shared.fail(error.to_string());
                 refuse(group);
                 Err(error)
             }

@@ -4,6 +4,8 @@
 use super::campaign_state::CampaignState;
 use super::change_log::ChangeLog;
 use super::effective::{Effective, Objects};
+use super::fault::{Faults, Stage};
+use super::replay::Aside;
 use super::rereadings::Rereadings;
 use crate::domain::event::{Event, Reason, Standing};
 use crate::domain::fragment::content_hash;
@@ -64,6 +66,12 @@ pub struct Core {
     pub campaigns: CampaignState,
     /// The last record that was applied.
     pub applied: Sequence,
+    /// Records that panicked when they were taken in, and up to which record they count for nothing.
+    pub(super) passed: Aside,
+    /// The event that an act is placing: whose fault it is, if that panics.
+    pub(super) placing: Option<Sequence>,
+    /// Faults to inject, for tests of supervision.
+    pub(super) faults: Faults,
     /// What changed since the last snapshot.
     pub(super) fresh: Fresh,
     /// The keys of the snapshot's rows about erasures.
@@ -158,6 +166,9 @@ impl Core {
             emptied: BTreeSet::new(),
             campaigns: CampaignState::default(),
             applied: 0,
+            passed: Aside::default(),
+            placing: None,
+            faults: Faults::default(),
             fresh: Fresh { configuration: true, ..Fresh::default() },
         }
     }
@@ -195,6 +206,11 @@ impl Core {
             let received_at = event.received_at;
             self.fresh.remember(DedupeRow { key, sequence, received_at });
         }
+        if self.passed.holds(sequence, sequence) {
+            self.quarantined.insert(sequence, Reason::Panicked);
+            self.touch_loose(sequence);
+            return Placement::nowhere();
+        }
         self.place(sequence, event)
     }
 
@@ -208,6 +224,7 @@ impl Core {
             self.set_loose(sequence, Some(Reason::ProfilesFull), event);
             return Placement { aside: Some(Reason::ProfilesFull), ..Placement::nowhere() };
         }
+        self.faults.strike(Stage::Graph, &event.kind);
         let observed = self.graph.observe(sequence, event);
         let Some(fragment) = observed.fragment else {
             self.set_loose(sequence, None, event);

@@ -185,6 +185,12 @@ impl Outbox {
         &self.kept
     }
 
+    /// Keeps the rows beside this state under that handle, in the place of those that it has.
+    pub(super) fn keep_in(&mut self, kept: &Kept) {
+        kept.take_over(&self.kept);
+        self.kept = kept.clone();
+    }
+
     /// Sets how many deliveries are kept that are over.
     pub(super) fn keep_over(&mut self, count: usize) {
         self.over_max = count;

@@ -100,7 +100,7 @@ impl Engine {
         filter: DeliveryFilter,
         page: PageRequest,
     ) -> Result<Paged<DeliveryView>, Refusal> {
-        let listed = self.ask(move |identity, _| {
+        let listed = self.look(move |identity| {
             let core = &identity.core;
             let before = page.before.unwrap_or(u64::MAX);
             let fits = core.fitting(&filter);
@@ -130,7 +130,7 @@ impl Engine {
     /// When the engine is stopping, or what is kept of it cannot be read.
     pub async fn delivery(&self, id: &str) -> Result<Option<DeliveryView>, Refusal> {
         let Ok(number) = id.parse::<u64>() else { return Ok(None) };
-        let listed = self.ask(move |identity, _| {
+        let listed = self.look(move |identity| {
             let core = &identity.core;
             core.campaigns.outbox.get(number).map(|one| core.listed(number, one))
         });
@@ -149,7 +149,7 @@ impl Engine {
                 Refusal::StorageFailed
             })
         };
-        actix_rt::task::spawn_blocking(read).await.map_err(|_| Refusal::StorageFailed)?
+        actix_rt::task::spawn_blocking(read).await.map_err(|_| Refusal::Panicked)?
     }
 
     /// Sends a delivery that is over once more; `false` where it is pending still.
@@ -159,7 +159,7 @@ impl Engine {
     pub async fn replay_delivery(&self, id: &str) -> Result<bool, ObjectRefusal> {
         let number = id.parse::<u64>().map_err(|_| ObjectRefusal::NotFound)?;
         let is_known =
-            self.ask(move |identity, _| identity.core.campaigns.outbox.get(number).is_some());
+            self.look(move |identity| identity.core.campaigns.outbox.get(number).is_some());
         if !is_known.await? {
             return Err(ObjectRefusal::NotFound);
         }
@@ -175,7 +175,7 @@ impl Engine {
         filter: DeliveryFilter,
         is_dry: bool,
     ) -> Result<usize, ObjectRefusal> {
-        let found = self.ask(move |identity, _| {
+        let found = self.look(move |identity| {
             let fits = identity.core.fitting(&filter);
             let all = identity.core.campaigns.outbox.newest_first(u64::MAX);
             let over = all.filter(|(_, one)| fits(one) && !one.is_pending());

@@ -168,7 +168,7 @@ impl Engine {
         for (lead, coming) in part.profiles {
             match coming {
                 Coming::Active(answer) => {
-                    let Viewed { cluster, folded, .. } = answer.await?;
+                    let Viewed { cluster, folded, .. } = self.heard(answer).await?;
                     sums.set(lead, folded.digest(&cluster));
                 }
                 Coming::Resting(cluster) => resting.push((lead, cluster)),

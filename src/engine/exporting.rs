@@ -131,7 +131,7 @@ impl Export {
         }
         let mut all = Vec::new();
         for answer in answers {
-            all.append(&mut answer.await.map_err(Refusal::from)?);
+            all.append(&mut self.engine.heard(answer).await?);
         }
         all.sort_unstable_by(|a, b| b.cmp(a));
         all.truncate(SEQUENCES);

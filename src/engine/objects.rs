@@ -73,7 +73,7 @@ impl Engine {
 
     /// Refuses what could have no effect: values of a trait cannot be folded anew without events.
     async fn may_change(&self, object: ObjectKind) -> Result<(), ObjectRefusal> {
-        if object == ObjectKind::Trait && self.ask(|identity, _| identity.is_cut()).await? {
+        if object == ObjectKind::Trait && self.look(|identity| identity.is_cut()).await? {
             return Err(ObjectRefusal::JournalCut("folds of traits stay as they are"));
         }
         Ok(())
@@ -98,7 +98,7 @@ impl Engine {
         let key = (object, id.to_owned());
         let hash_key = before.hash_key;
         let (files, mut objects) = self
-            .ask(|identity, _| (identity.core.files.clone(), identity.core.objects.clone()))
+            .look(|identity| (identity.core.files.clone(), identity.core.objects.clone()))
             .await?;
         objects.insert(key, json.to_owned());
         let problems = |all: Vec<crate::domain::compiled::SettingsProblem>| {
@@ -121,7 +121,7 @@ impl Engine {
             return Err(ObjectRefusal::Provisioned);
         }
         let wanted = id.clone();
-        if !self.ask(move |identity, _| identity.core.has_object(object, &wanted)).await? {
+        if !self.look(move |identity| identity.core.has_object(object, &wanted)).await? {
             return Err(ObjectRefusal::NotFound);
         }
         self.may_change(object).await?;
@@ -140,7 +140,7 @@ impl Engine {
     /// When it does not hold together, or the engine takes nothing.
     pub async fn reload(&self, files: Settings) -> Result<(), ObjectRefusal> {
         let (present, objects) = self
-            .ask(|identity, _| (identity.core.files.clone(), identity.core.objects.clone()))
+            .look(|identity| (identity.core.files.clone(), identity.core.objects.clone()))
             .await?;
         if present == files {
             return Ok(());
@@ -154,7 +154,7 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         let then = Then::Configuration { files: Box::new(files), reply };
         self.append(kind::CONFIGURATION, bytes, then)?;
-        accepted(answer.await.map_err(Refusal::from)?).map(drop)
+        accepted(self.heard(answer).await?).map(drop)
     }
 
     /// Journals an act and answers what it came to.
@@ -163,7 +163,7 @@ impl Engine {
             act.encode().map_err(|cause| ObjectRefusal::Invalid(vec![cause.to_string()]))?;
         let (reply, answer) = oneshot::channel();
         self.append(kind::ACT, bytes, Then::Act { act, reply: Some(reply) })?;
-        accepted(answer.await.map_err(Refusal::from)?)
+        accepted(self.heard(answer).await?)
     }
 
     fn append(&self, kind: u8, bytes: Vec<u8>, then: Then) -> Result<(), Refusal> {
@@ -178,6 +178,7 @@ fn accepted(answer: Answer) -> Result<Answer, ObjectRefusal> {
     match answer {
         Answer::Invalid(problems) => Err(ObjectRefusal::Invalid(problems)),
         Answer::Unknown => Err(ObjectRefusal::NotFound),
+        Answer::Failed => Err(ObjectRefusal::Refused(Refusal::Panicked)),
         answer => Ok(answer),
     }
 }

@@ -5,14 +5,15 @@ use super::core::Core;
 use super::effective::Effective;
 use super::endpoint::Sending;
 use super::erasure_log;
+use super::fault::{Alive, Failure, Fault, Faults};
 use super::identity::{Cadence, IdentityActor};
 use super::profiles::Profiles;
-use super::replay::{ReplayError, replay};
+use super::replay::{Aside, Plan, ReplayError, Start, replay};
 use super::rest::Rest;
 use super::retention::{self, Retain, RetentionError};
 use super::router::{Close, RouterActor};
 use super::rows::{self, LoadError};
-use super::shared::{PanicOn, Shared};
+use super::shared::Shared;
 use super::{Engine, Published, Running, snapshots};
 use crate::clock::Clock;
 use crate::domain::compiled::SettingsProblem;
@@ -81,8 +82,8 @@ pub struct Options {
     pub arbiters: usize,
     /// Where the engine counts.
     pub metrics: Arc<Metrics>,
-    /// A fault for tests: event type and how many times.
-    pub panic_on: Option<(String, usize)>,
+    /// Faults to inject, for tests.
+    pub panic_on: Vec<Fault>,
 }
 
 /// Why an engine does not start.
@@ -193,6 +194,7 @@ pub(super) struct Prepared {
     dedupe: Vec<DedupeRow>,
     recovered: Recovered,
     client: Client,
+    faults: Faults,
 }
 
 /// The threads of a running engine, and the lock of its folder.
@@ -257,19 +259,28 @@ impl Prepared {
         retention::check_beginning(&options.data, &reader)?;
         let (rest, start, snapshot_refused) =
             usable(&options.data, store, snapshot_refused, genesis, &reader)?;
-        let (core, mut dedupe) = start;
-        core.campaigns.outbox.kept().keep(options.unsaved_bytes);
-        let (generation, snapshot_sequence) = (core.counters.snapshots, core.applied);
+        let (generation, snapshot_sequence) = (start.0.counters.snapshots, start.0.applied);
         let log = erasure_log::take_up(&options.data).map_err(EngineError::ErasureLog)?;
-        let mut replayed = replay(core, &rest, &reader, &log, progress)?;
+        let faults = Faults::new(options.panic_on.clone());
+        let plan = Plan {
+            rest: &rest,
+            reader: &reader,
+            genesis,
+            upto: None,
+            aside: Aside::default(),
+            passed: Aside::default(),
+            faults: faults.clone(),
+            unsaved_bytes: options.unsaved_bytes,
+            log: &log,
+        };
+        let replayed = replay(start, &plan, progress)?;
         for act in &replayed.acts {
             let bytes = act.encode()?;
             let version = records::VERSION;
             journal.append(&[RawRecord { kind: kind::ACT, version, bytes: &bytes }])?;
         }
         journal.sync()?;
-        dedupe.append(&mut replayed.dedupe);
-        let mut core = replayed.core;
+        let (mut core, dedupe) = (replayed.core, replayed.dedupe);
         erasure_log::complete(&options.data, &log, &core.erasures, &reader)
             .map_err(EngineError::ErasureLog)?;
         configure(&mut core, &mut journal, &options.settings)?;
@@ -290,12 +301,23 @@ impl Prepared {
             took = ?recovered.took,
             "recovered"
         );
-        Ok(Self { options, folder, journal, reader, rest, core, dedupe, recovered, client })
+        Ok(Self { options, folder, journal, reader, rest, core, dedupe, recovered, client, faults })
     }
 
     /// Starts the actors and threads; to be called within an actix system.
-    pub(super) fn start(self, failure: watch::Sender<Option<String>>) -> Running {
-        let Self { options, folder, journal, reader, rest, core, dedupe, recovered, client } = self;
+    pub(super) fn start(self, failure: watch::Sender<Option<Failure>>) -> Running {
+        let Self {
+            options,
+            folder,
+            journal,
+            reader,
+            rest,
+            core,
+            dedupe,
+            recovered,
+            client,
+            faults,
+        } = self;
         let panicked = core.quarantined.iter().filter(|(_, why)| **why == Reason::Panicked);
         let aside = panicked.map(|(sequence, _)| *sequence).collect();
         let shared = Arc::new(Shared {
@@ -314,10 +336,12 @@ impl Prepared {
             directory: dashmap::DashMap::new(),
             in_flight: Arc::default(),
             durable: AtomicU64::new(journal.durable_sequence()),
-            is_stopping: AtomicBool::new(false),
             storage_full: AtomicBool::new(false),
             failure,
-            panic_on: options.panic_on.map(|(kind, times)| PanicOn { kind, times: times.into() }),
+            writing: Mutex::default(),
+            era: AtomicU64::default(),
+            stopping: AtomicBool::new(false),
+            faults,
             metrics: options.metrics,
         });
         let published = Arc::new(Published(std::sync::RwLock::new(Arc::clone(&core.effective))));
@@ -329,6 +353,13 @@ impl Prepared {
         let outgoing = Arbiter::new();
         let sending = Sending::new(Arc::new(client), outgoing.handle());
         arbiters.push(outgoing);
+        for arbiter in &arbiters {
+            let alive = Alive::new(&shared, "a thread of actors");
+            arbiter.spawn(async move {
+                let _alive = alive;
+                std::future::pending::<()>().await;
+            });
+        }
         let profiles = Profiles::new(homes.profiles, options.active_profiles, Arc::clone(&shared));
         let (to_snapshots, snapshot_jobs) = crossbeam_channel::unbounded();
         let cadence =
@@ -383,7 +414,10 @@ impl Prepared {
                     retain: options.retain,
                     free_bytes_min: options.free_bytes_min,
                 };
-                move || snapshots::run(&snapshot_jobs, &shared, &identity, &retain)
+                move || {
+                    let _alive = Alive::new(&shared, "the thread that writes snapshots");
+                    snapshots::run(&snapshot_jobs, &shared, &identity, &retain);
+                }
             }),
         ];
         let threads = Threads {
@@ -408,7 +442,7 @@ impl Engine {
     pub async fn stop(&self, limit: Duration) {
         self.0.is_stopping.store(true, Ordering::Release);
         let Ok(running) = self.running() else { return };
-        running.shared.is_stopping.store(true, Ordering::Release);
+        running.shared.stopping.store(true, Ordering::Release);
         let (reply, drained) = oneshot::channel();
         let then = Then::Call(Box::new(move |_, _| {
             let _ = reply.send(());
@@ -416,7 +450,8 @@ impl Engine {
         running.router.do_send(Close(then));
         let drain = async {
             drop(drained.await);
-            while running.shared.in_flight.now().0 > 0 {
+            let is_awaited = || running.shared.in_flight.now().0 > 0 && !running.shared.is_failed();
+            while is_awaited() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             // Where no snapshot fits, the next start replays the journal.
@@ -510,7 +545,7 @@ fn open_store(
 }
 
 /// A snapshot, the state that it holds, and why another was refused.
-type Usable = (Rest, (Core, Vec<DedupeRow>), Option<String>);
+type Usable = (Rest, Start, Option<String>);
 
 /// The store with the state that it holds. One whose rows are damaged is set aside: the checkpoint,
 /// or the journal from its beginning, makes another.
@@ -548,7 +583,7 @@ pub(super) fn starting_point(
     rest: &Rest,
     genesis: Option<Genesis>,
     reader: &JournalReader,
-) -> Result<(Core, Vec<DedupeRow>), EngineError> {
+) -> Result<Start, EngineError> {
     if let Some(sequence) = rest.store().sequence() {
         let loaded = rows::load(&rest.store(), sequence)?;
         return Ok((loaded.core, loaded.dedupe));

@@ -28,7 +28,7 @@ impl Engine {
         profile: Option<String>,
         page: PageRequest,
     ) -> Result<Option<Paged<RunView>>, Refusal> {
-        self.ask(move |identity, _| {
+        self.look(move |identity| {
             let core = &identity.core;
             core.compiled_campaigns().get(&id)?;
             let before = page.before.unwrap_or(Sequence::MAX);
@@ -71,7 +71,7 @@ impl Engine {
     /// # Errors
     /// When the engine is stopping.
     pub async fn disabled_endpoints(&self, id: String) -> Result<Vec<DisabledView>, Refusal> {
-        self.ask(move |identity, _| {
+        self.look(move |identity| {
             let all = identity.core.campaigns.disabled.iter();
             let own = all.filter(|((campaign, _), _)| **campaign == *id);
             own.map(|((_, step), why)| DisabledView {
@@ -112,7 +112,7 @@ impl Engine {
         let name = trial.event.id.clone().unwrap_or_default();
         let preview = self.preview_campaign(id, trial, most).await?;
         let campaigns = Arc::clone(&self.effective()?.compiled.campaigns);
-        let sending = self.ask(|identity, _| {
+        let sending = self.look(|identity| {
             let sending = &identity.sending;
             (Arc::clone(&sending.client), identity.shared.secrets.clone())
         });

@@ -94,6 +94,8 @@ impl Core {
             erasures: self.erasures.len(),
             suppressed: self.suppressed.clone(),
             revised: self.revised.clone(),
+            passed: self.passed.unsaid(),
+            faults: self.faults.clone(),
         }
     }
 }

@@ -6,12 +6,13 @@
 //! event: the fragment is rebuilt from snapshot and journal, the event is tried once more, and set
 //! aside if it panics again.
 
-use super::identity::{IdentityActor, Passivated, SetAside};
+use super::fault::{Panicked, Stage, walled};
+use super::identity::{Broken, IdentityActor, Passivated, SetAside};
 use super::question::{Question, Told};
 use super::rest::{FragmentRows, RowError};
 use super::shared::{Reply, Shared};
 use super::snapshots::Collector;
-use super::{Receipt, Refusal, Status, rebuild};
+use super::{Receipt, Status, rebuild};
 use crate::domain::event::{Event, Reason};
 use crate::domain::fragment::Fragment;
 use crate::domain::graph::{ClusterView, FragmentIndex};
@@ -99,6 +100,8 @@ pub struct ProfileActor {
     early: Vec<(u64, Vec<(FragmentIndex, Fragment)>)>,
     /// In which epoch of the rest it woke.
     epoch: u64,
+    /// In which era of the state.
+    era: u64,
 }
 
 impl ProfileActor {
@@ -112,6 +115,7 @@ impl ProfileActor {
     ) -> Self {
         Self {
             epoch,
+            era: shared.era(),
             lead,
             id,
             fragments: Vec::new(),
@@ -126,6 +130,9 @@ impl ProfileActor {
 
     fn fetch(&mut self, fragments: Vec<FragmentIndex>) {
         for fragment in fragments {
+            if self.era != self.shared.era() {
+                return; // the state was rebuilt, and its fragments have other numbers
+            }
             match self.shared.rest.load(fragment) {
                 Ok(state) => self.fragments.push((fragment, state)),
                 // Every fragment was replaced before this actor woke; it is about to be stopped.
@@ -143,7 +150,16 @@ impl ProfileActor {
         self.fragments.iter_mut().find(|(known, _)| *known == fragment).map(|(_, state)| state)
     }
 
+    /// Does as it is told. Where that panics, who waits for an answer hears it by the answer that is
+    /// dropped; what may be half changed is made once more, with the whole state.
     fn perform(&mut self, op: Op, context: &mut Context<Self>) {
+        let only_looks = matches!(op, Op::View(..) | Op::Timeline { .. } | Op::Tell(..));
+        if walled(|| self.do_as_told(op, context)) == Err(Panicked) && !only_looks {
+            self.identity.do_send(Broken { era: self.era });
+        }
+    }
+
+    fn do_as_told(&mut self, op: Op, context: &mut Context<Self>) {
         match op {
             Op::Apply(apply) => self.apply(*apply),
             Op::Answer(reply, receipt) => reply.send(Ok(receipt)),
@@ -158,6 +174,7 @@ impl ProfileActor {
             Op::Adopt { step, fragments } => self.adopt(step, fragments),
             Op::Load(fragments) => self.fetch(fragments),
             Op::View(cluster, set_values, reply) => {
+                self.shared.faults.strike(Stage::View, "");
                 let folded = Folded::new(self.fragments.iter().map(|(_, one)| one), set_values);
                 let events =
                     self.fragments.iter().map(|(index, one)| (*index, one.events)).collect();
@@ -196,7 +213,7 @@ impl ProfileActor {
             Err(()) => {
                 self.shared.set_aside(sequence);
                 let _ = self.rebuild(fragment, &apply); // it fails the engine itself
-                self.identity.do_send(SetAside { sequence });
+                self.identity.do_send(SetAside { sequence, era: self.era });
                 if let Some((receipt, reply)) = apply.told {
                     let status = Status::Quarantined(Reason::Panicked);
                     reply.send(Ok(Receipt { status, ..receipt }));
@@ -214,11 +231,11 @@ impl ProfileActor {
             self.fail(&RowError::Missing(apply.fragment));
             return Ok(());
         };
-        let attempt = std::panic::AssertUnwindSafe(|| {
-            shared.maybe_panic(&apply.event.kind);
+        let attempt = || {
+            shared.faults.strike(Stage::Profile, &apply.event.kind);
             fragment.apply(apply.sequence, &apply.event, apply.content, &apply.rules)
-        });
-        let is_counted = std::panic::catch_unwind(attempt).map_err(drop)?;
+        };
+        let is_counted = walled(attempt).map_err(drop)?;
         if !is_counted {
             self.shared.metrics.untyped_events.inc();
         }
@@ -373,12 +390,5 @@ impl Handler<Op> for ProfileActor {
             let Some(op) = self.held.pop_front() else { return };
             self.perform(op, context);
         }
-    }
-}
-
-/// What a duplicate, or an event on no profile, is answered when the engine is gone.
-impl From<oneshot::error::RecvError> for Refusal {
-    fn from(_: oneshot::error::RecvError) -> Self {
-        Self::Recovering
     }
 }

@@ -51,6 +51,6 @@ impl Readers {
         let (reply, answer) = oneshot::channel();
         // Without threads the job is dropped, and so is the reply; whoever asked may have gone away.
         let _ = self.0.send(Box::new(move || drop(reply.send(job()))));
-        answer.await.map_err(|_| Refusal::StorageFailed)
+        answer.await.map_err(|_| Refusal::Panicked)
     }
 }

@@ -1,7 +1,7 @@
 //! Reading: every question goes through the identity actor, so that whoever was told "stored" sees
 //! it; payloads come from the journal, on threads that may block.
 
-use super::identity::{Ask, IdentityActor};
+use super::identity::{Ask, IdentityActor, Look};
 use super::profile::{Op, Viewed};
 use super::shared::Shared;
 use super::views::{change_view, show};
@@ -100,11 +100,23 @@ impl Engine {
     ) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
         let ask = Ask(Box::new(move |identity, context| {
+            identity.shared.faults.strike(super::Stage::Ask, "");
             let _ = reply.send(question(identity, context));
         }));
         // Reads are few beside events and each waits for its answer, so they bound themselves.
         self.running()?.identity.do_send(ask);
-        Ok(answer.await?)
+        self.heard(answer).await
+    }
+
+    /// Asks what changes nothing: where it panics, nothing has to be made again.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&IdentityActor) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let look = Look(Box::new(move |identity| drop(reply.send(question(identity)))));
+        self.running()?.identity.do_send(look);
+        self.heard(answer).await
     }
 
     /// A profile.
@@ -123,8 +135,8 @@ impl Engine {
         if found.await?.is_none() {
             return Ok(None);
         }
-        let viewed: Viewed = answer.await?;
-        self.ask(move |identity, _| Some(identity.core.profile_view(viewed))).await
+        let viewed: Viewed = self.heard(answer).await?;
+        self.look(move |identity| Some(identity.core.profile_view(viewed))).await
     }
 
     /// A profile's events, newest first; fewer than were asked for, where they are large.
@@ -145,7 +157,7 @@ impl Engine {
             Some(identity.core.fragment_id(lead))
         });
         let Some(profile) = profile.await? else { return Ok(None) };
-        let sequences = answer.await?;
+        let sequences = self.heard(answer).await?;
         let (found, next) =
             self.read_page(sequences, EventFilter::default(), self.most(page)?).await?;
         Ok(Some(Paged { items: self.views(found, Some(profile)).await?, next }))
@@ -160,7 +172,7 @@ impl Engine {
         id: String,
         page: PageRequest,
     ) -> Result<Option<Paged<ChangeView>>, Refusal> {
-        let found = self.ask(move |identity, _| {
+        let found = self.look(move |identity| {
             let core = &identity.core;
             let lead = core.profile_of_id(&id)?;
             let ids: std::collections::BTreeSet<u128> = core
@@ -251,7 +263,7 @@ impl Engine {
         let before = page.before.unwrap_or(Sequence::MAX);
         let wanted = filter.clone();
         let (sequences, reached) = self
-            .ask(move |identity, _| {
+            .look(move |identity| {
                 let core = &identity.core;
                 let mut looked = Looked::default();
                 if wanted.profile_less {
@@ -345,7 +357,7 @@ impl Engine {
                 room = room.saturating_sub(next.1.payload.size() + EVENT_COST);
                 part.push(next);
             }
-            let viewed = self.ask(move |identity, _| {
+            let viewed = self.look(move |identity| {
                 let core = &identity.core;
                 let applied = part.into_iter().filter(|(sequence, _)| {
                     *sequence <= core.applied && !core.hidden.contains(sequence)
@@ -370,7 +382,7 @@ impl Engine {
     /// # Errors
     /// When the engine is stopping.
     pub async fn session(&self, id: String) -> Result<Option<SessionView>, Refusal> {
-        self.ask(move |identity, _| identity.core.session_view(&id)).await
+        self.look(move |identity| identity.core.session_view(&id)).await
     }
 
     /// Changes of identity from a position on, in order.
@@ -379,7 +391,7 @@ impl Engine {
     /// When the engine is stopping.
     pub async fn changes(&self, from: u64, limit: usize) -> Result<ChangesPage, Refusal> {
         // As it is now costs a handle for each run; runs are read elsewhere.
-        let changes = self.ask(|identity, _| identity.core.changes.now()).await?;
+        let changes = self.look(|identity| identity.core.changes.now()).await?;
         let shared = Arc::clone(&self.running()?.shared);
         let most = shared.page_bytes;
         let rows = shared.readers.run(move || changes.page(from, limit, most)).await?;
@@ -394,7 +406,7 @@ impl Engine {
     /// # Errors
     /// When the engine is stopping.
     pub async fn resolution(&self) -> Result<super::Resolution, Refusal> {
-        self.ask(|identity, _| identity.resolution()).await
+        self.look(|identity| identity.resolution()).await
     }
 
     /// Takes a snapshot now; answers when it is durable.
@@ -407,7 +419,7 @@ impl Engine {
         }
         let (reply, answer) = oneshot::channel();
         self.ask(move |identity, _| identity.snapshot(Some(reply))).await?;
-        let (sequence, rows, took) = answer.await?;
+        let (sequence, rows, took) = self.heard(answer).await?;
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         Ok(SnapshotView { sequence, rows: rows as u64, took_ms })
     }

@@ -178,6 +178,24 @@ impl Schedule {
         }
     }
 
+    /// What is known of endpoints and of deliveries under way, under other numbers; what is due has to
+    /// be put once more. Endpoints without a number go.
+    pub(super) fn renumbered(
+        self,
+        number: impl Fn(EndpointNumber) -> Option<EndpointNumber>,
+    ) -> Self {
+        let limits = |(endpoint, place): (EndpointNumber, Place)| {
+            Some((number(endpoint)?, Place { limits: place.limits, ..Place::default() }))
+        };
+        let under_way =
+            |(delivery, (endpoint, attempts))| Some((delivery, (number(endpoint)?, attempts)));
+        Self {
+            places: self.places.into_iter().filter_map(limits).collect(),
+            under_way: self.under_way.into_iter().filter_map(under_way).collect(),
+            ..Self::default()
+        }
+    }
+
     /// How many deliveries are under way.
     pub(super) fn in_flight(&self) -> usize {
         self.under_way.len()

@@ -2,8 +2,9 @@
 //! on a thread of its own, so that signing, TLS and slow receivers weigh on nobody else.
 
 use super::committer::Then;
-use super::deliveries::{EndpointNumber, verdict};
+use super::deliveries::verdict;
 use super::endpoint::{Ended, Finished};
+use super::fault::Stage;
 use super::identity::IdentityActor;
 use super::rest::RowError;
 use super::router::{Append, AppendAll, RouterActor};
@@ -15,13 +16,14 @@ use crate::outbound::client::{Answer, CallError, Client};
 use crate::outbound::retry::{Verdict, retry_after_ms};
 use crate::records::{ActRecord, Attempt, kind};
 use actix::Addr;
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// An attempt to make.
 pub(super) struct Job {
     pub(super) number: u64,
-    pub(super) endpoint: EndpointNumber,
     pub(super) campaigns: Arc<Campaigns>,
     pub(super) campaign: Box<str>,
     pub(super) step: u16,
@@ -61,16 +63,23 @@ impl Desk {
 
     /// Makes an attempt and journals how it went.
     pub(super) async fn make(self: Arc<Self>, job: Job) {
-        let (number, endpoint) = (job.number, job.endpoint);
+        let number = job.number;
+        let ended = |failed| {
+            let (campaign, step) = (job.campaign.clone(), job.step);
+            Ended { number, campaign, step, failed }
+        };
         let rendered = match self.rendered(number).await {
             Ok(rendered) => rendered,
             Err(error) => return self.shared.fail(format!("delivery {number}: {error}")),
         };
         let Some(rendered) = rendered else {
-            return self.tell(None, Ended { number, endpoint, failed: None });
+            return self.tell(None, ended(None));
         };
         let started = Instant::now();
-        let result = self.call(&job, &rendered).await;
+        // What a receiver says may be anything: one that panics is told as a failed attempt.
+        let call = AssertUnwindSafe(self.call(&job, &rendered)).catch_unwind().await;
+        let result =
+            call.unwrap_or_else(|_| Err(CallError::Invalid("the call panicked".to_owned())));
         let status = result.as_ref().ok().map(|answer| answer.status);
         self.shared.metrics.count_attempt(status, started.elapsed());
         let outcome = outcome(result, started.elapsed(), self.shared.clock.now());
@@ -80,7 +89,7 @@ impl Desk {
             Ok(bytes) => {
                 let then = Then::Act { act, reply: None };
                 let record = Append { kind: kind::ACT, bytes, then };
-                self.tell(Some(record), Ended { number, endpoint, failed });
+                self.tell(Some(record), ended(failed));
             }
             Err(error) => self.shared.fail(format!("journalling an attempt: {error}")),
         }
@@ -121,6 +130,7 @@ impl Desk {
     }
 
     async fn call(&self, job: &Job, rendered: &Rendered) -> Result<Answer, CallError> {
+        self.shared.faults.strike(Stage::Sending, &job.campaign);
         let campaign = job.campaigns.get(&job.campaign);
         let Some(webhook) = campaign.and_then(|one| one.webhook(job.step)) else {
             return Err(CallError::Invalid("the campaign's step is gone".to_owned()));

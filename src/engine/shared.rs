@@ -1,5 +1,6 @@
 //! What all parts of a running engine hold in common, and how answers find their way back.
 
+use super::fault::{Failure, Faults};
 use super::rereadings::{Events, Rereadings};
 use super::rest::Rest;
 use super::turns::{self, Home};
@@ -44,30 +45,25 @@ pub struct Shared {
     pub(super) in_flight: Arc<InFlight>,
     /// The first sequence that is not known to survive a power cut.
     pub(super) durable: AtomicU64,
-    /// The engine drains: nothing waits for room any more.
-    pub(super) is_stopping: AtomicBool,
     /// Free space is below the watermark.
     pub(super) storage_full: AtomicBool,
     /// Why the engine failed, once it did: tells the program that it has to end.
-    pub(super) failure: watch::Sender<Option<String>>,
+    pub(super) failure: watch::Sender<Option<Failure>>,
     /// Events that were set aside because applying them panicked.
     pub(super) aside: Mutex<BTreeSet<Sequence>>,
     /// Keyed hashes of identifiers whose events are dropped; behind an `Arc`, so that the way in
     /// holds no lock while it looks.
     pub(super) suppressed: RwLock<Arc<BTreeSet<[u8; 16]>>>,
-    /// A fault to inject, for tests of supervision.
-    pub(super) panic_on: Option<PanicOn>,
+    /// Held while a snapshot is written, and while the state is rebuilt from it.
+    pub(super) writing: Mutex<()>,
+    /// Counts the times that the state was rebuilt: what was asked before is answered by nobody.
+    pub(super) era: AtomicU64,
+    /// The engine stops: its parts may end.
+    pub(super) stopping: AtomicBool,
+    /// Faults to inject, for tests of supervision.
+    pub(super) faults: Faults,
     /// What the engine counts.
     pub metrics: Arc<Metrics>,
-}
-
-/// A fault for tests: applying events of this type panics, so many times.
-#[derive(Debug)]
-pub struct PanicOn {
-    /// The event type.
-    pub kind: String,
-    /// How many times are left.
-    pub times: AtomicUsize,
 }
 
 impl Shared {
@@ -76,14 +72,9 @@ impl Shared {
         Events::new(&self.reader, &self.rereadings)
     }
 
-    /// Stops acknowledging, for good; the first cause is kept.
+    /// Stops acknowledging, for good, because of the storage; the first cause is kept.
     pub(super) fn fail(&self, why: String) {
-        tracing::error!(%why, "the engine stops: no further event is acknowledged");
-        self.failure.send_if_modified(|failure| {
-            let is_first = failure.is_none();
-            failure.get_or_insert(why);
-            is_first
-        });
+        self.fail_as(Failure { why, is_fault: false });
     }
 
     /// Puts suppressions in force on the way in.
@@ -123,12 +114,28 @@ impl Shared {
         self.failure.borrow().is_some()
     }
 
-    /// Panics where a test asked for it.
-    pub(super) fn maybe_panic(&self, kind: &str) {
-        let Some(fault) = self.panic_on.as_ref().filter(|fault| fault.kind == kind) else { return };
-        let left =
-            fault.times.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
-        assert!(left.is_err(), "a fault injected by a test");
+    /// Stops for good, because of a fault of the program.
+    pub(super) fn fail_by_fault(&self, why: String) {
+        self.fail_as(Failure { why, is_fault: true });
+    }
+
+    fn fail_as(&self, failure: Failure) {
+        tracing::error!(why = %failure, "the engine stops: no further event is acknowledged");
+        self.failure.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert(failure);
+            is_first
+        });
+    }
+
+    /// How many times the state was rebuilt.
+    pub(super) fn era(&self) -> u64 {
+        self.era.load(Ordering::Acquire)
+    }
+
+    /// Whether the engine is being stopped.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Snapshots: gathered at one sequence, written by one thread, off the acknowledgement path.
 
+use super::fault::Stage;
 use super::identity::{IdentityActor, SnapshotDone};
 use super::retention::{Retain, RetentionError, checkpoint_path, write_checkpoint};
 use super::rows::Row;
@@ -13,7 +14,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Gathers the rows of one snapshot from the actors that hold them; the last one sends it off.
@@ -94,7 +95,7 @@ impl Retention {
             if !std::mem::replace(&mut is_told, true) {
                 tracing::warn!(bytes, "a snapshot waits for room on the disk");
             }
-            if shared.is_failed() || shared.is_stopping.load(Ordering::Acquire) {
+            if shared.is_failed() || shared.stopping.load(Ordering::Acquire) {
                 return false;
             }
             std::thread::sleep(ROOM_AGAIN);
@@ -141,6 +142,8 @@ fn waits_for_journal(shared: &Shared, sequence: Sequence) -> bool {
 /// A snapshot to write.
 #[derive(Debug)]
 pub(super) struct Job {
+    /// The era of the state that it is of.
+    pub(super) era: u64,
     pub(super) sequence: Sequence,
     pub(super) rows: Vec<Row>,
     pub(super) started: Instant,
@@ -189,11 +192,16 @@ pub(super) fn run(
     retention: &Retention,
 ) {
     for job in queue {
-        let Job { sequence, mut rows, started, purge, gone, renew } = job;
-        let count = rows.len();
+        let Job { era, sequence, mut rows, started, purge, gone, renew } = job;
+        shared.faults.strike(Stage::Snapshot, "");
         if !retention.waits(&rows, shared) || !waits_for_journal(shared, sequence) {
             return;
         }
+        let _writing = shared.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if era != shared.era() {
+            continue; // the state was rebuilt after a panic, and is written anew
+        }
+        let count = rows.len();
         let store = shared.rest.store();
         let purged = if purge { super::rows::purge(&store, &mut rows) } else { Ok(()) };
         let purged = purged.and_then(|()| super::rows::remove_fragments(&store, &gone, &mut rows));
@@ -212,6 +220,6 @@ pub(super) fn run(
         tracing::debug!(sequence, rows = count, ?took, "snapshot taken");
         let retire = retention.retain.cut(&shared.reader, sequence, shared.clock.now());
         let retire = retire.filter(|_| retention.checkpoint(shared, sequence));
-        identity.do_send(SnapshotDone { sequence, rows: count, took, retire, renewed });
+        identity.do_send(SnapshotDone { era, sequence, rows: count, took, retire, renewed });
     }
 }

@@ -5,6 +5,7 @@ use super::again::{Basis, Draft};
 use super::background;
 use super::core::Core;
 use super::effective::Effective;
+use super::fault::{Stage, walled};
 use super::gathering::{Gathered, gather};
 use super::objects::ObjectRefusal;
 use super::{Engine, Refusal};
@@ -199,7 +200,7 @@ impl Engine {
     pub async fn withdraw(&self, id: &str, identifier: Identifier) -> Result<(), ObjectRefusal> {
         let identifier = self.canonical(&identifier)?.ok_or(ObjectRefusal::NotFound)?;
         let (id, wanted) = (id.to_owned(), identifier.clone());
-        let shown_with = self.ask(move |identity, _| {
+        let shown_with = self.look(move |identity| {
             let graph = &identity.core.graph;
             let node = graph.named(&wanted)?;
             let is_own = graph.lead_of_node(node) == identity.core.profile_of_id(&id);
@@ -227,7 +228,7 @@ impl Engine {
                 return Ok(Explained::Apart(vec![("blocked", detail)]));
             }
         }
-        let found = self.ask(move |identity, _| {
+        let found = self.look(move |identity| {
             let graph = &identity.core.graph;
             let node = |one: &Identifier| match &*one.kind {
                 "session" => graph.session(&one.value),
@@ -295,7 +296,12 @@ impl Engine {
                 }
                 considered += 1;
                 let content = content_hash(&event);
-                let now = effective.compiled.reprocess(&event.source, &event);
+                // One that panics stays where it is.
+                let read = || {
+                    self.strike(Stage::Reread, &event.kind);
+                    effective.compiled.reprocess(&event.source, &event)
+                };
+                let Ok(now) = walled(read) else { continue };
                 let is_placed = !matches!(now.standing, Standing::Quarantined(_))
                     && matches!(now.payload, Payload::Json(_))
                     && (now.external.is_some()
@@ -332,7 +338,7 @@ impl Engine {
             None => None,
         };
         let filter = again.filter.clone();
-        self.ask(move |identity, _| {
+        self.look(move |identity| {
             let core = &identity.core;
             let is_wanted = |sequence: &Sequence| wanted.is_none_or(|wanted| wanted == *sequence);
             let less =
@@ -362,7 +368,7 @@ impl Engine {
         suppress: bool,
         reason: String,
     ) -> Result<ErasureView, ObjectRefusal> {
-        let found = self.ask(move |identity, _| {
+        let found = self.look(move |identity| {
             let lead = identity.core.lead_of(&by)?;
             let birth = identity.core.graph.birth(lead);
             Some((birth.sequence, birth.generation))
@@ -376,7 +382,7 @@ impl Engine {
         };
         let (reply, known) = tokio::sync::oneshot::channel();
         self.ask(move |identity, _| identity.await_erasure(erasure, reply)).await?;
-        known.await.map_err(Refusal::from)?;
+        self.heard(known).await?;
         self.erasure(&erasure.to_string()).await?.ok_or(ObjectRefusal::NotFound)
     }
 
@@ -386,7 +392,7 @@ impl Engine {
     /// When the engine is stopping.
     pub async fn erasure(&self, id: &str) -> Result<Option<ErasureView>, Refusal> {
         let Ok(erasure) = id.parse::<Sequence>() else { return Ok(None) };
-        self.ask(move |identity, _| {
+        self.look(move |identity| {
             let row = identity.core.erasures.get(&erasure)?;
             let [events, fragments, identifiers, deliveries] = row.counts;
             Some(ErasureView {
@@ -398,6 +404,7 @@ impl Engine {
                 events,
                 identifiers,
                 deliveries,
+                unread: identity.unread.get(&erasure).map_or(0, |count| *count as u64),
             })
         })
         .await
@@ -438,15 +445,17 @@ impl Engine {
             Effective::new(&settings, &Default::default(), hash_key).map_err(problems)?;
         let effective = std::sync::Arc::new(effective);
         let turn = std::sync::Arc::clone(&self.0.preview).lock_owned().await;
-        if self.ask(|identity, _| identity.is_cut()).await? {
+        if self.look(|identity| identity.is_cut()).await? {
             return Err(ObjectRefusal::JournalCut("there is no preview"));
         }
         let (reader, identity) = {
             let running = self.running()?;
             (running.shared.reader.clone(), running.identity.clone())
         };
+        let faults = self.running()?.shared.faults.clone();
         let read = move || {
             let _turn = turn;
+            faults.strike(Stage::Preview, "");
             let Gathered { basis, holders, .. } = gather(&identity).ok_or(Refusal::Recovering)?;
             let upto = basis.applied;
             let mut draft = Draft::of_people(Basis { effective, ..basis });

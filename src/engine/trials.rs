@@ -139,8 +139,8 @@ impl Engine {
             Some((born, rules))
         });
         let Some((born, rules)) = found.await? else { return Ok(None) };
-        let (question, told) = answer.await?;
-        let subject = self.ask(move |identity, _| {
+        let (question, told) = self.heard(answer).await?;
+        let subject = self.look(move |identity| {
             let runs = identity.core.runs_as_told(&question, &told);
             Subject { question, told, runs, born, rules }
         });
@@ -192,7 +192,7 @@ impl Engine {
         let campaigns = Arc::clone(&self.effective()?.compiled.campaigns);
         let standing = campaigns.get(id).ok_or(ObjectRefusal::NotFound)?.standing;
         let Trial { profile, event } = trial;
-        let lead = self.ask(move |identity, _| identity.core.profile_of_id(&profile)).await?;
+        let lead = self.look(move |identity| identity.core.profile_of_id(&profile)).await?;
         let lead = lead.ok_or(ObjectRefusal::NotFound)?;
         let (event_id, event, is_own) = match event.id.clone() {
             None => (Uuid::nil().to_string(), self.imagined(event)?, false),
@@ -236,7 +236,7 @@ impl Engine {
         let parts = shared.genesis.id_key.read(IdKind::Event, id).ok_or(ObjectRefusal::NotFound)?;
         let sequence = parts.sequence;
         let event = shared.events().find(sequence).ok_or(ObjectRefusal::NotFound)?;
-        let found = self.ask(move |identity, _| {
+        let found = self.look(move |identity| {
             let core = &identity.core;
             (!core.hidden.contains(&sequence)).then(|| core.as_it_reads_now(sequence, event))
         });
@@ -251,7 +251,7 @@ impl Engine {
     ) -> Result<BTreeSet<FragmentIndex>, Refusal> {
         let found = event.external.iter().chain(&event.identifiers);
         let found: Vec<Found> = found.cloned().collect();
-        self.ask(move |identity, _| {
+        self.look(move |identity| {
             let graph = &identity.core.graph;
             let own = graph.living_lead(lead);
             let owner = |one: &Found| {
@@ -280,7 +280,7 @@ impl Engine {
             Some(identity.core.fragment_id(lead).to_string())
         });
         let profile = profile.await?.ok_or(ObjectRefusal::NotFound)?;
-        let mut sequences = answer.await.map_err(Refusal::from)?;
+        let mut sequences = self.heard(answer).await?;
         let is_cut = sequences.len() > most;
         sequences.truncate(most);
         sequences.reverse();
@@ -292,7 +292,7 @@ impl Engine {
         if !is_whole {
             self.running()?.shared.metrics.trials_cut.inc();
         }
-        let resolved_to = self.ask(|identity, _| identity.core.counters.resolved_to).await?;
+        let resolved_to = self.look(|identity| identity.core.counters.resolved_to).await?;
         Ok(Past { profile, sequences, is_whole, resolved_to })
     }
 
@@ -343,7 +343,7 @@ impl Engine {
         };
         let effective = self.effective()?.with_campaign_alone(id).map_err(problems)?;
         let effective = Arc::new(effective);
-        let basis = self.ask(move |identity, _| identity.core.stage(effective)).await?;
+        let basis = self.look(move |identity| identity.core.stage(effective)).await?;
         Ok((basis, self.running()?.shared.reader.clone()))
     }
 
@@ -368,7 +368,7 @@ impl Engine {
         let shared = Arc::clone(&self.running()?.shared);
         let now = shared.clock.now();
         let since = now.plus_ms(-i64::from(days) * 86_400_000);
-        let upto = self.ask(|identity, _| identity.core.applied).await?;
+        let upto = self.look(|identity| identity.core.applied).await?;
         let first = (upto + 1).saturating_sub(most).max(FIRST_SEQUENCE);
         let is_whole = first <= FIRST_SEQUENCE && reader.first_sequence() <= FIRST_SEQUENCE;
         if !is_whole {
@@ -403,7 +403,7 @@ impl Engine {
     ) -> Result<Option<ExplainedView>, ObjectRefusal> {
         let campaigns = Arc::clone(&self.effective()?.compiled.campaigns);
         let Some(campaign) = campaigns.get(id) else { return Ok(None) };
-        let lead = self.ask(move |identity, _| identity.core.profile_of_id(&profile)).await?;
+        let lead = self.look(move |identity| identity.core.profile_of_id(&profile)).await?;
         let Some(lead) = lead else { return Ok(None) };
         let Some(subject) = self.subject(lead).await? else { return Ok(None) };
         let fragments: Vec<(FragmentIndex, &FragmentRuns)> =
@@ -414,7 +414,7 @@ impl Engine {
         let (profile_id, is_whole) = (past.profile.clone(), past.is_whole);
         let judged = self.judged(id, past, MIN).await?;
         let name = id.to_owned();
-        let decisions = self.ask(move |identity, _| {
+        let decisions = self.look(move |identity| {
             let core = &identity.core;
             let view = |one: Judged| DecisionView {
                 event_id: core.event_id(one.sequence, one.event.received_at).to_string(),

@@ -10,9 +10,10 @@ use super::room::Party;
 use super::{Http, cors, reply};
 use crate::code::Code;
 use crate::decode::{Batch, DecodeRefusal, Decoded, Piece, RawRequest, Shape, decode, query_pairs};
-use crate::domain::event::{Event, Timing};
+use crate::domain::event::{Event, Reason, Timing};
 use crate::domain::extract::{self, NAME_CHARS, RequestFacts};
 use crate::domain::source::Source;
+use crate::engine::fault::{Panicked, Stage, walled};
 use crate::engine::{Effective, Receipt, Refusal, Status, Submission};
 use actix_web::http::header::{
     ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
@@ -341,12 +342,24 @@ impl Events<'_> {
             passed_over: &|why| self.http.metrics.count_passed_over(why),
         };
         let Effective { compiled, hash_key, .. } = self.effective;
-        let event = match piece.fault {
-            None => compiled.extract(self.source, &facts, piece.payload, hash_key),
+        let read = || match piece.fault {
+            None => {
+                self.http.engine.strike(Stage::Extract, facts.event_type);
+                compiled.extract(self.source, &facts, piece.payload.clone(), hash_key)
+            }
             Some(reason) => {
-                compiled.set_aside(self.source, &facts, piece.payload, reason, hash_key)
+                compiled.set_aside(self.source, &facts, piece.payload.clone(), reason, hash_key)
             }
         };
+        // What the sender says is kept, whatever reading it does; and where even setting it aside
+        // panics, it is kept without its mark against duplicates.
+        let payload = || piece.payload.clone();
+        let why = Reason::Panicked;
+        let event = walled(read)
+            .or_else(|Panicked| {
+                walled(|| compiled.set_aside(self.source, &facts, payload(), why, hash_key))
+            })
+            .unwrap_or_else(|Panicked| extract::unread(self.source, &facts, payload(), why));
         if event.timing == Timing::Unread {
             self.http.metrics.count_unread_time(&event.source);
         }

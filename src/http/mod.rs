@@ -21,6 +21,7 @@ pub mod request_id;
 pub mod room;
 pub mod routes;
 pub mod tracker;
+pub mod wall;
 
 #[cfg(test)]
 mod tests;
@@ -171,7 +172,10 @@ pub fn serve(
     };
     let data = http.clone();
     let server = HttpServer::new(move || {
-        App::new().app_data(data.clone()).configure(|app| routes::install(app, &data, faces))
+        App::new()
+            .app_data(data.clone())
+            .configure(|app| routes::install(app, &data, faces))
+            .wrap_fn(wall::walled)
     });
     let limits = &http.limits;
     Ok(server

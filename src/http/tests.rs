@@ -62,7 +62,7 @@ async fn call(token: Option<&str>, request: TestRequest) -> ServiceResponse {
         retain: Default::default(),
         arbiters: 1,
         metrics: Arc::default(),
-        panic_on: None,
+        panic_on: Vec::new(),
         accept_journal_loss: false,
         guard: Default::default(),
         secrets: Default::default(),

@@ -89,6 +89,8 @@ pub struct Metrics {
     pub recovery_done: Gauge,
     /// Records to replay.
     pub recovery_total: Gauge,
+    /// Rebuilds of the whole state after a panic.
+    pub state_rebuilds: Counter,
     /// Profile actors that were rebuilt after a panic.
     pub actor_restarts: Counter,
     /// Lines of the log that were lost since stderr does not take them as fast as they come.
@@ -178,6 +180,7 @@ impl Metrics {
             recovery_done: gauge(r, "recovery_done_records", "Records replayed since the start"),
             recovery_total: gauge(r, "recovery_total_records", "Records to replay"),
             actor_restarts: counter(r, "actor_restarts", "Actors rebuilt after a panic"),
+            state_rebuilds: counter(r, "state_rebuilds", "Rebuilds of the state after a panic"),
             streams: gauge(r, "event_streams", "Clients of the event stream"),
             log_lines_dropped: gauge(
                 r,

@@ -52,3 +52,20 @@ fn tell_panic(panic: &PanicHookInfo<'_>) {
 pub fn is_json() -> bool {
     FORMAT.get() == Some(&LogFormat::Json)
 }
+
+/// Has panics tell where they are, and no more: what they say may hold text from outside.
+pub fn tell_panics_by_place() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place =
+            panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        let current = std::thread::current();
+        let thread = current.name().unwrap_or("unnamed");
+        if tracing::dispatcher::has_been_set() {
+            tracing::error!(%place, thread, "a fault of the program: a panic");
+        } else {
+            // Without a reader of stderr nobody is told; a panic within this one would end all.
+            let line = format!("selfsame: a fault of the program: a panic at {place}");
+            let _told = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{line}\n"));
+        }
+    }));
+}

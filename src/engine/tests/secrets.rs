@@ -78,5 +78,5 @@ async fn a_store_that_is_damaged_keeps_the_engine_from_starting_with_a_sentence(
     std::fs::write(folder.path().join("secrets.sealed"), "odd").unwrap();
     let engine = Engine::start(options(folder.path()));
     let why = engine.failed().await;
-    assert!(why.contains("secrets.sealed is damaged"), "{why}");
+    assert!(why.why.contains("secrets.sealed is damaged"), "{why}");
 }
