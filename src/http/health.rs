@@ -1,4 +1,5 @@
-//! `/livez`, `/readyz`, `/metrics`, `/openapi.json`: open to whoever reaches the listener.
+//! `/livez`, `/readyz`: open to whoever reaches a listener. `/metrics`, `/openapi.json`: on the admin
+//! address, without a token.
 
 use super::Http;
 use crate::engine::Readiness;
