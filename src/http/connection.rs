@@ -49,6 +49,8 @@ pub struct Life {
     blocked: Cell<Option<Pace>>,
     /// How much of its patience is left for the next time, when it is not blocked.
     left: Cell<Duration>,
+    /// The peer was too slow: what it has not read is not kept for it, not even by the system.
+    is_cut: Cell<bool>,
 }
 
 impl Life {
@@ -60,6 +62,7 @@ impl Life {
             head_since: Cell::new(None),
             blocked: Cell::new(None),
             left: Cell::new(deadlines.patience),
+            is_cut: Cell::new(false),
         }
     }
 
@@ -120,6 +123,7 @@ impl Life {
             let now = Instant::now();
             let end = self.end_of();
             if let Some((_, why)) = end.filter(|(at, _)| *at <= now) {
+                self.is_cut.set(true);
                 return why;
             }
             // Whatever begins meanwhile has a patience of time at least, or half of it left.
@@ -158,6 +162,16 @@ impl Stream {
             Poll::Pending => self.life.is_stuck(),
         }
         written
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.life.is_cut.get() {
+            // Where it cannot be set, the system gives up by itself in the end.
+            let at_once = Some(Duration::ZERO);
+            drop(rustix::net::sockopt::set_socket_linger(&self.inner, at_once));
+        }
     }
 }
 
