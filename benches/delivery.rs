@@ -154,6 +154,7 @@ fn options(data: &Path, campaigns: &Value) -> anyhow::Result<Options> {
         queue_bytes: 1 << 30,
         active_profiles: 200_000,
         unsaved_bytes: 128 << 20,
+        page_bytes: 4 << 20,
         snapshot_every: Duration::from_secs(3_600),
         snapshot_every_events: u64::MAX,
         segment_bytes: 64 << 20,
@@ -161,7 +162,8 @@ fn options(data: &Path, campaigns: &Value) -> anyhow::Result<Options> {
         retain: Default::default(),
         arbiters: selfsame::engine::arbiters_for(2),
         metrics: Default::default(),
-        panic_on: None,
+        panic_on: Vec::new(),
+        accept_journal_loss: false,
         guard: Guard::new(&[loopback]),
         secrets: Default::default(),
     })
@@ -337,6 +339,7 @@ async fn bare(sink: SocketAddr, seen: &Seen, count: u64) -> anyhow::Result<f64> 
         body:
             r#"{"automationid":"42","n":123456,"profileid":"0193e9a0-0000-7000-8000-000000000000"}"#
                 .into(),
+        timeout: None,
     });
     let started = Instant::now();
     let lanes = (0..32).map(|lane| {

@@ -170,6 +170,7 @@ fn options(folder: &Path, active_profiles: usize) -> Options {
         queue_bytes: 1 << 30,
         active_profiles,
         unsaved_bytes: 128 << 20,
+        page_bytes: 4 << 20,
         snapshot_every: Duration::from_secs(3_600),
         snapshot_every_events: u64::MAX,
         segment_bytes: 64 << 20,
@@ -177,7 +178,8 @@ fn options(folder: &Path, active_profiles: usize) -> Options {
         retain: Default::default(),
         arbiters: 1,
         metrics: Default::default(),
-        panic_on: None,
+        panic_on: Vec::new(),
+        accept_journal_loss: false,
         guard: Default::default(),
         secrets: Default::default(),
     }

@@ -88,12 +88,18 @@ pub struct Serve {
     /// Use a folder that is thrown away at the end.
     #[arg(long, conflicts_with = "data")]
     pub ephemeral: bool,
+    /// Start although the journal ends before its snapshot: what it lost is lost for good.
+    #[arg(long)]
+    pub accept_journal_loss: bool,
     /// Speak the rehearsal protocol on stdin and stdout.
     #[arg(long, hide = true)]
     pub rehearse: bool,
     /// Start with the clock moved by so many milliseconds.
     #[arg(long, hide = true, default_value_t = 0, allow_negative_numbers = true)]
     pub clock_offset_ms: i64,
+    /// Inject a fault, for tests of supervision: STAGE:TYPE:TIMES.
+    #[arg(long, hide = true, value_name = "STAGE:TYPE:TIMES")]
+    pub panic_on: Vec<crate::engine::Fault>,
 }
 
 /// The flags of `check`.

@@ -18,6 +18,8 @@ pub enum Code {
     SignatureExpired,
     /// The token is missing or wrong.
     TokenInvalid,
+    /// A web page of another origin asks.
+    CrossOrigin,
     /// There is no such source.
     SourceNotFound,
     /// The source is switched off.
@@ -30,6 +32,8 @@ pub enum Code {
     TooSlow,
     /// It comes from a file and is read-only.
     Provisioned,
+    /// Something refers to it.
+    InUse,
     /// Nothing holds the profile together by what was named.
     NotMerged,
     /// It needs events that the journal no longer holds.
@@ -40,6 +44,10 @@ pub enum Code {
     UrlTooLong,
     /// The body's encoding is not known.
     UnsupportedEncoding,
+    /// The body's media type is not the one that is taken.
+    UnsupportedMediaType,
+    /// The name by which the program was asked is not its own.
+    WrongHost,
     /// The source's rate is used up.
     RateLimited,
     /// The headers are longer than `limits.headers`.
@@ -67,7 +75,7 @@ pub enum Retry {
 
 impl Code {
     /// All of them, by status.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 29] = [
         Self::MalformedBody,
         Self::MalformedPath,
         Self::InvalidRequest,
@@ -75,17 +83,21 @@ impl Code {
         Self::SignatureInvalid,
         Self::SignatureExpired,
         Self::TokenInvalid,
+        Self::CrossOrigin,
         Self::SourceNotFound,
         Self::SourceDisabled,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::TooSlow,
         Self::Provisioned,
+        Self::InUse,
         Self::NotMerged,
         Self::JournalCut,
         Self::BodyTooLarge,
         Self::UrlTooLong,
         Self::UnsupportedEncoding,
+        Self::UnsupportedMediaType,
+        Self::WrongHost,
         Self::RateLimited,
         Self::HeadersTooLarge,
         Self::Internal,
@@ -106,6 +118,9 @@ impl Code {
             Self::SignatureInvalid => ("signature_invalid", 401, "The signature is wrong", Never),
             Self::SignatureExpired => ("signature_expired", 401, "The signature is old", Never),
             Self::TokenInvalid => ("token_invalid", 401, "The token is missing or wrong", Never),
+            Self::CrossOrigin => {
+                ("cross_origin", 403, "A web page of another origin may not ask", Never)
+            }
             Self::SourceNotFound => ("source_not_found", 404, "There is no such source", Never),
             Self::SourceDisabled => ("source_disabled", 404, "The source is switched off", Never),
             Self::NotFound => ("not_found", 404, "There is no such thing", Never),
@@ -116,6 +131,7 @@ impl Code {
             Self::Provisioned => {
                 ("provisioned", 409, "It comes from a file: change it there", Never)
             }
+            Self::InUse => ("in_use", 409, "Something refers to it", Never),
             Self::NotMerged => ("not_merged", 409, "Nothing holds together by it", Never),
             Self::JournalCut => ("journal_cut", 409, "The journal lost its beginning", Never),
             Self::BodyTooLarge => ("body_too_large", 413, "The body is too large", Never),
@@ -123,6 +139,10 @@ impl Code {
             Self::UnsupportedEncoding => {
                 ("unsupported_encoding", 415, "The body's encoding is not known", Never)
             }
+            Self::UnsupportedMediaType => {
+                ("unsupported_media_type", 415, "The body's media type is not taken", Never)
+            }
+            Self::WrongHost => ("wrong_host", 421, "It is not asked by its own name", Never),
             Self::RateLimited => ("rate_limited", 429, "The source's rate is used up", After(1)),
             Self::HeadersTooLarge => ("headers_too_large", 431, "The headers are too large", Never),
             Self::Internal => ("internal", 500, "A fault of the program", Never),

@@ -14,5 +14,6 @@ pub mod journal;
 pub mod outbound;
 pub mod records;
 pub mod rehearse;
+pub mod secrets;
 pub mod snapshot;
 pub mod telemetry;

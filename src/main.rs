@@ -11,6 +11,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    telemetry::tell_panics_by_place();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -19,16 +20,18 @@ fn main() -> ExitCode {
             return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
-    match run(cli) {
+    let code = match run(cli) {
         Ok(code) => code,
         Err(Failure { code, error }) => {
             match telemetry::is_json() {
                 true => tracing::error!(code, "{error:#}"),
-                false => eprintln!("selfsame: {error:#}"),
+                false => telemetry::lines::say(&format!("selfsame: {error:#}")),
             }
             code.into()
         }
-    }
+    };
+    telemetry::lines::flush();
+    code
 }
 
 fn run(cli: Cli) -> Result<ExitCode, Failure> {

@@ -15,7 +15,7 @@ mod support;
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -74,8 +74,14 @@ fn a_second_signal_ends_at_once_and_loses_nothing() {
         let path = format!("/collect/order/shop/s{code}");
         assert!(program.client().post(&path, &format!("{{\"n\":{code}}}")).unwrap().status < 300);
         let mut half = TcpStream::connect(program.address).unwrap();
-        let head = "POST /collect/order/shop HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{";
+        let head = "POST /collect/order/shop HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\
+                    expect: 100-continue\r\n\r\n";
         half.write_all(head.as_bytes()).unwrap();
+        half.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        // Once it is asked for the body, the request is under way.
+        let mut asked = [0; 12];
+        half.read_exact(&mut asked).unwrap();
+        assert_eq!(&asked, b"HTTP/1.1 100");
         let pid = Pid::from_raw(program.id().cast_signed()).unwrap();
         kill_process(pid, signal).unwrap();
         let told = || program.stderr().contains("a second one ends the program").then_some(());

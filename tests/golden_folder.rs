@@ -35,7 +35,7 @@ fn config(journal: &str) -> String {
             "[[campaign]]\nid = \"{id}\"\nstate = \"{state}\"\ntrigger = {{ event_type = \"{trigger}\" }}\n\
              exit = {{ event_type = \"refund\" }}\nstop = {{ restart_after = \"1h\" }}\n{wait}\
              [[campaign.step]]\n[campaign.step.webhook]\nurl = \"http://127.0.0.1:9/x\"\n\
-             allow_http = true\nfields = {{ mail = \"traits.email\", city = \"event.properties.city\" }}\n"
+             allow_http = true\nmax_age = \"36500d\"\nfields = {{ mail = \"traits.email\", city = \"event.properties.city\" }}\n"
         )
     };
     let wait = "[[campaign.step]]\nwait = \"30d\"\n";

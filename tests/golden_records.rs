@@ -16,11 +16,14 @@ use selfsame::domain::settings::Settings;
 use selfsame::domain::time::Timestamp;
 use selfsame::domain::timeline::Timeline;
 use selfsame::records::{
-    ActRecord, Attempt, ChangeRow, Counters, DedupeRow, DeliveryPage, DeliveryRow, DeliveryState,
-    ErasureRow, Genesis, LinkRow, ObjectKind, PendingErasure, Revised, decode, decode_deliveries,
-    decode_event, decode_fragment, decode_page, decode_runs, encode, encode_deliveries,
-    encode_event, encode_fragment, encode_page, encode_runs,
+    ActRecord, Attempt, ChangeRow, Counters, CutRow, DedupeRow, DeliveryPage, DeliveryRow,
+    DeliveryState, ErasureRow, Genesis, LaidRow, LinkRow, ObjectKind, PendingErasure, Revised,
+    decode, decode_deliveries, decode_event, decode_fragment, decode_laid, decode_page,
+    decode_runs, encode, encode_cut, encode_deliveries, encode_event, encode_fragment, encode_link,
+    encode_page, encode_runs,
 };
+use selfsame::secrets::Secret;
+use selfsame::secrets::store::Store;
 use std::path::Path;
 
 /// The bytes of a golden file; `made` becomes it where there is none yet and that is asked for.
@@ -77,9 +80,13 @@ fn events_of_version_one_are_read() {
         ..event()
     };
     let anonymous = Event { standing: Standing::Anonymous, timing: Timing::Received, ..event() };
-    for (name, event) in
-        [("event", event()), ("event-quarantined", quarantined), ("event-anonymous", anonymous)]
-    {
+    let unread = Event { timing: Timing::Unread, ..event() };
+    for (name, event) in [
+        ("event", event()),
+        ("event-quarantined", quarantined),
+        ("event-anonymous", anonymous),
+        ("event-unread-time", unread),
+    ] {
         let bytes = golden(name, &encode_event(&event).unwrap());
         assert_eq!(decode_event(1, &bytes).unwrap(), event, "{name}");
         assert_eq!(encode_event(&event).unwrap(), bytes, "{name}");
@@ -109,6 +116,7 @@ fn acts_and_genesis_of_version_one_are_read() {
         ("act-set-aside", aside),
         ("act-unmerge", unmerge),
         ("act-withdraw", withdraw),
+        ("act-pass-over", ActRecord::PassOver { at, record: 4711 }),
         ("act-withdraw-hashed", hashed),
     ] {
         let bytes = golden(name, &act.encode().unwrap());
@@ -153,6 +161,14 @@ fn acts_about_people_of_version_one_are_read() {
         ("act-allow", ActRecord::Allow { at, hash: [6; 16] }),
         ("act-switch", ActRecord::Switch { at, configured: 2 }),
         ("act-adopt", ActRecord::Adopt { at, configured: 2 }),
+        (
+            "act-cut",
+            ActRecord::Cut {
+                at,
+                parts: vec![vec![one("1")], vec![one("2"), one("3")]],
+                reason: reason(),
+            },
+        ),
     ];
     for (name, act) in acts {
         let bytes = golden(name, &act.encode().unwrap());
@@ -168,6 +184,13 @@ fn rows_of_links_and_erasures_of_version_one_are_read() {
     let reason = "asked".to_owned();
     let link = LinkRow { number: 7 << 20, joins: true, a: one("1"), b: one("2"), reason, at };
     let bytes = golden("link", &encode("a link", &link).unwrap());
+    assert_eq!(encode_link(&link).unwrap(), bytes);
+    assert_eq!(decode_laid(&bytes).unwrap(), LaidRow::Link(link.clone()));
+    let parts = vec![vec![one("1"), one("2")], vec![one("3")]];
+    let cut = CutRow { number: 8 << 20, parts, reason: "asked".to_owned(), at };
+    let cut_bytes = golden("cut-2", &encode_cut(&cut).unwrap());
+    assert_eq!(encode_cut(&cut).unwrap(), cut_bytes);
+    assert_eq!(decode_laid(&cut_bytes).unwrap(), LaidRow::Cut(cut));
     assert_eq!(decode::<LinkRow>("a link", &bytes).unwrap(), link);
     assert_eq!(encode("a link", &link).unwrap(), bytes);
     let erasure = ErasureRow {
@@ -442,6 +465,24 @@ fn counters_changes_and_event_ids_of_version_one_are_read() {
     let bytes = golden("event-ids", &encode("event ids", &rows).unwrap());
     assert_eq!(decode::<Vec<DedupeRow>>("event ids", &bytes).unwrap(), rows);
     assert_eq!(encode("event ids", &rows).unwrap(), bytes);
+}
+
+#[test]
+fn sealed_secrets_are_opened() {
+    let golden = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/secrets-v1"));
+    if !golden.exists() && std::env::var_os("SELFSAME_WRITE_GOLDEN").is_some() {
+        std::fs::create_dir(golden).unwrap();
+        let store = Store::open(golden).unwrap();
+        for (name, value, at) in [("esp-key", "a value", 1), ("SIGN", "whsec_ü", 2)] {
+            store.set(name, Secret::new(value), Timestamp(at), 2).unwrap();
+        }
+    }
+    let store = Store::open(golden).unwrap();
+    let value = |name: &str| store.get(name).map(|secret| secret.expose().to_owned());
+    assert_eq!(value("esp-key").as_deref(), Some("a value"));
+    assert_eq!(value("SIGN").as_deref(), Some("whsec_ü"));
+    let times = store.list().into_iter().map(|held| (held.created_at.0, held.set_at.0));
+    assert_eq!(times.collect::<Vec<_>>(), [(2, 2), (1, 1)]);
 }
 
 #[test]

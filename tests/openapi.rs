@@ -142,7 +142,12 @@ fn readers(world: &mut World, made: &Made) {
     assert_eq!(world.send("GET", "/api/v1/state/digest", &[], "").status, 401);
     assert_eq!(
         world
-            .send("GET", "/api/v1/events/stream", &[("authorization", "Bearer s3cret")], "")
+            .send(
+                "GET",
+                "/api/v1/events/stream",
+                &[("authorization", "Bearer s3cret-of-the-operator")],
+                ""
+            )
             .status,
         200
     );
@@ -211,6 +216,21 @@ fn objects(world: &mut World) {
         world.expect(204, "DELETE", &path, "");
         world.expect(404, "DELETE", &path, "");
     }
+    let (secret, value) = ("/api/v1/secrets/esp-key", r#"{"value": "zx"}"#);
+    world.expect(201, "PUT", secret, value);
+    world.expect(200, "PUT", secret, value);
+    world.expect(400, "PUT", "/api/v1/secrets/-", value);
+    world.expect(400, "PUT", secret, r#"{"value": 1}"#);
+    assert_eq!(world.get(secret)["used_by"], json!([]));
+    assert_eq!(world.get("/api/v1/secrets")["items"][0]["name"], "esp-key");
+    let sent = json!({"trigger": {"event_type": "a"},
+        "step": [{"webhook": {"url": "https://esp.example/", "sign": "secret:esp-key"}}]});
+    world.expect(201, "PUT", "/api/v1/campaigns/signed", &sent.to_string());
+    world.expect(409, "DELETE", secret, "");
+    world.expect(204, "DELETE", "/api/v1/campaigns/signed", "");
+    world.expect(204, "DELETE", secret, "");
+    world.expect(404, "DELETE", secret, "");
+    world.expect(404, "GET", secret, "");
     for kind in ["sources", "identification-points"] {
         let own = if kind == "sources" { "slack" } else { "email" };
         let body = r#"{"id": 5, "identifiers": []}"#;

@@ -7,6 +7,8 @@
 
 #[path = "pressure/amplification.rs"]
 mod amplification;
+#[path = "pressure/reading_back.rs"]
+mod reading_back;
 #[path = "pressure/slow.rs"]
 mod slow;
 mod support;
@@ -148,7 +150,7 @@ fn a_stop_does_not_wait_for_clients_that_stay() {
     }
     let dawdlers: Vec<TcpStream> = (0..10).map(|_| dawdle(address)).collect();
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(b"GET /api/v1/events/stream HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    stream.write_all(b"GET /api/v1/events/stream HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     let mut first = [0; 12];
     stream.read_exact(&mut first).unwrap();
     assert_eq!(&first, b"HTTP/1.1 200");

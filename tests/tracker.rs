@@ -4,6 +4,8 @@
 //! Without Chromium the tests in a browser say so and do nothing, unless `CI=true`: there they fail.
 #![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
+#[path = "tracker/origins.rs"]
+mod origins;
 mod program;
 
 use program::{Program, request};

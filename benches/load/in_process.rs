@@ -30,6 +30,7 @@ pub async fn start(
         queue_bytes: 1 << 30,
         active_profiles: 200_000,
         unsaved_bytes: 128 << 20,
+        page_bytes: 4 << 20,
         snapshot_every: Duration::from_secs(3_600),
         snapshot_every_events: u64::MAX,
         segment_bytes: 64 << 20,
@@ -37,7 +38,8 @@ pub async fn start(
         retain: Default::default(),
         arbiters,
         metrics: Default::default(),
-        panic_on: None,
+        panic_on: Vec::new(),
+        accept_journal_loss: false,
         guard: Default::default(),
         secrets: Default::default(),
     });

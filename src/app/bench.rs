@@ -50,7 +50,7 @@ pub fn bench(flags: &cli::Bench) -> Result<(), Failure> {
     let mut table = Table::new(&["measured", "a second", "p50 us", "p99 us", "max us"]);
     table.row(raw.cells("bare fdatasync of 512 bytes"));
     table.row(load.cells(&format!("events, fsynced, {in_flight} in flight")));
-    println!("{table}");
+    super::print_line(&table.to_string());
     Ok(())
 }
 
@@ -94,7 +94,7 @@ async fn load(config: &Config, seconds: u64, in_flight: usize) -> Result<Timings
     let engine = Engine::start(engine_options(config, &clock, &Arc::new(Metrics::new())));
     tokio::select! {
         () = engine.ready() => {}
-        why = engine.failed() => return Err(why),
+        why = engine.failed() => return Err(why.to_string()),
     }
     let (started, limit) = (Instant::now(), Duration::from_secs(seconds));
     let timings = Rc::new(RefCell::new(Timings::default()));

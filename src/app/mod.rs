@@ -8,6 +8,7 @@ mod bench;
 mod files;
 mod inspect;
 mod protocol;
+mod rights;
 mod serve;
 mod signals;
 mod welcome;
@@ -20,6 +21,7 @@ use crate::cli;
 use crate::config::{Config, ConfigError};
 use crate::outbound::receiver;
 use crate::rehearse;
+use crate::telemetry;
 use anyhow::anyhow;
 use std::process::ExitCode;
 
@@ -79,10 +81,10 @@ pub fn check(flags: &cli::Check) -> Result<(), Failure> {
         return Err(Failure::new(exit::DATA, anyhow!("{}", wrong.join("\n"))));
     }
     let (sources, points) = (config.settings.sources.len(), config.settings.points.len());
-    eprintln!(
+    telemetry::lines::say(&format!(
         "all is well: {sources} sources, {points} identification points, {} scenarios",
         files.len()
-    );
+    ));
     Ok(())
 }
 
@@ -97,7 +99,7 @@ pub fn rehearse(flags: &cli::Rehearse) -> Result<ExitCode, Failure> {
     options.jobs = flags.jobs.unwrap_or(options.jobs).max(1);
     options.quiet = flags.quiet;
     let summary = rehearse::rehearse(&files, &options);
-    println!("{summary}");
+    print_line(&summary.to_string());
     Ok(summary.exit_code().into())
 }
 
@@ -114,10 +116,10 @@ pub fn receiver(flags: &cli::Receiver) -> Result<(), Failure> {
         |error| Failure::new(exit::UNAVAILABLE, anyhow!("{}: {error}", flags.address));
     let listener = std::net::TcpListener::bind(flags.address).map_err(unavailable)?;
     let address = listener.local_addr().map_err(unavailable)?;
-    eprintln!(
+    telemetry::lines::say(&format!(
         "receiving at http://{address}; campaigns reach it with allow_http = true and server.allow_networks = [\"{}\"]",
         address.ip()
-    );
+    ));
     let behaviour = receiver::Behaviour {
         status: flags.status,
         failures: flags.fail,
@@ -125,6 +127,12 @@ pub fn receiver(flags: &cli::Receiver) -> Result<(), Failure> {
         drips: flags.drip,
         redirect: flags.redirect.clone(),
     };
-    receiver::serve(&listener, &behaviour, |request| println!("{request}"))
+    receiver::serve(&listener, &behaviour, |request| print_line(&request.to_string()))
         .map_err(|error| Failure::new(exit::SOFTWARE, error))
+}
+
+/// Writes a line of data to stdout; a reader that has gone away wants no more of it.
+fn print_line(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _written = std::io::Write::write_all(&mut out, format!("{line}\n").as_bytes());
 }

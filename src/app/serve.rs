@@ -6,13 +6,13 @@
 //! once; SIGHUP reads the configuration again.
 
 use super::signals::Asked;
-use super::{Failure, exit, files, protocol, welcome};
+use super::{Failure, exit, files, protocol, rights, welcome};
 use crate::cli;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{self, Engine, Readiness};
 use crate::http::{self, Faces, Http, Parts};
-use crate::outbound::secrets::Secrets;
+use crate::secrets::Secrets;
 use crate::telemetry;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
@@ -48,13 +48,18 @@ pub fn serve(flags: &cli::Serve) -> Result<(), Failure> {
     if let Some(folder) = &throw_away {
         config.server.data = folder.path().to_owned();
     }
+    rights::keep_private(&config.server.data);
     let listeners = Listeners::open(&config).map_err(|e| Failure::new(exit::UNAVAILABLE, e))?;
     let clock = Clock::shifted(flags.clock_offset_ms);
+    told_time(&clock)?;
     actix_rt::System::new().block_on(async move {
         let metrics = Arc::new(Metrics::new());
         let mut options = engine_options(&config, &clock, &metrics);
+        options.panic_on.clone_from(&flags.panic_on);
+        let in_clear = config.in_clear.clone();
         options.secrets =
-            Secrets::new(inputs.env.clone(), inputs.folder.clone().unwrap_or_default());
+            Secrets::new(inputs.env.clone(), inputs.folder.clone().unwrap_or_default(), in_clear);
+        options.accept_journal_loss = flags.accept_journal_loss;
         let engine = Engine::start(options);
         let (stop, stopping) = watch::channel(false);
         let parts =
@@ -63,6 +68,16 @@ pub fn serve(flags: &cli::Serve) -> Result<(), Failure> {
         let running = Running { engine, http, stop, clock, asked };
         running.run(&config, listeners, flags.rehearse).await
     })
+}
+
+/// Ids and file names count from 1970, and a clock before it was never set.
+fn told_time(clock: &Clock) -> Result<(), Failure> {
+    let now = clock.now();
+    if now.0 >= 0 {
+        return Ok(());
+    }
+    let sentence = anyhow!("the system's clock says {now}, before 1970: set it, then start again");
+    Err(Failure::new(exit::UNAVAILABLE, sentence))
 }
 
 pub(super) fn engine_options(
@@ -78,6 +93,7 @@ pub(super) fn engine_options(
         queue_bytes: config.limits.queue_bytes.bytes(),
         active_profiles: config.memory.active_profiles,
         unsaved_bytes: config.limits.unsaved.bytes(),
+        page_bytes: config.limits.page.bytes(),
         snapshot_every: config.snapshots.every.duration(),
         snapshot_every_events: config.snapshots.every_events.unwrap_or(u64::MAX),
         segment_bytes: config.journal.segment.0,
@@ -88,8 +104,9 @@ pub(super) fn engine_options(
         },
         arbiters: engine::arbiters_for(http::cores()),
         metrics: Arc::clone(metrics),
-        panic_on: None,
+        panic_on: Vec::new(),
         secrets: Secrets::default(),
+        accept_journal_loss: false,
         guard: crate::outbound::guard::Guard::new(&config.server.allow_networks),
     }
 }
@@ -132,7 +149,7 @@ struct Running {
 /// Why the wait is over.
 enum End {
     Asked,
-    Failed(String),
+    Failed(engine::Failure),
 }
 
 impl Running {
@@ -151,10 +168,18 @@ impl Running {
         }
         let wait = self.wait(config, addresses, is_rehearsal);
         let end = wait.await.map_err(|e| Failure::new(exit::SOFTWARE, e))?;
-        self.drain(config, handles).await?;
-        match end {
-            End::Asked => Ok(()),
-            End::Failed(why) => Err(Failure::new(exit::IO, anyhow!(why))),
+        let drained = self.drain(config, handles).await;
+        // A failure is told whoever asked for the end, and whenever it came.
+        let failed = match end {
+            End::Failed(why) => Some(why),
+            End::Asked => self.engine.failure(),
+        };
+        match failed {
+            Some(why) => {
+                let code = if why.is_fault { exit::SOFTWARE } else { exit::IO };
+                Err(Failure::new(code, why))
+            }
+            None => drained,
         }
     }
 
@@ -190,7 +215,7 @@ impl Running {
         } else if telemetry::is_json() {
             tracing::info!(%address, %admin, "listening");
         } else {
-            eprintln!("{}", welcome::text(config, address, admin));
+            telemetry::lines::say(&welcome::text(config, address, admin));
         }
         let told = async {
             match is_rehearsal {

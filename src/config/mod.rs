@@ -14,22 +14,26 @@ mod units;
 mod tests;
 
 pub use error::{ConfigError, Place, Problem};
-pub use secret::Secret;
 pub use sections::{Admin, Journal, Limits, Log, Memory, Server, Snapshots};
-pub use units::{ByteSize, Network, Span};
+pub use units::{ByteSize, Network, Rate, Span};
 
-use crate::domain::compiled::Compiled;
+use crate::domain::campaign::Campaigns;
+use crate::domain::compiled::{self, Compiled};
 use crate::domain::settings::{IdentityConfig, Settings};
+use crate::domain::spelling::{friendly, unknown};
+use crate::secrets::Secret;
 use crate::telemetry;
-use read::{Document, File, friendly, unknown};
+use read::{Document, File};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The prefix of environment variables that override keys: `SELFSAME_SERVER__ADDRESS`.
 pub const ENV_PREFIX: &str = "SELFSAME_";
 
+/// Beyond it a value of a trait has no one spelling.
+const DEPTH_MAX: usize = 512;
 /// The variable that chooses what is said where no variable of our own does.
 const RUST_LOG: &str = "RUST_LOG";
 
@@ -56,8 +60,11 @@ pub struct Config {
     pub log: Log,
     /// What decides about events, with secrets by reference only.
     pub settings: Settings,
-    /// The secrets that the settings refer to, by reference.
-    pub secrets: BTreeMap<String, Secret>,
+    /// The secrets that stand in the files in clear, by the references that took their place in the
+    /// settings.
+    pub in_clear: BTreeMap<String, Secret>,
+    /// The name of the store's secret that the admin token is, where it is one.
+    pub token_name: Option<String>,
 }
 
 /// A key set on the command line.
@@ -122,31 +129,6 @@ impl Config {
         }
     }
 
-    fn resolve_secrets(&mut self, document: &mut Document<'_>, inputs: &Inputs) {
-        let base = inputs.folder.as_deref().unwrap_or(Path::new("."));
-        if let Some(token) = self.admin.token.take() {
-            match secret::resolve(token.expose(), &inputs.env, base) {
-                Ok(token) => self.admin.token = Some(token),
-                Err(message) => document.problem(document.place_of("admin.token"), message),
-            }
-        }
-        let sources = self.settings.sources.iter().filter(|(_, source)| source.enabled);
-        let said = sources.flat_map(|(id, source)| {
-            let parts = [("verify", &source.verify), ("handshake", &source.handshake)];
-            parts.map(|(key, value)| (format!("source.{id}.{key}"), value.as_ref()))
-        });
-        let campaigns = &self.settings.campaigns;
-        let campaigns = campaigns.iter().map(|(id, value)| (format!("campaign.{id}"), Some(value)));
-        for (at, value) in said.chain(campaigns) {
-            let mut missing = Vec::new();
-            let Some(value) = value else { continue };
-            secret::resolve_within(value, &inputs.env, base, &mut self.secrets, &mut missing);
-            for message in missing {
-                document.problem(document.place_of(&at), message);
-            }
-        }
-    }
-
     /// What single keys cannot show: how they fit together.
     fn check(&self, document: &mut Document<'_>) {
         let admin = self.admin.address.unwrap_or(self.server.address);
@@ -172,8 +154,10 @@ impl Config {
             ("event_identifiers", u64::from(self.limits.event_identifiers)),
             ("identifiers", u64::from(self.limits.identifiers)),
             ("component", u64::from(self.limits.component)),
+            ("profiles", u64::from(self.limits.profiles)),
             ("condition_elements", u64::from(self.limits.condition_elements)),
             ("unsaved", self.limits.unsaved.0),
+            ("page", self.limits.page.0),
             ("connections", self.limits.connections as u64),
         ] {
             if value == 0 {
@@ -182,13 +166,20 @@ impl Config {
                 document.problem(document.place_of(&at), message);
             }
         }
-        // With unreadable objects left out, what refers to them would be reported as well.
-        if document.problems.is_empty()
-            && let Err(wrong) = Compiled::new(&self.settings)
-        {
-            for problem in wrong {
-                document.problem(document.place_of(&problem.at), problem.to_string());
-            }
+        if self.limits.depth > DEPTH_MAX {
+            let found = self.limits.depth;
+            let message = format!("limits.depth = {found}: expected at most {DEPTH_MAX}");
+            document.problem(document.place_of("limits.depth"), message);
+        }
+        // With unreadable objects left out, what refers to them would be reported as well. Campaigns
+        // refer to nothing.
+        let wrong = match document.problems.is_empty() {
+            true => Compiled::new(&self.settings).err(),
+            false => Campaigns::compile(&self.settings.campaigns).err(),
+        };
+        let reserved = compiled::reserved(&self.settings);
+        for problem in wrong.into_iter().flatten().chain(reserved) {
+            document.problem(document.place_of(&problem.at), problem.to_string());
         }
     }
 

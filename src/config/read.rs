@@ -4,6 +4,7 @@
 //! names the nearest known one; nothing is defined twice.
 
 use super::error::{Place, Problem};
+use crate::domain::spelling::{friendly, unknown};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -215,13 +216,33 @@ impl<'i> Document<'i> {
             let message = format!("{kind} {id:?} is already defined at {first}; keep one of them");
             return self.problem(place, message);
         }
-        for key in table.keys() {
-            let at = file.place(key.span().start);
-            self.places.insert(format!("{path}.{}", key.get_ref()), at);
-        }
+        self.note_places(file, &path, &table);
         self.places.insert(path, place);
         let object = Object { file, table: Spanned::new(span, table) };
         self.objects.entry(kind).or_default().insert(id, object);
+    }
+
+    /// Notes where everything within a table was written.
+    fn note_places(&mut self, file: &File, path: &str, table: &DeTable<'_>) {
+        for (key, value) in table.iter() {
+            let path = format!("{path}.{}", key.get_ref());
+            self.note_within(file, &path, value.get_ref());
+            self.places.insert(path, file.place(key.span().start));
+        }
+    }
+
+    fn note_within(&mut self, file: &File, path: &str, value: &DeValue<'_>) {
+        match value {
+            DeValue::Table(table) => self.note_places(file, path, table),
+            DeValue::Array(items) => {
+                for (number, item) in items.iter().enumerate() {
+                    let path = format!("{path}[{number}]");
+                    self.note_within(file, &path, item.get_ref());
+                    self.places.insert(path, file.place(item.span().start));
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Reads all objects of a kind; those that cannot be read are reported and left out.
@@ -287,40 +308,6 @@ fn holds(outer: &Range<usize>, inner: &Range<usize>) -> bool {
 
 fn plain(value: Spanned<DeValue<'_>>) -> Result<toml::Value, toml::de::Error> {
     serde::Deserialize::deserialize(ValueDeserializer::from(value))
-}
-
-/// Says what serde says in words that name the nearest known key.
-pub(super) fn friendly(message: &str) -> String {
-    if message.contains("untagged enum OneOrMany") {
-        return "expected a text or a list of texts".to_owned();
-    }
-    // serde: "unknown field `a`, expected one of `b`, `c`"; a changed wording is shown as it is.
-    let named = [("unknown field `", "key"), ("unknown variant `", "value")];
-    for (beginning, what) in named {
-        let Some(rest) = message.strip_prefix(beginning) else { continue };
-        let Some((name, expected)) = rest.split_once('`') else { continue };
-        let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
-        return unknown(name, what, known);
-    }
-    message.to_owned()
-}
-
-/// The message for a name that is not known.
-pub(super) fn unknown<'k>(
-    name: &str,
-    what: &str,
-    known: impl IntoIterator<Item = &'k str>,
-) -> String {
-    let known: Vec<&str> = known.into_iter().collect();
-    let nearest = known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .min()
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 3);
-    match nearest {
-        Some((_, nearest)) => format!("unknown {what} {name:?}; did you mean {nearest:?}?"),
-        None => format!("unknown {what} {name:?}; known are {}", known.join(", ")),
-    }
 }
 
 /// Reads every `*.toml` of a folder (not of folders in it), by name.

@@ -1,104 +1,98 @@
-//! Secrets: given by reference, read once at start, never shown.
+//! The secrets of the files: read where they come from outside, and taken out of what is journalled
+//! and shown where they stand in clear.
 
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::fmt;
+use super::read::Document;
+use super::{Config, Inputs};
+use crate::domain::confidential::{Kind, Reference, Spot, is_name, visit, visit_checks};
+use crate::secrets::store::Store;
+use crate::secrets::{self, Secret};
 use std::path::Path;
 
-/// A secret value, or the reference to one until it is resolved. `Debug` shows neither.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
+/// The shortest admin token, in bytes: a shorter one can be tried out.
+const TOKEN_BYTES: usize = 16;
 
-impl Secret {
-    /// A secret of this value.
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-
-    /// The value, for comparing and signing only.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
-/// Whether a text is a reference rather than a value.
-pub(super) fn is_reference(text: &str) -> bool {
-    text.starts_with("env:") || text.starts_with("file:")
-}
-
-/// Reads what `env:NAME` or `file:path` refers to; any other text is the value itself.
-///
-/// A relative path starts at `base`, the config folder. Blanks around the value are cut off, as
-/// editors like to end a file with a line break.
-///
-/// # Errors
-/// A sentence that says what is not there and how to put it there; never the value.
-pub(super) fn resolve(
-    text: &str,
-    env: &BTreeMap<String, String>,
-    base: &Path,
-) -> Result<Secret, String> {
-    let value = if let Some(name) = text.strip_prefix("env:") {
-        let value = env.get(name.trim()).cloned();
-        value.ok_or_else(|| format!("the environment variable {name} is not set; set it"))?
-    } else if let Some(path) = text.strip_prefix("file:") {
-        let path = base.join(path.trim());
-        std::fs::read_to_string(&path)
-            .map_err(|e| format!("the secret's file {} cannot be read: {e}", path.display()))?
-    } else {
-        text.to_owned()
-    };
-    match value.trim() {
-        "" => Err(format!(
-            "the secret is empty; give {} a value",
-            if is_reference(text) { text } else { "it" }
-        )),
-        value => Ok(Secret::new(value)),
-    }
-}
-
-/// Reads every reference inside a JSON value into `found`, and reports those that are not there.
-pub(super) fn resolve_within(
-    value: &serde_json::Value,
-    env: &BTreeMap<String, String>,
-    base: &Path,
-    found: &mut BTreeMap<String, Secret>,
-    problems: &mut Vec<String>,
-) {
-    match value {
-        serde_json::Value::String(text) if is_reference(text) => match resolve(text, env, base) {
-            Ok(secret) => drop(found.insert(text.clone(), secret)),
-            Err(problem) => problems.push(problem),
-        },
-        serde_json::Value::Array(items) => {
-            items.iter().for_each(|item| resolve_within(item, env, base, found, problems));
+impl Config {
+    /// Resolves the token, checks every reference of the objects, and puts references in the place
+    /// of secrets in clear, which go to [`Config::in_clear`].
+    pub(super) fn resolve_secrets(&mut self, document: &mut Document<'_>, inputs: &Inputs) {
+        let base = inputs.folder.as_deref().unwrap_or(Path::new("."));
+        if let Some(token) = self.admin.token.take() {
+            match self.token(token, inputs, base) {
+                Ok(token) => self.admin.token = Some(token),
+                Err(message) => document.problem(document.place_of("admin.token"), message),
+            }
         }
-        serde_json::Value::Object(map) => {
-            map.values().for_each(|item| resolve_within(item, env, base, found, problems));
+        let in_clear = &mut self.in_clear;
+        for (id, source) in &mut self.settings.sources {
+            for (key, value) in
+                [("verify", &mut source.verify), ("handshake", &mut source.handshake)]
+            {
+                let at = format!("source.{id}.{key}");
+                let is_read = source.enabled;
+                let mut seen = |spot: Spot<'_>| {
+                    let place = format!("source.{id}.{}", spot.place);
+                    let wrong = resolve(spot, &place, (inputs, base, is_read), in_clear);
+                    wrong.into_iter().for_each(|why| document.problem(document.place_of(&at), why));
+                };
+                value.iter_mut().for_each(|value| visit_checks(key, "", value, &mut seen));
+            }
         }
-        _ => {}
+        for (id, campaign) in &mut self.settings.campaigns {
+            let at = format!("campaign.{id}");
+            visit(Kind::Campaign, campaign, &mut |spot| {
+                let place = format!("{at}.{}", spot.place);
+                let wrong = resolve(spot, &place, (inputs, base, true), in_clear);
+                wrong.into_iter().for_each(|why| document.problem(document.place_of(&at), why));
+            });
+        }
+    }
+
+    fn token(&mut self, said: Secret, inputs: &Inputs, base: &Path) -> Result<Secret, String> {
+        let token = match Reference::parse(said.expose()) {
+            Some(Reference::Stored(name)) => {
+                let store = Store::open(&self.server.data).map_err(|error| error.to_string())?;
+                self.token_name = Some(name.to_owned());
+                store.get(name).ok_or_else(|| secrets::SecretError::NotStored(name.to_owned()))
+            }
+            Some(reference) => secrets::read(reference, &inputs.env, base),
+            None => Ok(said),
+        };
+        let token = token.map_err(|error| error.to_string())?;
+        // Blanks around it are of an editor, as they are in a file.
+        let token = Secret::new(token.expose().trim());
+        if token.expose().len() < TOKEN_BYTES {
+            return Err(format!(
+                "expected admin.token to have at least {TOKEN_BYTES} bytes, found fewer: take a long \
+                 random one, such as that of: openssl rand -hex 24"
+            ));
+        }
+        Ok(token)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_is_found_by_its_reference_and_never_shown() {
-        let env = BTreeMap::from([("TOKEN".to_owned(), "s3cret\n".to_owned())]);
-        let secret = resolve("env:TOKEN", &env, Path::new(".")).unwrap();
-        assert_eq!(secret.expose(), "s3cret");
-        assert!(!format!("{secret:?}").contains("s3cret"));
-        assert!(resolve("env:NOT_THERE", &env, Path::new(".")).unwrap_err().contains("NOT_THERE"));
-        assert!(resolve("file:no/such", &env, Path::new(".")).unwrap_err().contains("no/such"));
-        assert!(resolve("", &env, Path::new(".")).is_err());
+/// What is wrong with what stands at a place of a file, if anything is.
+fn resolve(
+    spot: Spot<'_>,
+    place: &str,
+    (inputs, base, is_read): (&Inputs, &Path, bool),
+    in_clear: &mut std::collections::BTreeMap<String, Secret>,
+) -> Option<String> {
+    let Spot { is_secret, text, .. } = spot;
+    match Reference::parse(text) {
+        Some(Reference::Stored(name)) if is_name(name) => None, // it may be set later
+        Some(Reference::Stored(_)) => {
+            Some("expected secret: and a name of 1 to 128 of A-Z, a-z, 0-9, _, . and -".to_owned())
+        }
+        Some(reference) if is_read => {
+            secrets::read(reference, &inputs.env, base).err().map(|error| error.to_string())
+        }
+        Some(_) => None,
+        // What could not be sent stays for the one who says so.
+        None if is_secret && !text.trim().is_empty() && !text.contains(char::is_control) => {
+            let reference = Reference::in_file(place);
+            in_clear.insert(reference.clone(), Secret::new(std::mem::replace(text, reference)));
+            None
+        }
+        None => None,
     }
 }

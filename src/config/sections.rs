@@ -2,7 +2,7 @@
 //!
 //! `config/default.toml` shows the same keys to users; a test keeps both in agreement.
 
-use super::units::{ByteSize, Network, Span, address, maybe_address};
+use super::units::{ByteSize, Network, Rate, Span, address, maybe_address};
 use crate::domain::settings::DecidingLimits;
 use crate::telemetry::{LogFormat, LogLevel};
 use serde::{Deserialize, Serialize};
@@ -46,9 +46,9 @@ pub struct Admin {
     /// An address of its own; by default the server's.
     #[serde(deserialize_with = "maybe_address", skip_serializing_if = "Option::is_none")]
     pub address: Option<SocketAddr>,
-    /// The bearer token's reference: `env:NAME` or `file:path`. Needed unless on loopback.
+    /// The bearer token's reference: `env:NAME`, `file:path` or `secret:NAME`. Needed unless on loopback.
     #[serde(skip_serializing)]
-    pub token: Option<super::Secret>,
+    pub token: Option<crate::secrets::Secret>,
 }
 
 /// `[journal]`: the record of everything accepted.
@@ -130,7 +130,7 @@ pub struct Limits {
     /// much again for the events that batches become; more wait until there is room, and answer 503
     /// `overloaded` when there is none within `slow_request`.
     pub bodies: ByteSize,
-    /// Nesting of JSON; deeper is quarantined as `too_deep`.
+    /// Nesting of JSON, at most 512; deeper is quarantined as `too_deep`.
     pub depth: usize,
     /// Keys in one event; more is quarantined as `too_many_keys`.
     pub keys: usize,
@@ -152,6 +152,12 @@ pub struct Limits {
     pub set_values: u32,
     /// One trait value in JSON.
     pub trait_bytes: u32,
+    /// Profiles, and eight times as many identifiers, sessions and origins; what would add to them is
+    /// quarantined as `profiles_full`, and processed again on request once there is room.
+    pub profiles: u32,
+    /// Requests a second (minute, hour) of a source that neither verifies nor has a `rate_limit` of its
+    /// own; more answer 429 `rate_limited`.
+    pub unverified_rate: Rate,
     /// Elements of an array that one condition of a campaign looks at; the rest is left out, which
     /// previews and explanations tell.
     pub condition_elements: u32,
@@ -161,6 +167,8 @@ pub struct Limits {
     /// What deliveries send and how attempts went, while no snapshot holds it; more answers 503
     /// `overloaded` until one does. One is taken at a quarter of it.
     pub unsaved: ByteSize,
+    /// The events of one page of a list; larger ones come in more pages, each of one at least.
+    pub page: ByteSize,
     /// A request's path and query; more answers 414 `url_too_long`.
     pub url: ByteSize,
     /// All headers of a request; more answers 431 `headers_too_large`.
@@ -174,6 +182,10 @@ pub struct Limits {
     pub least_rate: ByteSize,
     /// How long an idle connection is kept.
     pub keep_alive: Span,
+    /// Secrets in the store; one more is refused as `invalid_request`.
+    pub secrets: usize,
+    /// One secret of the store; a longer one is refused as `invalid_request`.
+    pub secret: ByteSize,
     /// Clients of the event stream at a time; more answers 503 `overloaded`.
     pub streams: usize,
     /// Records of the journal that a backtest reads; of more, the latest.
@@ -200,15 +212,20 @@ impl Default for Limits {
             event_types: deciding.event_types,
             set_values: deciding.set_values,
             trait_bytes: deciding.trait_bytes,
+            profiles: deciding.profiles,
+            unverified_rate: Rate::a_second(100_000),
             condition_elements: deciding.condition_elements,
             deliveries: deciding.deliveries,
             unsaved: ByteSize::mib(128),
+            page: ByteSize::mib(2),
             url: ByteSize::kib(16),
             headers: ByteSize::kib(32),
             connections: 10_000,
             slow_request: Span::seconds(10),
             least_rate: ByteSize::kib(8),
             keep_alive: Span::seconds(75),
+            secrets: 1_000,
+            secret: ByteSize::kib(64),
             streams: 64,
             backtest: 2_000_000,
             explain: 10_000,
@@ -228,6 +245,7 @@ impl Limits {
             trait_bytes: self.trait_bytes,
             deliveries: self.deliveries,
             condition_elements: self.condition_elements,
+            profiles: self.profiles,
         }
     }
 }

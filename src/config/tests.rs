@@ -1,6 +1,7 @@
 //! What users rely on when they write configuration.
 
 use super::*;
+use std::path::Path;
 
 fn read(files: &[(&str, &str)], inputs: &Inputs) -> Result<Config, ConfigError> {
     let files: Vec<File> = files
@@ -86,6 +87,46 @@ fn unknown_keys_are_found_at_any_depth() {
             "a.toml:11: unknown key \"value\"; did you mean \"values\"?",
         ]
     );
+}
+
+#[test]
+fn what_is_wrong_within_a_campaign_is_told_with_its_line() {
+    let found = problems(
+        "[[campaign]]\nid = \"c\"\ntrigger = { event_type = \"a\" }\n[[campaign.step]]\n\
+         wiat = \"1h\"\n[[campaign.step]]\n[campaign.step.webhook]\nurl = \"https://x.example\"\n\
+         fields = { email = \"traits.email\",\n  name = { form = \"traits.name\" } }\n\
+         retry = \"often\"\n\
+         [[identification_point]]\nid = \"p\"\n\
+         identifiers = [ { type = \"email\",\n  path = { a = 1 } } ]\n",
+    );
+    assert_eq!(
+        found,
+        [
+            "a.toml:5: campaign.c.step[0].wiat: unknown key \"wiat\"; did you mean \"wait\"?",
+            "a.toml:10: campaign.c.step[1].webhook.fields.name.form: unknown key \"form\"; did you \
+             mean \"from\"?",
+            "a.toml:11: campaign.c.step[1].webhook.retry: expected how many attempts follow the \
+             first one, such as 3, or how long to wait before each, such as [\"5s\", \"5m\"], found \
+             a text",
+            "a.toml:15: expected a text or a list of texts, found a table",
+        ]
+    );
+}
+
+#[test]
+fn a_path_with_characters_of_other_languages_is_told_with_its_line() {
+    let found = problems(
+        "[[source]]\nid = \"a\"\nprofile_id = \"$.user.id\"\nsplit = [\"events\", \"a/b\"]\n\
+         [[identification_point]]\nid = \"p\"\n\
+         identifiers = [\n  { type = \"email\", path = [\"ok\", \"**.email\"] },\n]\n\
+         [[campaign]]\nid = \"c\"\n\
+         trigger = { event_type = \"a\", where = [ { property = \"a b\", exists = true } ] }\n\
+         [[campaign.step]]\nwebhook = { url = \"https://x.example\" }\n",
+    );
+    let places: Vec<&str> = found.iter().filter_map(|one| one.split(": ").next()).collect();
+    assert_eq!(places, ["a.toml:3", "a.toml:4", "a.toml:8", "a.toml:12"], "{found:?}");
+    assert!(found[0].contains("leave it out"), "{found:?}");
+    assert!(found[1].contains("[\"…\"]") && found[2].contains("[*]"), "{found:?}");
 }
 
 #[test]
@@ -195,13 +236,56 @@ fn a_secret_is_resolved_and_stays_out_of_debug_and_settings() {
     let missing = read(&[("a.toml", text)], &inputs).unwrap_err().to_string();
     assert!(missing.contains("a.toml:2: the environment variable T is not set"), "{missing}");
     assert!(missing.contains("a.toml:3: the environment variable S is not set"), "{missing}");
-    inputs.env.insert("T".into(), "tok3n".into());
+    inputs.env.insert("T".into(), "tok3n-of-the-operator".into());
     inputs.env.insert("S".into(), "s1gn".into());
     let config = read(&[("a.toml", text)], &inputs).unwrap();
-    assert_eq!(config.admin.token.as_ref().map(Secret::expose), Some("tok3n"));
-    assert_eq!(config.secrets["env:S"].expose(), "s1gn");
+    assert_eq!(config.admin.token.as_ref().map(Secret::expose), Some("tok3n-of-the-operator"));
+    assert!(config.in_clear.is_empty());
     let shown = format!("{config:?}{}", serde_json::to_string(&config.settings).unwrap());
-    assert!(!shown.contains("tok3n") && !shown.contains("s1gn"));
+    assert!(!shown.contains("tok3n-of-the-operator") && !shown.contains("s1gn"));
+}
+
+#[test]
+fn a_secret_in_clear_leaves_the_settings_and_a_reference_takes_its_place() {
+    let text = "[[source]]\nid = \"s\"\nenabled = false\nhandshake = { token = \"zx-one\" }\n\
+        [[campaign]]\nid = \"c\"\ntrigger = { event_type = \"a\" }\nstep = [ { webhook = { url = \
+        \"https://x.example/\", sign = \"zx-two\", headers = { X-Key = \"zx-three\", X-Mode = \"fast\" } } } ]\n";
+    let config = read(&[("a.toml", text)], &Inputs::default());
+    let error = config.unwrap_err().to_string();
+    assert!(error.contains("handshakes are not available") && !error.contains("zx-"), "{error}");
+    let config = read(
+        &[("a.toml", &text.replace("handshake = { token = \"zx-one\" }", ""))],
+        &Inputs::default(),
+    );
+    let config = config.unwrap();
+    let settings = serde_json::to_string(&config.settings).unwrap();
+    assert!(!settings.contains("zx-") && settings.contains("fast"), "{settings}");
+    let at = |place: &str| {
+        config.in_clear[&format!("in-file:campaign.c.step[0].webhook.{place}")].clone()
+    };
+    assert_eq!(at("sign").expose(), "zx-two");
+    assert_eq!(at("headers.X-Key").expose(), "zx-three");
+    assert_eq!(config.in_clear.len(), 2);
+}
+
+#[test]
+fn references_of_files_are_checked_where_they_stand() {
+    let campaign = |sign: &str| {
+        format!(
+            "[[campaign]]\nid = \"c\"\ntrigger = {{ event_type = \"a\" }}\nstep = [ {{ webhook = {{ url = \"https://x.example/\", sign = {sign:?} }} }} ]\n"
+        )
+    };
+    assert!(read(&[("a.toml", &campaign("secret:set-later"))], &Inputs::default()).is_ok());
+    for (sign, expected) in [
+        ("secret:no such name", "a.toml:1: expected secret: and a name"),
+        ("in-file:x", "a.toml:1: expected env:NAME, file:path or secret:NAME"),
+        ("file:/etc/hostname", "a.toml:1: the secret's file /etc/hostname is not below"),
+        ("file:../x", "a.toml:1: the secret's file ../x is not below"),
+        ("env:NOT_THERE", "a.toml:1: the environment variable NOT_THERE is not set"),
+    ] {
+        let found = problems(&campaign(sign));
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{sign}: {found:?}");
+    }
 }
 
 #[test]
@@ -210,6 +294,18 @@ fn an_open_admin_api_keeps_to_loopback() {
     assert!(found[0].starts_with("a.toml:2: the admin API would be open"), "{found:?}");
     let own = "[server]\naddress = \"0.0.0.0:7676\"\n[admin]\naddress = \"127.0.0.1:7677\"\n";
     assert!(read(&[("a.toml", own)], &Inputs::default()).is_ok());
-    let token = "[server]\naddress = \"0.0.0.0:7676\"\n[admin]\ntoken = \"abc\"\n";
+    let token = "[server]\naddress = \"0.0.0.0:7676\"\n[admin]\ntoken = \"0123456789abcdef\"\n";
     assert!(read(&[("a.toml", token)], &Inputs::default()).is_ok());
+}
+
+#[test]
+fn a_token_that_can_be_tried_out_is_refused_and_not_shown() {
+    let mut inputs = Inputs::default();
+    inputs.env.insert("T".into(), " 0123456789abcde\n".into());
+    for token in ["env:T", "0123456789abcde"] {
+        let text = format!("[admin]\ntoken = {token:?}\n");
+        let error = read(&[("a.toml", &text)], &inputs).unwrap_err().to_string();
+        assert!(error.starts_with("a.toml:2: expected admin.token to have at least 16"), "{error}");
+        assert!(!error.contains("0123456789"), "{error}");
+    }
 }

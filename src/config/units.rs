@@ -1,6 +1,8 @@
 //! Sizes, spans and addresses as configuration spells them.
 
+use crate::domain::source::RateLimit;
 use crate::domain::time::parse_span;
+use ipnet::IpNet;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -49,6 +51,39 @@ impl ByteSize {
         size.filter(|_| scale > 0).map(Self).ok_or_else(|| {
             format!("expected a size such as \"1MiB\", \"500kB\" or 65536, found {text:?}")
         })
+    }
+}
+
+/// So many events in a second, minute or hour: `"500/s"`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Rate {
+    text: String,
+    /// What it says.
+    pub limit: RateLimit,
+}
+
+impl Rate {
+    /// So many a second, at least 1.
+    pub fn a_second(events: u32) -> Self {
+        Self { text: format!("{events}/s"), limit: RateLimit { events, per_ms: 1_000 } }
+    }
+}
+
+impl TryFrom<String> for Rate {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match RateLimit::parse(&text) {
+            Some(limit) => Ok(Self { text, limit }),
+            None => Err(format!("expected a rate such as \"500/s\" or \"1000/h\", found {text:?}")),
+        }
+    }
+}
+
+impl From<Rate> for String {
+    fn from(rate: Rate) -> Self {
+        rate.text
     }
 }
 
@@ -123,27 +158,24 @@ pub(super) fn maybe_address<'de, D: Deserializer<'de>>(
 
 /// A network in CIDR notation (RFC 4632), such as `10.0.0.0/8`; a bare address is a network of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Network {
-    /// Its address.
-    pub address: IpAddr,
-    /// How many leading bits are fixed (0 to 32, or to 128 for IPv6).
-    pub prefix: u8,
-}
+#[serde(transparent)]
+pub struct Network(pub IpNet);
 
 impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text.as_str(), None),
-        };
         let read = || {
+            let (address, prefix) = match text.split_once('/') {
+                Some((address, prefix)) => (address, Some(prefix)),
+                None => (text.as_str(), None),
+            };
             let address: IpAddr = address.trim().parse().ok()?;
-            let most = if address.is_ipv4() { 32 } else { 128 };
-            let prefix = prefix.map_or(Some(most), |p| p.trim().parse().ok())?;
-            (prefix <= most).then_some(Self { address, prefix })
+            match prefix {
+                Some(prefix) => IpNet::new(address, prefix.trim().parse().ok()?).ok(),
+                None => Some(address.into()),
+            }
         };
-        read().ok_or_else(|| {
+        read().map(Self).ok_or_else(|| {
             D::Error::custom(format!("expected a network such as \"10.0.0.0/8\", found {text:?}"))
         })
     }
@@ -166,8 +198,8 @@ mod tests {
     #[test]
     fn networks_keep_within_their_family() {
         let read = |text: &str| serde_json::from_value::<Network>(text.into());
-        assert_eq!(read("10.0.0.0/8").unwrap().prefix, 8);
-        assert_eq!(read("::1").unwrap().prefix, 128);
+        assert_eq!(read("10.0.0.0/8").unwrap().0.prefix_len(), 8);
+        assert_eq!(read("::1").unwrap().0.prefix_len(), 128);
         assert!(read("10.0.0.0/33").is_err());
         assert!(read("example.org").is_err());
     }

@@ -142,6 +142,10 @@ impl<'a> Batch<'a> {
     /// The event in which each array on the way is its one element.
     fn split_off(&self, way: &[(Place, Place)]) -> Piece {
         let body = &self.body[..];
+        if way.is_empty() {
+            // No array was on the way: the whole is its one element.
+            return self.decoder.finish(self.body.slice(self.root.clone()), self.bound);
+        }
         let mut event = Vec::with_capacity(self.size_of_split(way));
         let mut at = self.root.start;
         for (array, element) in way {
@@ -241,59 +245,128 @@ pub(super) fn split<'a>(
     let end = json::skip_value(text.as_bytes(), measure.start);
     let root = measure.start..end;
     let batch = Batch::new(decoder, body, root.clone(), Measure { start: 0, ..measure });
-    let mut splitter = Splitter { text, way: SmallVec::new(), batch, is_present: false };
-    for split in decoder.shape.splits {
-        if splitter.follow(root.clone(), split).is_err() {
-            return Some(Decoded::Single(whole(body, Reason::BatchTooLarge)));
-        }
+    let way = SmallVec::new();
+    let mut splitter = Splitter { text, way, batch, ranks: Vec::new(), is_present: false };
+    let splits: Ways<'_> = (0..).zip(decoder.shape.splits.iter().map(Vec::as_slice)).collect();
+    if splitter.follow(root, &splits).is_err() {
+        return Some(Decoded::Single(whole(body, Reason::BatchTooLarge)));
     }
-    splitter.is_present.then_some(Decoded::Batch(splitter.batch))
+    splitter.is_present.then(|| Decoded::Batch(splitter.sorted()))
 }
 
-/// Follows split paths and cuts an event for every element of the arrays at their ends.
+/// What is left of split paths on the way, each with its place in the list.
+type Ways<'s> = SmallVec<[(u32, &'s [Step]); 4]>;
+
+/// Follows split paths, all of them at once, and cuts an event for every element of the arrays at
+/// their ends, and for every element of an array on the way in which none of them finds one: nothing
+/// is lost, and nothing that two of them reach is cut twice.
 struct Splitter<'t, 'a> {
     text: &'t str,
     /// The arrays on the way, each with the element that takes its place.
     way: SmallVec<[(Place, Place); 1]>,
     batch: Batch<'a>,
+    /// The split by which each event was cut.
+    ranks: Vec<u32>,
     is_present: bool,
 }
 
-impl Splitter<'_, '_> {
-    /// The recursion is as deep as a path is long.
-    fn follow(&mut self, value: Range<usize>, steps: &[Step]) -> Result<(), TooLarge> {
-        let bytes = self.text.as_bytes();
-        match steps.split_first() {
-            Some((Step::Key(name), rest)) => match json::member(self.text, value.start, name) {
-                Some(inner) => self.follow(inner, rest),
-                None => Ok(()),
-            },
-            Some((Step::Index(place), rest)) => {
-                match json::elements(bytes, value.start).nth(*place) {
-                    Some(inner) => self.follow(inner, rest),
-                    None => Ok(()),
-                }
-            }
-            Some((Step::Each, rest)) => {
-                for element in json::elements(bytes, value.start) {
-                    self.way.push((Place::of(&value), Place::of(&element)));
-                    let followed = self.follow(element, rest);
-                    self.way.pop();
-                    followed?;
-                }
-                Ok(())
-            }
-            None if bytes.get(value.start) == Some(&b'[') => {
-                self.is_present = true;
-                for element in json::elements(bytes, value.start) {
-                    self.way.push((Place::of(&value), Place::of(&element)));
-                    let cut = self.batch.add(Cut::Split(self.way.clone()));
-                    self.way.pop();
-                    cut?;
-                }
-                Ok(())
-            }
-            None => Ok(()),
+impl<'a> Splitter<'_, 'a> {
+    /// Answers whether an event was cut. The recursion is as deep as a path is long.
+    fn follow(&mut self, value: Range<usize>, paths: &[(u32, &[Step])]) -> Result<bool, TooLarge> {
+        match self.text.as_bytes().get(value.start) {
+            Some(b'[') => self.array(value, paths),
+            Some(b'n') | None => Ok(false), // null says nothing
+            Some(_) => self.one(value, paths),
         }
+    }
+
+    fn array(&mut self, value: Range<usize>, paths: &[(u32, &[Step])]) -> Result<bool, TooLarge> {
+        let end = end_of(paths);
+        let each = paths.iter().filter(|(_, path)| path.first() == Some(&Step::Each));
+        let cut = end.or(each.map(|(rank, _)| *rank).min());
+        let is_cut = cut.is_some();
+        self.is_present |= end.is_some();
+        let mut found = false;
+        for (place, element) in json::elements(self.text.as_bytes(), value.start).enumerate() {
+            let mut inner = Ways::new();
+            for (rank, path) in paths {
+                match path.split_first() {
+                    Some((Step::Each, rest)) => add(&mut inner, *rank, rest),
+                    Some((Step::Index(at), rest)) if *at == place => add(&mut inner, *rank, rest),
+                    _ => {}
+                }
+            }
+            if is_cut {
+                self.way.push((Place::of(&value), Place::of(&element)));
+            }
+            let within = !inner.is_empty() && self.follow(element, &inner)?;
+            if let Some(rank) = cut {
+                if !within {
+                    self.cut(rank)?;
+                }
+                self.way.pop();
+            }
+            found |= is_cut || within;
+        }
+        Ok(found)
+    }
+
+    /// What is no array: it counts as an array of one.
+    fn one(&mut self, value: Range<usize>, paths: &[(u32, &[Step])]) -> Result<bool, TooLarge> {
+        let mut own = Ways::new();
+        for (rank, path) in paths {
+            let only = |step: &&Step| matches!(step, Step::Each | Step::Index(0));
+            let steps = path.iter().take_while(only).count();
+            add(&mut own, *rank, path.get(steps..).unwrap_or_default());
+        }
+        let mut found = false;
+        let mut names: SmallVec<[&str; 4]> = SmallVec::new();
+        for (_, path) in &own {
+            let Some(Step::Key(name)) = path.first() else { continue };
+            if names.contains(&&**name) {
+                continue;
+            }
+            names.push(name);
+            let mut inner = Ways::new();
+            for (rank, path) in &own {
+                match path.split_first() {
+                    Some((Step::Key(other), rest)) if other == name => add(&mut inner, *rank, rest),
+                    _ => {}
+                }
+            }
+            if let Some(member) = json::member(self.text, value.start, name) {
+                found |= self.follow(member, &inner)?;
+            }
+        }
+        match end_of(&own).filter(|_| !found) {
+            Some(rank) => self.cut(rank).map(|()| true),
+            None => Ok(found),
+        }
+    }
+
+    fn cut(&mut self, rank: u32) -> Result<(), TooLarge> {
+        self.is_present = true;
+        self.ranks.push(rank);
+        self.batch.add(Cut::Split(self.way.clone()))
+    }
+
+    /// The batch in the order of the splits, and of what each found.
+    fn sorted(mut self) -> Batch<'a> {
+        let mut cuts: Vec<(u32, Cut)> = self.ranks.into_iter().zip(self.batch.cuts).collect();
+        cuts.sort_by_key(|(rank, _)| *rank);
+        self.batch.cuts = cuts.into_iter().map(|(_, cut)| cut).collect();
+        self.batch
+    }
+}
+
+/// The first split that ends here.
+fn end_of(paths: &[(u32, &[Step])]) -> Option<u32> {
+    paths.iter().filter(|(_, path)| path.is_empty()).map(|(rank, _)| *rank).min()
+}
+
+fn add<'s>(ways: &mut Ways<'s>, rank: u32, way: &'s [Step]) {
+    match ways.iter_mut().find(|(_, known)| *known == way) {
+        Some((known, _)) => *known = rank.min(*known),
+        None => ways.push((rank, way)),
     }
 }

@@ -173,10 +173,13 @@ fn a_split_array_is_replaced_by_its_one_element() {
         ]
     );
     assert_eq!(batch(&["events"], "", r#"{"events":[]}"#), [] as [Value; 0]);
-    assert!(matches!(
-        with(&["other", "team"], &request("", "", body.as_bytes())),
-        Ok(Read::Single(_))
-    ));
+    assert!(matches!(with(&["other"], &request("", "", body.as_bytes())), Ok(Read::Single(_))));
+    // What is no array is an array of one; null is nothing.
+    let whole = [serde_json::from_str::<Value>(body).unwrap()];
+    assert_eq!(batch(&["other", "team"], "", body), whole);
+    assert_eq!(batch(&["team[*]", "[*].team"], "", body), whole);
+    let null = request("", "", br#"{"events":null}"#);
+    assert!(matches!(with(&["events"], &null), Ok(Read::Single(_))));
 }
 
 #[test]
@@ -200,6 +203,37 @@ fn arrays_on_the_way_to_a_split_become_their_one_element() {
         batch(&["[*].e"], "", r#"[{"a":1,"e":[2,3]}]"#),
         [json!({"a": 1, "e": 2}), json!({"a": 1, "e": 3})]
     );
+}
+
+#[test]
+fn what_no_split_finds_is_an_event_and_what_two_reach_is_cut_once() {
+    let body = r#"{"a":[{"b":[{"c":[1,2]},{"d":3},{"c":[]},{"c":null}]},{"b":[]},{},7],"z":1}"#;
+    let event = |a: Value| json!({"a": a, "z": 1});
+    assert_eq!(
+        batch(&["a[*].b[*].c", "a[*].b[*].d"], "", body),
+        [
+            event(json!({"b": {"c": 1}})),
+            event(json!({"b": {"c": 2}})),
+            event(json!({"b": {"c": []}})),
+            event(json!({"b": {"c": null}})),
+            event(json!({"b": []})),
+            event(json!({})),
+            event(json!(7)),
+            event(json!({"b": {"d": 3}})),
+        ]
+    );
+    let both = ["events", "[*].events"];
+    let object = r#"{"events":[1,2],"t":0}"#;
+    let each = [json!({"events": 1, "t": 0}), json!({"events": 2, "t": 0})];
+    assert_eq!(batch(&both, "", object), each);
+    assert_eq!(batch(&both, "", &format!("[{object}]")), each);
+    assert_eq!(batch(&["e", "e[*]", "e[0]"], "", r#"{"e":[[1],2]}"#).len(), 2);
+    assert_eq!(
+        batch(&["e", "e[*].f"], "", r#"{"e":[{"f":[1,2]},{"g":3}]}"#),
+        [json!({"e": {"g": 3}}), json!({"e": {"f": 1}}), json!({"e": {"f": 2}})]
+    );
+    // The one that is taken by its place is not alone.
+    assert_eq!(batch(&["e[1].f"], "", r#"{"e":[0,{"f":[5]}]}"#), [json!({"e": [0, {"f": 5}]})]);
 }
 
 #[test]

@@ -5,48 +5,152 @@ use regex::{RegexSet, RegexSetBuilder};
 use std::collections::HashSet;
 
 /// What senders write where they know nobody, in lower case.
-pub const GARBAGE: [&str; 18] = [
+pub const GARBAGE: [&str; 30] = [
+    "",
     "null",
     "nil",
     "none",
     "n/a",
+    "na",
     "nan",
     "undefined",
     "unknown",
     "not set",
+    "not_set",
     "anonymous",
     "guest",
     "true",
     "false",
     "0",
+    "0.0",
     "-1",
-    "[object object]",
+    "object object",
+    "[]",
     "{}",
+    "redacted",
+    "id",
+    "user_id",
+    "userid",
+    "distinct_id",
+    "distinctid",
+    "not_authenticated",
     "test@test.com",
-    "",
+    "00000000-0000-0000-0000-000000000000",
 ];
+
+/// The longest entry of [`GARBAGE`] but for the UUID, which consists of zeros and dashes, in bytes.
+const LONGEST: usize = 17;
 
 /// Memory that the compiled expressions of one type may take, in bytes.
 const REGEX_SIZE: usize = 1 << 20;
 
-/// Whether the built-in list blocks `text`, compared trimmed, without quotes, in lower case.
+/// What a program writes for nothing, in lower case: no word of anybody's.
+const NO_WORDS: [&str; 6] = ["undefined", "null", "nil", "none", "nan", "object object"];
+
+/// What may stand around a value as its quotes.
+const QUOTES: [char; 3] = ['"', '\'', '`'];
+
+/// How a template begins and ends that was not filled in.
+const TEMPLATES: [(&str, &str); 6] =
+    [("{{", "}}"), ("${", "}"), ("*|", "|*"), ("%%", "%%"), ("<%", "%>"), ("[[", "]]")];
+
+/// Whether `text` is no word of anybody's: blank, `undefined` and its like, or a template that was
+/// not filled in. It is what counts as absent where `0`, `true` or `unknown` may rightly stand.
+pub fn is_no_word(text: &str) -> bool {
+    let bare = bare(text);
+    bare.is_empty()
+        || NO_WORDS.iter().any(|word| word.eq_ignore_ascii_case(bare))
+        || is_template(bare)
+}
+
+/// A template may stand anywhere in the text: `order-{{id}}` is no order.
+fn is_template(text: &str) -> bool {
+    let is_open = |(open, close): &(&str, &str)| {
+        text.split_once(open).is_some_and(|(_, rest)| rest.contains(close))
+    };
+    TEMPLATES.iter().any(is_open)
+}
+
+/// The text without what is around it: blanks, characters without width or shape, quotes, one pair
+/// of brackets.
+fn bare(text: &str) -> &str {
+    let bare = visible(text).trim_matches(QUOTES);
+    let bare = visible(bare);
+    let pair = |open: char, close: char| bare.strip_prefix(open)?.strip_suffix(close);
+    let inner = pair('[', ']')
+        .or_else(|| pair('(', ')'))
+        .or_else(|| pair('<', '>'))
+        .or_else(|| pair('{', '}'));
+    match inner {
+        // `[[id]]` is a template, and `[]` is on the list as it is.
+        Some(inner) if !is_template(bare) && !inner.is_empty() => {
+            visible(visible(inner).trim_matches(QUOTES))
+        }
+        _ => bare,
+    }
+}
+
+/// The text without blanks, controls and characters without width at its ends.
+pub fn visible(text: &str) -> &str {
+    let is_unseen = |ch: char| {
+        ch.is_whitespace()
+            || ch.is_control()
+            || matches!(ch, '\u{FEFF}' | '\u{200B}'..='\u{200F}' | '\u{2060}')
+    };
+    text.trim_matches(is_unseen)
+}
+
+/// Whether the built-in list says that `text` identifies nobody and names nothing: compared
+/// without quotes, one pair of brackets and what nobody sees around it, in lower case.
 ///
-/// Only zeros and dashes, the all-zero UUID among them, are on it for every type; digits that are
-/// all the same only for phone numbers.
+/// Beside the list: only zeros and dashes, a text of nothing but words of the list, a template that
+/// was not filled in, and, for phone numbers, digits that are all the same, with or without the
+/// country's before them.
 pub fn is_builtin(normaliser: Normaliser, text: &str) -> bool {
-    let bare = text.trim().trim_matches(['"', '\'']).trim();
-    if bare.bytes().all(|byte| matches!(byte, b'0' | b'-')) {
-        return true;
+    says_nothing(text) || (normaliser == Normaliser::Phone && is_one_digit(bare(text)))
+}
+
+/// The same for what is no phone number: event ids, sessions, tenants.
+pub fn says_nothing(text: &str) -> bool {
+    let is_nothing = |text: &str| is_nothing(bare(text));
+    // A long text is no list of such words.
+    let is_several =
+        || text.contains(|ch: char| ch.is_whitespace() || matches!(ch, ',' | ';' | '|'));
+    is_nothing(text)
+        || text.len() <= 16 * LONGEST
+            && is_several()
+            && text
+                .split([',', ';', '|'])
+                .all(|part| is_nothing(part) || is_of_words(part) || is_of_words(bare(part)))
+}
+
+/// Whether a text, without what is around it, is on the list.
+fn is_nothing(bare: &str) -> bool {
+    bare.bytes().all(|byte| matches!(byte, b'0' | b'-')) || is_template(bare) || is_word(bare)
+}
+
+/// Whether a text consists of nothing but words of the list, of which some are two (`not set`).
+fn is_of_words(text: &str) -> bool {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let mut left = words.as_slice();
+    while let Some((first, rest)) = left.split_first() {
+        let is_pair = |second: &&str| is_word(bare(&format!("{first} {second}")));
+        left = match rest.split_first() {
+            _ if is_nothing(bare(first)) => rest,
+            Some((second, rest)) if is_pair(second) => rest,
+            _ => return false,
+        };
     }
-    if normaliser == Normaliser::Phone && is_one_digit(bare) {
-        return true;
-    }
-    // The longest entry has 15 bytes; longer texts are not worth a look, and only what is not ASCII
-    // (such as the Kelvin sign, in lower case a k) is worth a copy.
-    bare.len() <= 15
-        && match bare.is_ascii() {
-            true => GARBAGE.iter().any(|garbage| garbage.eq_ignore_ascii_case(bare)),
-            false => GARBAGE.contains(&bare.to_lowercase().as_str()),
+    true
+}
+
+/// Longer texts are not worth a look, and only what is not ASCII (such as the Kelvin sign, in lower
+/// case a k) is worth a copy.
+fn is_word(text: &str) -> bool {
+    text.len() <= LONGEST
+        && match text.is_ascii() {
+            true => GARBAGE.iter().any(|garbage| garbage.eq_ignore_ascii_case(text)),
+            false => GARBAGE.contains(&text.to_lowercase().as_str()),
         }
 }
 
@@ -54,8 +158,29 @@ fn is_one_digit(text: &str) -> bool {
     let mut digits =
         text.chars().filter(|ch| !matches!(ch, '+' | ' ' | '-' | '(' | ')' | '.' | '/'));
     let Some(first) = digits.next() else { return false };
-    first.is_ascii_digit() && digits.all(|digit| digit == first)
+    (first.is_ascii_digit() && digits.all(|digit| digit == first)) || is_one_digit_abroad(text)
 }
+
+/// Digits that are all the same behind the country's, in a number as E.164 spells it.
+fn is_one_digit_abroad(text: &str) -> bool {
+    let Some(digits) = text.strip_prefix('+').filter(|_| text.is_ascii()) else { return false };
+    let country = match digits.get(..2) {
+        Some(two) if two.starts_with(['1', '7']) => 1,
+        Some(two) if COUNTRIES_OF_TWO.contains(&two) => 2,
+        _ => 3,
+    };
+    let national = digits.as_bytes().get(country..).unwrap_or_default();
+    national.len() >= 7
+        && national[0].is_ascii_digit()
+        && national.iter().all(|digit| *digit == national[0])
+}
+
+/// Country calling codes of two digits (ITU-T E.164); all others but 1 and 7 have three.
+const COUNTRIES_OF_TWO: [&str; 44] = [
+    "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46", "47",
+    "48", "49", "51", "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63", "64", "65",
+    "66", "81", "82", "84", "86", "90", "91", "92", "93", "94", "95", "98",
+];
 
 /// What is configured as blocked for one type.
 #[derive(Clone, Debug, Default)]
@@ -137,14 +262,76 @@ mod tests {
             "test@TEST.com",
             "00000000-0000-0000-0000-000000000000",
             "\"\"",
+            "[REDACTED]",
+            "(none)",
+            "null null",
+            "undefined, undefined",
+            "\u{FEFF}null\u{200B}",
+            "{{user.id}}",
+            "${id}",
+            "*|EMAIL|*",
+            "%%id%%",
+            "<%= id %>",
+            "[[id]]",
+            "order-{{id}}",
+            "0.0",
+            "000-000",
+            "[\"undefined\"]",
+            "[object Object],[object Object]",
+            "not set not set",
+            "(not set) (none)",
+            "null - null",
+            "null|0",
+            "0 0",
+            ",",
         ] {
             assert!(is_builtin(Normaliser::Trim, text), "{text:?}");
         }
-        for text in ["1", "nobody", "10", "guest1", "111", "-2", "ann@test.com"] {
+        for text in [
+            "1",
+            "nobody",
+            "10",
+            "guest1",
+            "111",
+            "-2",
+            "ann@test.com",
+            "null 7",
+            "not",
+            "set",
+            "object",
+            "U1,null",
+            "not set up",
+        ] {
             assert!(!is_builtin(Normaliser::Trim, text), "{text:?}");
         }
         assert!(is_builtin(Normaliser::Phone, "+1 111-111-1111"));
         assert!(!is_builtin(Normaliser::Phone, "+1 111-111-1112"));
+        for text in ["+15555555555", "+447777777777", "+353999999999"] {
+            assert!(is_builtin(Normaliser::Phone, text), "{text}");
+        }
+        for text in ["+12111111111", "+4477777", "+447777777778", "+é"] {
+            assert!(!is_builtin(Normaliser::Phone, text), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_value_of_the_list_is_blocked_in_every_spelling() {
+        for word in GARBAGE {
+            for text in [
+                word.to_owned(),
+                format!(" {} ", word.to_uppercase()),
+                format!("'{word}'"),
+                format!("[{word}]"),
+            ] {
+                assert!(says_nothing(&text), "{text:?}");
+            }
+        }
+        for word in ["undefined", "NULL", " none ", "{{x}}", "", "[object Object]"] {
+            assert!(is_no_word(word), "{word:?}");
+        }
+        for word in ["true", "0", "unknown", "guest", "-1", "id"] {
+            assert!(!is_no_word(word), "{word:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! All settings, checked at once and compiled: what decides about events.
 
+mod reserved;
+
+pub use reserved::reserved;
+
 use super::blocked::{Blocklist, is_builtin};
 use super::campaign::Campaigns;
 use super::extract::{PassedOver, event_type};

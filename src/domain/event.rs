@@ -25,8 +25,21 @@ pub enum Timing {
     Said,
     /// The source is not told where to look: the time of receipt counts.
     Received,
-    /// The source is told where to look, and found nothing usable there: the time of receipt counts.
+    /// The source is told where to look, and nothing is said there: the time of receipt counts.
     Unsaid,
+    /// What is said there cannot be read: the time of receipt counts.
+    Unread,
+}
+
+impl Timing {
+    /// As `occurred_at_from` shows it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Said => "said",
+            Self::Received | Self::Unsaid => "received",
+            Self::Unread => "unread",
+        }
+    }
 }
 
 /// Why an event is kept on no profile until somebody mends the cause.
@@ -46,11 +59,13 @@ pub enum Reason {
     TooManyIdentifiers,
     /// Applying it to its profile panicked twice.
     Panicked,
+    /// It is of somebody new, and there are `limits.profiles` already.
+    ProfilesFull,
 }
 
 impl Reason {
     /// All of them, in the order of their codes.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::MalformedBody,
         Self::TooDeep,
         Self::TooManyKeys,
@@ -58,6 +73,7 @@ impl Reason {
         Self::TwoValuesOfUniqueType,
         Self::TooManyIdentifiers,
         Self::Panicked,
+        Self::ProfilesFull,
     ];
 
     /// The stable name that the API shows.
@@ -70,6 +86,7 @@ impl Reason {
             Self::TwoValuesOfUniqueType => "two_values_of_unique_type",
             Self::TooManyIdentifiers => "too_many_identifiers",
             Self::Panicked => "panicked",
+            Self::ProfilesFull => "profiles_full",
         }
     }
 
@@ -126,6 +143,15 @@ pub enum Payload {
     Json(Bytes),
     /// Bytes that could not be decoded.
     Opaque(Bytes),
+}
+
+impl Payload {
+    /// How many bytes it is.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Json(bytes) | Self::Opaque(bytes) => bytes.len(),
+        }
+    }
 }
 
 /// A trait's value that an event brings: name and compact canonical JSON.

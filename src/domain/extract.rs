@@ -3,10 +3,14 @@
 //! Everything here is a function of the request, the settings and the data folder's key. What a
 //! request says is never an error: what cannot be used is passed over or set aside, kept whole.
 
+use super::blocked;
 use super::compiled::Compiled;
 use super::event::{Event, Found, Payload, Reason, Standing, Timing, TraitValue};
-use super::occurred;
-use super::settings::Unidentified;
+use super::fold::decision;
+use super::normalise::shown;
+use super::occurred::{self, Said};
+use super::point::{PointUse, Wanted};
+use super::settings::{Fold, Normaliser, Unidentified};
 use super::source::{Choice, Source};
 use super::time::Timestamp;
 use smallvec::SmallVec;
@@ -62,10 +66,10 @@ pub struct RequestFacts<'a> {
     pub passed_over: &'a dyn Fn(PassedOver),
 }
 
-/// A name out of a URL or a payload: trimmed; `None` when it is empty, longer than
+/// A name out of a URL or a payload, without what nobody sees at its ends; `None` when it is empty, longer than
 /// [`NAME_CHARS`] or holds a control character.
 pub fn name(text: &str) -> Option<&str> {
-    let text = text.trim();
+    let text = blocked::visible(text);
     let fits = !text.is_empty()
         && text.chars().take(NAME_CHARS + 1).count() <= NAME_CHARS
         && !text.contains(char::is_control);
@@ -100,9 +104,10 @@ impl Compiled {
             let payload = Payload::Opaque(bytes);
             return self.set_aside(source, facts, payload, Reason::MalformedBody, hash_key);
         };
-        let view = View::new(source, facts, text);
-        let mut event = blank(source, facts, payload);
-        event.dedupe = dedupe::hash(source, facts, Some(&view), hash_key);
+        let view = View::new(source, facts, text, self.rules.builtin_blocked);
+        let mut event = blank(source, facts, payload, self.rules.builtin_blocked);
+        event.dedupe =
+            dedupe::hash(source, facts, Some(&view), hash_key, self.rules.builtin_blocked);
         self.read_everything(source, &view, &mut event);
         let found = event.identifiers.len();
         self.settle(&mut event);
@@ -121,8 +126,8 @@ impl Compiled {
         reason: Reason,
         hash_key: &[u8; 32],
     ) -> Event {
-        let mut event = blank(source, facts, payload);
-        event.dedupe = dedupe::hash(source, facts, None, hash_key);
+        let mut event = blank(source, facts, payload, self.rules.builtin_blocked);
+        event.dedupe = dedupe::hash(source, facts, None, hash_key, self.rules.builtin_blocked);
         quarantine(&mut event, reason);
         event
     }
@@ -142,7 +147,8 @@ impl Compiled {
         let Ok(text) = std::str::from_utf8(bytes) else { return event };
         let source = self.source_of(source_id);
         let facts = stored_facts(stored);
-        let view = View::new(source, &facts, text).of_type(&stored.kind);
+        let view =
+            View::new(source, &facts, text, self.rules.builtin_blocked).of_type(&stored.kind);
         event.identifiers.clear();
         event.traits.retain(|value| !value.point);
         self.read_points(source, &view, Some(stored), &mut event);
@@ -176,7 +182,7 @@ impl Compiled {
         let Ok(text) = std::str::from_utf8(bytes) else { return event };
         let source = self.source_of(source_id);
         let facts = stored_facts(stored);
-        let view = View::new(source, &facts, text);
+        let view = View::new(source, &facts, text, self.rules.builtin_blocked);
         event.external = None;
         event.identifiers.clear();
         event.traits.clear();
@@ -185,7 +191,8 @@ impl Compiled {
         if event.external.is_none() && outside(source.profile_id.as_ref()) {
             event.external.clone_from(&stored.external);
         }
-        if event.timing == Timing::Unsaid && outside(source.occurred_at.as_ref()) {
+        let is_outside = || source.occurred_at.iter().any(|place| place.lookup.reaches_outside());
+        if event.timing == Timing::Unsaid && is_outside() {
             (event.occurred_at, event.timing) = (stored.occurred_at, stored.timing);
         }
         event
@@ -201,9 +208,17 @@ impl Compiled {
             && event.identifiers.is_empty()
     }
 
+    /// How many values of an event stand for a consent and are no decision.
+    pub fn unread_consents(&self, event: &Event) -> usize {
+        let is_unread = |value: &&TraitValue| {
+            self.rules.fold(&value.name) == Fold::Consent && decision(&value.json).is_none()
+        };
+        event.traits.iter().filter(is_unread).count()
+    }
+
     fn read_everything(&self, source: &Source, view: &View<'_>, event: &mut Event) {
         event.kind = view.kind().into();
-        let session = || view.first_text(source.session_id.as_ref()?);
+        let session = || view.first_id(source.session_id.as_ref()?);
         event.session =
             event.session.take().or_else(|| session().and_then(|text| name(&text).map(Into::into)));
         (event.occurred_at, event.timing) = occurred_at(source, view, event.received_at);
@@ -223,13 +238,20 @@ impl Compiled {
     fn external(&self, source: &Source, view: &View<'_>) -> Option<Found> {
         let kind = &source.namespace;
         let region = source.country.as_deref();
-        let user = view.first_text(source.profile_id.as_ref()?)?;
-        let user_value = view.identifying(self.judged(kind, region, &user))?;
+        let rule = self.rules.of(kind);
+        // A value that identifies nobody counts as absent, so the next path is asked.
+        let (user, user_value) = view.texts(source.profile_id.as_ref()?).find_map(|user| {
+            let value = view.identifying(self.judged(kind, region, &user))?;
+            Some((user, value))
+        })?;
         let (value, raw) = match &source.tenant {
-            None => (user_value, user.into_owned()),
+            None => (user_value, shown(rule, &user).into_string()),
             Some(choice) => {
-                let tenant = tenant(&view.first_text(choice)?)?;
-                (format!("{tenant}/{user_value}").into(), format!("{tenant}/{user}"))
+                let tenant = tenant(&view.first_id(choice)?)?;
+                (
+                    format!("{tenant}/{user_value}").into(),
+                    format!("{tenant}/{}", shown(rule, &user)),
+                )
             }
         };
         let raw = (*raw != *value).then(|| raw.into());
@@ -246,24 +268,18 @@ impl Compiled {
         let region = source.country.as_deref();
         for point in source.points.iter().filter(|point| point.reads_type(view.kind())) {
             for wanted in &point.wanted {
-                for spelling in view.all_texts(&wanted.paths) {
-                    let Some(text) = spelling.text() else { continue };
-                    let value = view.identifying(self.judged(&wanted.kind, region, &text));
-                    let Some(value) = value else { continue };
-                    let raw = (*text != *value).then(|| text.as_ref().into());
-                    let (kind, point) = (wanted.kind.clone(), point.id.clone());
-                    event.identifiers.push(Found { kind, value, raw, point });
-                    if let Some(trait_name) = &wanted.trait_name {
-                        self.keep_trait(trait_name, Some(&spelling), true, event);
-                    }
-                }
+                self.read_wanted(source, view, point, wanted, event);
                 let unseen = stored.filter(|_| wanted.paths.reaches_outside());
                 let Some(stored) = unseen else { continue };
                 let found = |found: &&Found| found.point == point.id && found.kind == wanted.kind;
                 for kept in stored.identifiers.iter().filter(found) {
                     let raw = kept.raw.as_deref().unwrap_or(&kept.value);
+                    let is_own = source.tenant.is_some() && wanted.kind == source.namespace;
+                    let said = raw.split_once('/').filter(|_| is_own);
+                    let (account, raw) = said.map_or((None, raw), |(one, user)| (Some(one), user));
                     if let Some(value) = self.canonical(&wanted.kind, region, raw) {
                         let raw = (*raw != *value).then(|| raw.into());
+                        let (value, raw) = within(account, value, raw);
                         event.identifiers.push(Found { value, raw, ..kept.clone() });
                     }
                 }
@@ -271,6 +287,41 @@ impl Compiled {
                     value.point && Some(&value.name) == wanted.trait_name.as_ref()
                 };
                 event.traits.extend(stored.traits.iter().filter(brought).cloned());
+            }
+        }
+    }
+
+    /// What one wish of a point finds: the values of the first path that identifies somebody.
+    fn read_wanted(
+        &self,
+        source: &Source,
+        view: &View<'_>,
+        point: &PointUse,
+        wanted: &Wanted<Choice>,
+        event: &mut Event,
+    ) {
+        let region = source.country.as_deref();
+        // Without its tenant, what looks like an external ID of this source could be anybody's.
+        let Ok(account) = account(source, &wanted.kind, view) else { return };
+        let rule = self.rules.of(&wanted.kind);
+        let unwraps = matches!(rule.normaliser, Normaliser::Email | Normaliser::Phone);
+        for lookup in &wanted.paths.0 {
+            let before = event.identifiers.len();
+            for spelling in view.all_texts(lookup, unwraps) {
+                let Some(text) = spelling.text() else { continue };
+                let value = view.identifying(self.judged(&wanted.kind, region, &text));
+                let Some(value) = value else { continue };
+                let raw = (*text != *value).then(|| shown(rule, &text));
+                let raw = raw.filter(|raw| **raw != *value);
+                let (value, raw) = within(account.as_deref(), value, raw);
+                let (kind, point) = (wanted.kind.clone(), point.id.clone());
+                event.identifiers.push(Found { kind, value, raw, point });
+                if let Some(trait_name) = &wanted.trait_name {
+                    self.keep_trait(trait_name, Some(&spelling), true, event);
+                }
+            }
+            if event.identifiers.len() > before {
+                return;
             }
         }
     }
@@ -321,14 +372,16 @@ impl Compiled {
     }
 }
 
-fn blank(source: &Source, facts: &RequestFacts<'_>, payload: Payload) -> Event {
+fn blank(source: &Source, facts: &RequestFacts<'_>, payload: Payload, builtin: bool) -> Event {
+    // A name in the URL that says nothing is no session: all of a broken script's visitors share it.
+    let is_said = |session: &&str| !(builtin && blocked::says_nothing(session));
     Event {
         received_at: facts.received_at,
         occurred_at: facts.received_at,
         timing: Timing::Received,
         source: source.id.clone(),
         kind: facts.event_type.into(),
-        session: facts.session.map(Into::into),
+        session: facts.session.filter(is_said).map(Into::into),
         dedupe: None,
         external: None,
         identifiers: SmallVec::new(),
@@ -336,6 +389,18 @@ fn blank(source: &Source, facts: &RequestFacts<'_>, payload: Payload) -> Event {
         standing: Standing::Open,
         payload,
     }
+}
+
+/// The event of a request of which nothing at all could be read, its mark against duplicates included.
+pub fn unread(
+    source: &Source,
+    facts: &RequestFacts<'_>,
+    payload: Payload,
+    reason: Reason,
+) -> Event {
+    let mut event = blank(source, facts, payload, true);
+    quarantine(&mut event, reason);
+    event
 }
 
 /// Sets an event aside: it is on no profile, so it carries nothing that identifies.
@@ -363,12 +428,49 @@ fn outside(choice: Option<&Choice>) -> bool {
     choice.is_some_and(Choice::reaches_outside)
 }
 
+/// The first place that says something counts, and is never passed over because it cannot be read:
+/// a time from elsewhere in its place could be an older one.
 fn occurred_at(source: &Source, view: &View<'_>, received_at: Timestamp) -> (Timestamp, Timing) {
-    let Some(choice) = &source.occurred_at else { return (received_at, Timing::Received) };
-    match view.first_text(choice).and_then(|text| occurred::read(&text)) {
-        Some(at) => (at.min(received_at.plus_ms(occurred::AHEAD_MS)), Timing::Said),
-        None => (received_at, Timing::Unsaid),
+    for place in &source.occurred_at {
+        let said = match view.text(&place.lookup) {
+            Some(text) => occurred::say(&text, place.format.as_ref(), &source.zone),
+            // An object or a list where the time should be.
+            None if view.is_there(&place.lookup) => Said::Unreadable,
+            None => Said::Nothing,
+        };
+        match said {
+            Said::At(at) => {
+                return (at.min(received_at.plus_ms(occurred::AHEAD_MS)), Timing::Said);
+            }
+            Said::Unreadable => return (received_at, Timing::Unread),
+            Said::Nothing => {}
+        }
     }
+    let is_told = !source.occurred_at.is_empty();
+    (received_at, if is_told { Timing::Unsaid } else { Timing::Received })
+}
+
+/// The account that the values of a type belong to: the tenant, where the type is the source's own
+/// namespace and has one.
+///
+/// # Errors
+/// Where there should be one and none is named.
+fn account(source: &Source, kind: &str, view: &View<'_>) -> Result<Option<String>, ()> {
+    match source.tenant.as_ref().filter(|_| *kind == *source.namespace) {
+        None => Ok(None),
+        Some(choice) => view.first_id(choice).and_then(|text| tenant(&text)).map(Some).ok_or(()),
+    }
+}
+
+/// A value and its spelling, within an account.
+fn within(
+    account: Option<&str>,
+    value: Box<str>,
+    raw: Option<Box<str>>,
+) -> (Box<str>, Option<Box<str>>) {
+    let Some(account) = account else { return (value, raw) };
+    let whole = |text: Box<str>| format!("{account}/{text}").into();
+    (whole(value), raw.map(whole))
 }
 
 /// The tenant as it stands before the `/` of an external ID: with its own slashes escaped, so that

@@ -55,7 +55,7 @@ pub enum Cell {
 
 impl Cell {
     /// The cell that a single value makes; `None` where the rule has no use for it (a `sum` of a
-    /// text that is no number, a `consent` that is neither true nor false).
+    /// text that is no number).
     ///
     /// A consent whose source should have said when it was given, and did not (`Timing::Unsaid`),
     /// can only forbid: an undated "yes" must not override a dated "no".
@@ -68,9 +68,12 @@ impl Cell {
             Fold::Sum => Self::Sum(Box::new(number(json)?)),
             Fold::Set => Self::Set(elements(json)),
             Fold::Consent => {
-                let granted = decision(json)?;
+                // What is no decision is no consent: it must not leave an earlier one standing.
+                let granted = decision(json).unwrap_or(false);
                 match timing {
-                    Timing::Unsaid if granted => Self::Consent(super::time::MIN, true),
+                    Timing::Unsaid | Timing::Unread if granted => {
+                        Self::Consent(super::time::MIN, true)
+                    }
                     _ => Self::Consent(at, granted),
                 }
             }
@@ -212,13 +215,14 @@ fn is_blank(json: &str) -> bool {
     json == "null" || (json.starts_with('"') && json.trim_matches('"').trim().is_empty())
 }
 
-/// An explicit decision: a boolean, or a text that spells one.
-fn decision(json: &str) -> Option<bool> {
-    match json.trim_matches('"').trim().to_ascii_lowercase().as_str() {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => None,
+/// An explicit decision: a boolean, or what forms and consent managers spell one with.
+pub fn decision(json: &str) -> Option<bool> {
+    let word = json.trim_matches('"').trim();
+    let is = |words: &[&str]| words.iter().any(|one| one.eq_ignore_ascii_case(word));
+    if is(&["true", "1", "yes", "on", "y", "granted", "opted_in"]) {
+        return Some(true);
     }
+    is(&["false", "0", "no", "off", "n", "denied", "opted_out"]).then_some(false)
 }
 
 #[cfg(test)]
@@ -254,7 +258,26 @@ mod tests {
             folded(Fold::Consent, &[(1, "true"), (2, "\"FALSE\""), (2, "true")]).unwrap(),
             "false"
         );
-        assert_eq!(folded(Fold::Consent, &[(1, "\"maybe\"")]), None);
+        for yes in
+            ["true", "1", "\"1\"", "\"YES\"", "\"on\"", "\"y\"", "\"granted\"", "\"opted_in\""]
+        {
+            assert_eq!(folded(Fold::Consent, &[(1, "false"), (2, yes)]).unwrap(), "true", "{yes}");
+        }
+        for no in [
+            "false",
+            "0",
+            "\"no\"",
+            "\"off\"",
+            "\"n\"",
+            "\"denied\"",
+            "\"opted_out\"",
+            "\"maybe\"",
+            "2",
+            "[]",
+        ] {
+            assert_eq!(folded(Fold::Consent, &[(1, "true"), (2, no)]).unwrap(), "false", "{no}");
+            assert_eq!(folded(Fold::Consent, &[(3, "true"), (2, no)]).unwrap(), "true", "{no}");
+        }
         assert_eq!(folded(Fold::Sum, &[(1, "0.1"), (1, "0.2"), (1, "\"x\"")]).unwrap(), "0.3");
     }
 

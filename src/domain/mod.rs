@@ -6,7 +6,9 @@
 
 pub mod blocked;
 pub mod campaign;
+mod choice;
 pub mod compiled;
+pub mod confidential;
 pub mod event;
 pub mod extract;
 pub mod fold;
@@ -23,6 +25,7 @@ pub mod rate;
 pub mod rules;
 pub mod settings;
 pub mod source;
+pub mod spelling;
 pub mod time;
 pub mod timeline;
 pub mod view;

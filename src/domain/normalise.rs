@@ -2,6 +2,7 @@
 //! identifier. A form is a function of the value, its type's rule and the sender's region alone,
 //! and the canonical form of a canonical form is itself.
 
+use super::blocked::visible;
 use super::rules::TypeRule;
 use super::settings::Normaliser;
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, Region};
@@ -25,9 +26,9 @@ pub fn canonical(kind: &str, rule: &TypeRule, region: Option<&str>, raw: &str) -
         _ if kind == EMAIL_SHA256 => sha256_hex(raw)?.into(),
         Normaliser::Email => email(raw, rule.gmail)?.into(),
         Normaliser::Phone => phone(raw, region)?.into(),
-        Normaliser::Lowercase => raw.trim().to_lowercase().into(),
-        Normaliser::Trim => uuid_lower(raw.trim()),
-        Normaliser::None => raw.into(),
+        Normaliser::Lowercase => visible(raw).to_lowercase().into(),
+        Normaliser::Trim => uuid_lower(visible(raw)),
+        Normaliser::None => visible(raw).into(),
     };
     (!form.trim().is_empty() && form.len() <= LENGTH).then(|| form.into())
 }
@@ -46,7 +47,7 @@ pub fn is_region(text: &str) -> bool {
 }
 
 fn sha256_hex(raw: &str) -> Option<String> {
-    let text = raw.trim().to_ascii_lowercase();
+    let text = visible(raw).to_ascii_lowercase();
     (text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(text)
 }
 
@@ -63,11 +64,8 @@ fn uuid_lower(text: &str) -> Cow<'_, str> {
 /// Zero-width characters are dropped anywhere, since they come along with copied text and nobody
 /// sees them; blanks only at the ends, since inside they mean that it is no address.
 fn email(raw: &str, gmail: bool) -> Option<String> {
-    let visible: Cow<'_, str> = match raw.is_ascii() {
-        true => raw.into(),
-        false => raw.chars().filter(|ch| !is_zero_width(*ch)).collect(),
-    };
-    let (local, domain) = visible.trim().rsplit_once('@')?;
+    let address = address_in(raw)?;
+    let (local, domain) = address.rsplit_once('@')?;
     let local = nfc_lower(local);
     if local.is_empty() || local.chars().any(is_no_address) {
         return None;
@@ -78,6 +76,114 @@ fn email(raw: &str, gmail: bool) -> Option<String> {
         return (!mailbox.is_empty()).then(|| format!("{mailbox}@gmail.com"));
     }
     Some(format!("{local}@{domain}"))
+}
+
+/// The value as people are shown it: as it was spelt, without what is written around an address.
+pub fn shown(rule: &TypeRule, raw: &str) -> Box<str> {
+    let address = match rule.normaliser {
+        Normaliser::Email => address_in(raw),
+        _ => None,
+    };
+    address.map_or_else(|| visible(raw).into(), Into::into)
+}
+
+fn address_in(raw: &str) -> Option<String> {
+    let address = one_address(seen(raw).trim())?;
+    // What was percent-encoded may hold such characters, too.
+    Some(seen(&address).trim().to_owned())
+}
+
+fn seen(text: &str) -> Cow<'_, str> {
+    match text.is_ascii() {
+        true => text.into(),
+        false => text.chars().filter(|ch| !is_zero_width(*ch)).collect(),
+    }
+}
+
+/// The one address of a text, without what mail programs and forms write around it: a name, angle
+/// brackets, `mailto:`, comments, quotes, a separator behind, and `@` as `%40`. `None` where there
+/// are several, since then nobody can say whose it is.
+fn one_address(text: &str) -> Option<String> {
+    let text = text.trim_end_matches(is_separator);
+    let text = without_comments(text);
+    let text = text.trim().trim_end_matches(is_separator);
+    let inner = match outside_of_quotes(text).find(|(_, ch)| *ch == '<') {
+        None => text,
+        Some((at, _)) => {
+            let (inner, behind) = text[at + 1..].split_once('>')?;
+            let name = || outside_of_quotes(&text[..at]).map(|(_, ch)| ch);
+            let is_several = name().any(|ch| matches!(ch, ',' | ';')) && name().any(|ch| ch == '@');
+            if is_several || !behind.trim_end_matches(is_separator).is_empty() {
+                return None;
+            }
+            inner.trim()
+        }
+    };
+    let quoted = |quote: char| inner.strip_prefix(quote)?.strip_suffix(quote);
+    let inner = quoted('"').or_else(|| quoted('\'')).unwrap_or(inner).trim();
+    let decoded = |text: &str| {
+        let bytes = percent_encoding::percent_decode_str(text);
+        bytes.decode_utf8().ok().map(Cow::into_owned)
+    };
+    match inner.get(..7) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("mailto:") => {
+            decoded(inner[7..].split('?').next().unwrap_or_default())
+        }
+        _ if !inner.contains('@') && inner.contains("%40") => decoded(inner),
+        _ => Some(inner.to_owned()),
+    }
+}
+
+fn is_separator(ch: char) -> bool {
+    ch.is_whitespace() || matches!(ch, ',' | ';')
+}
+
+/// A text without its comments: what stands in brackets outside of quotes (RFC 5322, section
+/// 3.2.2). Brackets that are not closed are no comment.
+fn without_comments(text: &str) -> Cow<'_, str> {
+    if !text.contains('(') {
+        return text.into();
+    }
+    let mut kept = String::with_capacity(text.len());
+    let (mut from, mut depth) = (0, 0usize);
+    for (at, ch) in outside_of_quotes(text) {
+        match ch {
+            '(' => {
+                if depth == 0 {
+                    kept.push_str(&text[from..at]);
+                    from = at;
+                }
+                depth += 1;
+            }
+            ')' if depth > 0 => {
+                depth -= 1;
+                if depth == 0 {
+                    from = at + 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    kept.push_str(&text[from..]);
+    kept.into()
+}
+
+/// The characters that stand outside of double quotes, with their places; where quotes do not come
+/// in pairs, all of them.
+fn outside_of_quotes(text: &str) -> impl Iterator<Item = (usize, char)> + '_ {
+    let quotes = |is_escaped: &mut bool, ch: char| {
+        let is_quote = ch == '"' && !*is_escaped;
+        *is_escaped = ch == '\\' && !*is_escaped;
+        is_quote
+    };
+    let mut is_escaped = false;
+    let all = text.chars().filter(|ch| quotes(&mut is_escaped, *ch)).count();
+    let is_paired = all % 2 == 0;
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.char_indices().filter(move |(_, ch)| {
+        is_quoted ^= quotes(&mut is_escaped, *ch) && is_paired;
+        !is_quoted
+    })
 }
 
 fn mail_domain(domain: &str) -> Option<String> {
@@ -104,7 +210,9 @@ fn is_zero_width(ch: char) -> bool {
 }
 
 fn is_no_address(ch: char) -> bool {
-    ch.is_whitespace() || ch.is_control() || matches!(ch, '@' | '<' | '>' | ',' | ';' | '"')
+    ch.is_whitespace()
+        || ch.is_control()
+        || matches!(ch, '@' | '<' | '>' | '(' | ')' | ',' | ';' | ':' | '"')
 }
 
 /// The longest text that is read as a phone number, in characters: E.164 has 15 digits, and people
@@ -116,7 +224,7 @@ const PHONE_CHARS: usize = 64;
 fn phone(raw: &str, region: Option<&str>) -> Option<String> {
     let visible = raw.chars().filter(|ch| !is_zero_width(*ch) && !ch.is_control());
     let text: String = visible.take(PHONE_CHARS + 1).collect();
-    let text = text.trim();
+    let text = text.trim_matches(is_separator);
     let text = match text.get(..4) {
         Some(scheme) if scheme.eq_ignore_ascii_case("tel:") => text[4..].trim_start(),
         _ => text,
@@ -156,6 +264,9 @@ fn one_mobile(number: &str) -> String {
     }
 }
 
+/// How often a number is read again until it stays as it is.
+const READINGS: usize = 3;
+
 /// The library's own panics on odd texts are held back: such a text is no number.
 fn e164(text: &str, region: Option<Region>) -> Option<String> {
     let read = || {
@@ -163,13 +274,18 @@ fn e164(text: &str, region: Option<Region>) -> Option<String> {
         if number.extension.is_some() {
             return None;
         }
-        let spelt = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned();
-        let one = one_mobile(&spelt);
-        let number = match one == spelt {
-            true => number,
-            false => PHONE_NUMBER_UTIL.parse(&one, None).ok()?,
-        };
-        PHONE_NUMBER_UTIL.is_possible_number(&number).then_some(one)
+        let mut spelt = one_mobile(&PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164));
+        // A zero that a national spelling may have is no part of the international one, so what
+        // is read out of the one may be read otherwise out of the other.
+        for _ in 0..READINGS {
+            let number = PHONE_NUMBER_UTIL.parse(&spelt, None).ok()?;
+            let again = one_mobile(&PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164));
+            if again == spelt {
+                return PHONE_NUMBER_UTIL.is_possible_number(&number).then_some(spelt);
+            }
+            spelt = again;
+        }
+        None
     };
     // It holds no state that a panic could leave half changed.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).ok().flatten()
@@ -200,10 +316,64 @@ mod tests {
         assert_eq!(email("rene\u{301}@site.org"), email("ren\u{e9}@site.org"));
         assert_eq!(email("\u{FEFF}a\u{200B}@b.c\u{200B}").as_deref(), Some("a@b.c"));
         for wrong in
-            ["not an address", "@b.c", "a@", "a b@c.d", "a@@b.c", "a@b..c", "a@b c", "<a@b.c>"]
+            ["not an address", "@b.c", "a@", "a b@c.d", "a@@b.c", "a@b..c", "a@b c", "<a@b.c"]
         {
             assert_eq!(email(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn one_address_is_read_with_what_is_written_around_it() {
+        let email = |raw| read(Normaliser::Email, None, raw);
+        for raw in [
+            "Ann <ann@example.com>",
+            "\"Ash, Ann\" <ann@example.com>",
+            "Ash, Ann <ann@example.com>",
+            "ann@example.com <ann@example.com>",
+            "<ann@example.com>",
+            "< Ann@Example.com >",
+            "mailto:ann@example.com",
+            "MAILTO:Ann@Example.com?subject=x",
+            "<mailto:ann@example.com>",
+            "ann@example.com (Ann)",
+            "(Ann) ann@example.com",
+            "Ann <ann@example.com> (work)",
+            "ann%40example.com",
+            "mailto:ann%40example.com",
+            "\"ann@example.com\"",
+            "'ann@example.com'",
+            "ann@example.com,",
+            "ann@example.com; ",
+            "\u{FEFF}ann@example.com\u{200B}",
+            "\u{200E}ann@example.com",
+            "ann(work)@example.com",
+            "ann@(work (old))example.com",
+            "(a) Ann (b) <ann@example.com> (c)",
+            "\"Ann <A> Ash\" <ann@example.com>",
+            "\"Ann \\\"A\\\" (Ash\" <ann@example.com>",
+            "Ann \"Ash <ann@example.com>",
+            "Ann <ann@example.com>, ",
+            "Ann <mailto:ann%40example.com>",
+            "mailto:%E2%80%8Bann@example.com",
+        ] {
+            assert_eq!(email(raw).as_deref(), Some("ann@example.com"), "{raw}");
+        }
+        for several in [
+            "a@example.com, b@example.com",
+            "a@example.com;b@example.com",
+            "a@example.com b@example.com",
+            "Ann <a@example.com>, Bob <b@example.com>",
+            "a@example.com, Bob <b@example.com>",
+            "<a@example.com> b@example.com",
+            "<a@example.com><b@example.com>",
+            "mailto:a@example.com,b@example.com",
+            "mailto:a@example.com%2Cb@example.com",
+            "mailto:mailto:a@example.com",
+        ] {
+            assert_eq!(email(several), None, "{several}");
+        }
+        // Bytes that are no text are not replaced by something that others may share.
+        assert_eq!(email("mailto:%FF@example.com"), None);
     }
 
     #[test]
@@ -227,6 +397,8 @@ mod tests {
         assert_eq!(phone(Some("DE"), "030 901824").as_deref(), Some("+4930901824"));
         assert_eq!(phone(Some("GB"), "020 7946 0958").as_deref(), Some("+442079460958"));
         assert_eq!(phone(Some("US"), "00442079460958").as_deref(), Some("+442079460958"));
+        // A zero that is left in front is none of the international number.
+        assert_eq!(phone(Some("BR"), "0044 20 7946 09"), phone(None, "+55 044 20 7946 09"));
         assert_eq!(phone(None, "020 7946 0958"), None);
         assert_eq!(phone(None, "+49 30 901824 ext. 5"), None);
         assert_eq!(phone(None, "hello"), None);
@@ -245,8 +417,12 @@ mod tests {
             assert_eq!(read(Normaliser::Phone, Some("GB"), text), None, "{text}");
         }
         assert_eq!(read(Normaliser::Phone, None, &"+44".repeat(3_000)), None);
-        let tel = read(Normaliser::Phone, None, "TEL: +44 20 7946 0958");
-        assert_eq!(tel.as_deref(), Some("+442079460958"));
+        for text in
+            ["TEL: +44 20 7946 0958", "+44 20 7946 0958;", "\u{200E}+44 20 7946 0958\u{200B},"]
+        {
+            let tel = read(Normaliser::Phone, None, text);
+            assert_eq!(tel.as_deref(), Some("+442079460958"), "{text}");
+        }
     }
 
     #[test]
@@ -272,7 +448,7 @@ mod tests {
             Some("0193a000-0000-7000-8000-00000000000a")
         );
         assert_eq!(trim(&"x".repeat(513)), None);
-        assert_eq!(read(Normaliser::None, None, " a "), Some(" a ".into()));
+        assert_eq!(read(Normaliser::None, None, " a "), Some("a".into()));
         let hash = email_hash("ann@example.com").to_uppercase();
         let any = rule(Normaliser::Lowercase);
         assert_eq!(
@@ -284,7 +460,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_canonical_form_is_its_own(raw in "\\PC{0,12}|[a-zA-Zßéİ.+]{1,6}@[a-zA-Zü]{1,5}\\.[a-z]{2}|\\+?[0-9 ()-]{5,16}") {
+        fn a_canonical_form_is_its_own(raw in "\\PC{0,12}|[a-zA-Zßéİ.+]{1,6}@[a-zA-Zü]{1,5}\\.[a-z]{2}|[\"'<(]{0,2}[a-z,%40 ]{0,6}[<(\"]?(mailto:)?[a-z.+]{1,6}(@|%40)[a-z]{1,5}\\.[a-z]{2}[>)\"',;]{0,2}|\\+?[0-9 ()-]{5,16}") {
             for normaliser in [Normaliser::Email, Normaliser::Phone, Normaliser::Lowercase, Normaliser::Trim, Normaliser::None] {
                 for region in [None, Some("GB"), Some("US")] {
                     if let Some(once) = read(normaliser, region, &raw) {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One text or a list of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum OneOrMany {
     /// `"a"`
@@ -20,6 +20,68 @@ impl OneOrMany {
         match self {
             Self::One(one) => std::slice::from_ref(one).iter(),
             Self::Many(many) => many.iter(),
+        }
+    }
+}
+
+/// Where a time is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a path or { path = \"…\", format = \"%m/%d/%Y %H:%M\" }")]
+pub enum TimePath {
+    /// In a form that is known.
+    Path(String),
+    /// In a format of its own.
+    Format(TimeFormat),
+}
+
+/// A time in a format of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeFormat {
+    /// Where it is.
+    pub path: String,
+    /// As `strftime` spells formats; without one any known form is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+}
+
+/// One place of a time or several, of which the first that says something counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a path, { path = \"…\", format = \"%m/%d/%Y %H:%M\" }, or a list of them"
+)]
+pub enum TimePaths {
+    /// `["a", { path = "b", format = "%F" }]`; first, since a table can be read from a list as well.
+    Many(Vec<TimePath>),
+    /// `"a"`
+    One(TimePath),
+}
+
+impl TimePaths {
+    /// The places in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, TimePath> {
+        match self {
+            Self::One(one) => std::slice::from_ref(one).iter(),
+            Self::Many(many) => many.iter(),
+        }
+    }
+}
+
+impl TimePath {
+    /// Where it is.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Path(path) => path,
+            Self::Format(said) => &said.path,
+        }
+    }
+
+    /// Its format, where it has one of its own.
+    pub fn format(&self) -> Option<&str> {
+        match self {
+            Self::Path(_) => None,
+            Self::Format(said) => said.format.as_deref(),
         }
     }
 }
@@ -138,7 +200,10 @@ pub struct SourceConfig {
     pub dedupe_window: Option<String>,
     /// When it occurred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub occurred_at: Option<OneOrMany>,
+    pub occurred_at: Option<TimePaths>,
+    /// The IANA time zone of local times; default UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
     /// Overrides the URL's event type, when present.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_type: Option<OneOrMany>,
@@ -411,6 +476,8 @@ pub struct DecidingLimits {
     pub event_types: u32,
     /// Elements of an array that a campaign's condition looks at.
     pub condition_elements: u32,
+    /// Profiles; eight times as many identifiers, sessions and origins.
+    pub profiles: u32,
 }
 
 impl Default for DecidingLimits {
@@ -424,6 +491,7 @@ impl Default for DecidingLimits {
             event_identifiers: 100,
             event_types: 1_000,
             condition_elements: 5_000,
+            profiles: 10_000_000,
         }
     }
 }
@@ -431,6 +499,6 @@ impl Default for DecidingLimits {
 impl DecidingLimits {
     /// Those on which it depends who is one person and what is known of them.
     pub fn of_identity(self) -> Self {
-        Self { deliveries: 0, condition_elements: 0, ..self }
+        Self { deliveries: 0, condition_elements: 0, profiles: 0, ..self }
     }
 }

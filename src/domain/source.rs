@@ -1,9 +1,12 @@
 //! A source, compiled: where in its requests everything is, and how it is answered.
 
+use super::occurred::{Format, Zone};
 use super::path::read::{PathSet, Slot};
 use super::path::{Part, Path, PathError, Step};
 use super::point::PointUse;
-use super::settings::{Durability, FieldDecoding, OneOrMany, Respond, SourceConfig, Unidentified};
+use super::settings::{
+    Durability, FieldDecoding, OneOrMany, Respond, SourceConfig, TimePaths, Unidentified,
+};
 use super::time::parse_span;
 
 /// How long an event id is remembered unless the source says otherwise, in milliseconds.
@@ -49,7 +52,9 @@ pub struct Source {
     /// Per path of `event_id`: whether it lies outside of the elements that `splits` make events
     /// of, so that all events of one request share it.
     pub(super) event_id_is_shared: Vec<bool>,
-    pub(super) occurred_at: Option<Choice>,
+    pub(super) occurred_at: Vec<TimeLookup>,
+    /// The zone of local times.
+    pub(super) zone: Zone,
     pub(super) event_type: Option<Choice>,
     pub(super) traits: Vec<(Box<str>, Choice)>,
     pub(super) points: Vec<PointUse>,
@@ -89,6 +94,13 @@ pub(super) enum Lookup {
     Template(Vec<Piece>),
 }
 
+/// Where a time is, and in which format where it has one of its own.
+#[derive(Clone, Debug)]
+pub(super) struct TimeLookup {
+    pub(super) lookup: Lookup,
+    pub(super) format: Option<Format>,
+}
+
 /// A part of a template.
 #[derive(Clone, Debug)]
 pub(super) enum Piece {
@@ -125,7 +137,7 @@ impl Lookup {
         }
     }
 
-    fn reaches_outside(&self) -> bool {
+    pub(super) fn reaches_outside(&self) -> bool {
         match self {
             Self::Header(_) | Self::Query(_) => true,
             Self::Template(pieces) => pieces
@@ -182,7 +194,8 @@ impl Source {
             session_id: reader.choice("session_id", config.session_id.as_ref()),
             event_id: event_id.map(|paths| Choice::new(&paths, &mut reader.set)),
             event_id_is_shared,
-            occurred_at: reader.choice("occurred_at", config.occurred_at.as_ref()),
+            occurred_at: reader.times(config.occurred_at.as_ref()),
+            zone: reader.zone(config.timezone.as_deref()),
             event_type,
             traits: config
                 .traits
@@ -235,6 +248,34 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn times(&mut self, config: Option<&TimePaths>) -> Vec<TimeLookup> {
+        let mut times = Vec::new();
+        for one in config.into_iter().flat_map(TimePaths::iter) {
+            let path = OneOrMany::One(one.path().to_owned());
+            let Some(mut choice) = self.choice("occurred_at", Some(&path)) else { continue };
+            let format = one.format().map(|text| (text, Format::new(text)));
+            if let Some((text, None)) = &format {
+                let sentence = format!(
+                    "expected a format that can spell a date and read it back, such as \"%m/%d/%Y %H:%M\", found {text:?}"
+                );
+                self.problems.push(("occurred_at.format".to_owned(), sentence));
+            }
+            let format = format.and_then(|(_, format)| format);
+            times.extend(choice.0.pop().map(|lookup| TimeLookup { lookup, format }));
+        }
+        times
+    }
+
+    fn zone(&mut self, config: Option<&str>) -> Zone {
+        let Some(name) = config else { return Zone::UTC };
+        Zone::named(name).unwrap_or_else(|| {
+            let sentence =
+                format!("expected an IANA time zone such as \"Europe/Berlin\", found {name:?}");
+            self.problems.push(("timezone".to_owned(), sentence));
+            Zone::UTC
+        })
     }
 
     /// In this field the name `event_type` can only mean the property: what it names otherwise is

@@ -1,9 +1,17 @@
 //! What the reading API shows, independent of HTTP.
 
 use super::campaign::RuleReport;
+use super::json;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+
+/// What a sender sent as JSON, in valid Unicode and without a tree: no depth is too deep. None where
+/// it is no JSON.
+pub fn raw_json(bytes: &[u8]) -> Option<Box<RawValue>> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    RawValue::from_string(json::shown(text).into_owned()).ok()
+}
 
 /// A profile, folded from its fragments.
 #[derive(Clone, Debug, Serialize)]
@@ -91,6 +99,8 @@ pub struct EventView {
     pub reason: Option<&'static str>,
     /// When it occurred.
     pub occurred_at: String,
+    /// Whose word that is: `said`, `received`, or `unread` where the sender's cannot be read.
+    pub occurred_at_from: &'static str,
     /// When it was received.
     pub received_at: String,
     /// What was found in it, as `type:value`.
@@ -169,6 +179,13 @@ pub struct ErasureView {
     pub identifiers: u64,
     /// How many deliveries.
     pub deliveries: u64,
+    /// How many events on nobody cannot be read, so that they may name the person still.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unread: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// An operator's link.
@@ -182,6 +199,9 @@ pub struct LinkView {
     pub a: String,
     /// The other end, canonical.
     pub b: String,
+    /// Of a cut through many: all its parts, each of which is kept apart from every other one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Vec<Vec<String>>>,
     /// Why.
     pub reason: String,
     /// When it was laid.

@@ -3,15 +3,16 @@
 use super::core::{Core, Placement};
 use super::effective::{Effective, Objects};
 use super::erasing::{identifier_hash, is_suppressed};
+use super::fault::Stage;
 use super::question::Question;
 use crate::domain::compiled::SettingsProblem;
 use crate::domain::event::{Event, Reason};
-use crate::domain::graph::{Change, Effects, FragmentIndex, Link, Move, NodeIndex, Pair};
+use crate::domain::graph::{Change, Cut, Effects, FragmentIndex, Link, Move, NodeIndex, Pair};
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::rules::Rules;
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
-use crate::records::{ActRecord, FragmentKey, LinkRow, Revised, decode_event};
+use crate::records::{ActRecord, CutRow, FragmentKey, LinkRow, Revised, decode_event};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -60,13 +61,23 @@ pub enum Answer {
     Unknown,
     /// It does not hold together.
     Invalid(Vec<String>),
+    /// It panicked, and has no effect.
+    Failed,
 }
 
 impl Core {
     /// Takes an act in.
     pub fn act(&mut self, sequence: Sequence, act: ActRecord) -> Acted {
         self.applied = sequence;
+        if self.passed.holds(sequence, sequence) {
+            return self.passed_over(act);
+        }
+        self.faults.strike(Stage::Act, act.name());
         match act {
+            ActRecord::PassOver { record, .. } => {
+                self.passed.insert(record, sequence);
+                Acted { answer: Answer::Failed, ..Acted::default() }
+            }
             ActRecord::PutObject { kind, id, json, .. } => {
                 let mut objects = self.objects.clone();
                 objects.insert((kind, id), json);
@@ -86,6 +97,7 @@ impl Core {
             }
             ActRecord::Lift { at, number } => self.lift(at, number),
             ActRecord::Unmerge { at, apart, reason } => self.unmerge(sequence, at, apart, &reason),
+            ActRecord::Cut { at, parts, reason } => self.cut(sequence, at, parts, reason),
             ActRecord::Withdraw { at, identifier, shown_with } => {
                 let ends = shown_with.iter().filter_map(|one| self.graph.named(one)).collect();
                 self.withdraw(at, self.graph.named(&identifier), &ends)
@@ -112,6 +124,15 @@ impl Core {
             ActRecord::Adopt { at, configured } => self.adopt(sequence, at, configured),
             act => self.campaign_act(act),
         }
+    }
+
+    /// What is left of an act that panicked: nothing, but that a timer ends its run. Else it would be
+    /// due again at once.
+    fn passed_over(&mut self, act: ActRecord) -> Acted {
+        if let ActRecord::TimerFired { campaign, fragment, run, at } = act {
+            self.end_run(&campaign, fragment, run, at);
+        }
+        Acted { answer: Answer::Failed, ..Acted::default() }
     }
 
     fn objects_act(&mut self, objects: Objects) -> Acted {
@@ -203,6 +224,9 @@ impl Core {
     }
 
     fn set_aside(&mut self, event: Sequence, reason: Reason) {
+        if self.emptied.contains(&event) {
+            return; // of a person who was erased since: it was never counted on this way
+        }
         self.quarantined.insert(event, reason);
         self.touch_loose(event);
     }
@@ -257,10 +281,14 @@ impl Core {
     }
 
     fn lift(&mut self, at: Timestamp, number: u64) -> Acted {
+        self.fresh.links.insert(number);
+        if self.cuts.remove(&number).is_some() {
+            let effects = self.graph.lift_cut(number);
+            return self.told(effects, at, Some("link lifted"));
+        }
         let Some(row) = self.links.remove(&number) else {
             return Acted { answer: Answer::Unknown, ..Acted::default() };
         };
-        self.fresh.links.insert(number);
         let joins_the_same = |other: &LinkRow| {
             other.joins
                 && ((&other.a, &other.b) == (&row.a, &row.b)
@@ -297,6 +325,24 @@ impl Core {
         let profiles = unmerged.profiles.iter().map(|lead| self.fragment_id(*lead)).collect();
         let answer = Answer::Unmerged { profiles, links: numbers };
         Acted { answer, ..self.told(unmerged.effects, at, Some(reason)) }
+    }
+
+    fn cut(
+        &mut self,
+        sequence: Sequence,
+        at: Timestamp,
+        parts: Vec<Vec<Identifier>>,
+        reason: String,
+    ) -> Acted {
+        let number = link_number(sequence, 0);
+        let row = CutRow { number, parts, reason, at };
+        let unmerged = self.graph.cut(&cut_of(&row));
+        let profiles = unmerged.profiles.iter().map(|lead| self.fragment_id(*lead)).collect();
+        let answer = Answer::Unmerged { profiles, links: vec![number] };
+        let told = self.told(unmerged.effects, at, Some(&row.reason));
+        self.cuts.insert(number, row);
+        self.fresh.links.insert(number);
+        Acted { answer, ..told }
     }
 
     fn withdraw(
@@ -341,6 +387,16 @@ impl Core {
         self.graph.make_later(Some((self.counters.generation, act)));
         for Revised { sequence, content, version, bytes } in events {
             let Ok(event) = decode_event(*version, bytes) else { continue };
+            // It panicked here.
+            if self.passed.holds(*sequence, act) {
+                if let Some(was_counted) = self.take_up(*sequence) {
+                    let content = if was_counted { *content } else { 0 };
+                    let sum = self.counters.loose_content;
+                    self.counters.loose_content = sum.wrapping_sub(content);
+                    self.quarantined.insert(*sequence, Reason::Panicked);
+                }
+                continue;
+            }
             // Of a person who is being erased: it goes with them.
             if self.pending.values().any(|person| person.is_in(&event)) {
                 continue;
@@ -355,7 +411,9 @@ impl Core {
             }
             self.revised.extend([(*sequence, act)]);
             self.touch_revised(*sequence);
+            self.placing = Some(*sequence);
             let placement = self.place(*sequence, &event);
+            self.placing = None;
             self.recount(placement.fragment);
             acted.placed.push((*sequence, Box::new(event), placement));
         }
@@ -418,6 +476,14 @@ impl Core {
 /// what an erasure leaves of it.
 fn link_number(act: Sequence, place: u64) -> u64 {
     (act << 20) | place
+}
+
+/// The most links of one act, by which their numbers stay those of that act.
+pub(super) const LINKS_OF_ACT: usize = (1 << 20) - 2;
+
+/// A cut as the graph knows it.
+pub(super) fn cut_of(row: &CutRow) -> Cut {
+    Cut { number: row.number, parts: row.parts.clone() }
 }
 
 /// The act that laid a link.

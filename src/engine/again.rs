@@ -6,13 +6,14 @@
 //! and becomes the state. A replay switches at the same record. Ids stay: a fragment of the same
 //! origin keeps its own, and one whose origin comes up no more follows its first event.
 
-use super::acts::{generation_before, next_generation};
+use super::acts::{cut_of, generation_before, next_generation};
 use super::core::{Core, Fresh, Placement};
 use super::drafted::DraftFragments;
 use super::effective::Effective;
 use super::erasing::is_suppressed;
+use super::fault::{Faults, Panicked, Stage, walled};
 use super::gathering::{Changed, Gathered, lock};
-use super::replay::{Aside, ReplayError, reading, set_aside};
+use super::replay::{Aside, Asides, ReplayError, reading, set_aside};
 use super::rereadings::Rereadings;
 use super::rest::RowError;
 use crate::domain::event::{Event, Standing};
@@ -21,7 +22,7 @@ use crate::domain::graph::{Ancestry, FragmentIndex, Link, Move};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::journal::JournalReader;
-use crate::records::{ActRecord, Genesis, LinkRow, RecordError, decode_event, kind};
+use crate::records::{ActRecord, CutRow, Genesis, LinkRow, RecordError, decode_event, kind};
 use hashbrown::HashMap;
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +39,7 @@ pub(super) struct Basis {
     pub(super) effective: Arc<Effective>,
     pub(super) ancestry: Ancestry,
     pub(super) links: BTreeMap<u64, LinkRow>,
+    pub(super) cuts: BTreeMap<u64, CutRow>,
     pub(super) generation: u16,
     /// The last record that the ancestry knows of.
     pub(super) applied: Sequence,
@@ -49,6 +51,10 @@ pub(super) struct Basis {
     pub(super) suppressed: BTreeSet<[u8; 16]>,
     /// Events that were read again by an act, which says where they belong.
     pub(super) revised: Rereadings,
+    /// Records that panicked, and no act says so yet.
+    pub(super) passed: Aside,
+    /// Faults to inject, for tests.
+    pub(super) faults: Faults,
 }
 
 impl Basis {
@@ -64,12 +70,15 @@ impl Basis {
             effective: Arc::clone(&core.effective),
             ancestry: Ancestry::default(),
             links: core.links.clone(),
+            cuts: core.cuts.clone(),
             generation: next_generation(core.counters.generation),
             applied: core.applied,
             hidden: core.hidden.clone(),
             erasures: core.erasures.len(),
             suppressed: core.suppressed.clone(),
             revised: core.revised.clone(),
+            passed: core.passed.unsaid(),
+            faults: core.faults.clone(),
         }
     }
 }
@@ -133,15 +142,20 @@ impl Draft {
 
     /// An empty draft, with the operators' links laid.
     pub(super) fn new(basis: Basis) -> Self {
-        let Basis { genesis, effective, links, generation, .. } = basis;
+        let Basis { genesis, effective, links, cuts, generation, .. } = basis;
         let mut core = Core::resolving(genesis, effective);
         let taken = basis.ancestry.len();
         core.graph.inherit(basis.ancestry, generation);
         for link in links.values() {
             core.graph.lay(&link_of(link), 0, link.at);
         }
-        core.links = links;
+        for cut in cuts.values() {
+            core.graph.cut(&cut_of(cut));
+        }
+        (core.links, core.cuts) = (links, cuts);
         core.hidden = basis.hidden;
+        core.passed = basis.passed;
+        core.faults = basis.faults;
         Self {
             core,
             fragments: DraftFragments::default(),
@@ -180,6 +194,7 @@ impl Draft {
             && self.erasures == core.erasures.len()
             && self.suppressed == core.suppressed
             && self.core.links.keys().all(|number| core.links.contains_key(number))
+            && self.core.cuts.keys().all(|number| core.cuts.contains_key(number))
             && self.generation == next_generation(core.counters.generation)
     }
 
@@ -257,9 +272,9 @@ impl Draft {
         see: &mut Seeing<'_>,
     ) -> Result<(), ReplayError> {
         let from = (self.core.applied + 1).max(reader.first_sequence());
-        if self.folds {
-            self.aside.append(set_aside(reader, from)?);
-        }
+        let Asides { aside, passed } = set_aside(reader, from)?;
+        self.aside.append(aside);
+        self.core.passed.append(passed);
         for record in reader.scan(from) {
             let (sequence, record) = record.map_err(|cause| reading(from, cause.into()))?;
             if sequence > upto {
@@ -304,7 +319,7 @@ impl Draft {
         // One that an act read again waits for that act, which knows better what it says.
         let event = match was_nobodys && self.revised.act_of(sequence).is_some() {
             true => event.clone(),
-            false => self.core.effective.compiled.reread_points(&event.source, event),
+            false => self.as_read_now(event),
         };
         if was_nobodys && is_suppressed(&self.suppressed, &self.core.genesis.hash_key, &event) {
             self.dropped.insert(sequence);
@@ -378,9 +393,19 @@ impl Draft {
         Ok(())
     }
 
+    /// An event under the draft's configuration; one whose text panics there stays as it was read
+    /// when it came, for nobody can say how it reads now.
+    fn as_read_now(&self, event: &Event) -> Event {
+        let read = || {
+            self.core.faults.strike(Stage::Reread, &event.kind);
+            self.core.effective.compiled.reread_points(&event.source, event)
+        };
+        walled(read).unwrap_or_else(|Panicked| event.clone())
+    }
+
     fn reread(&self, one: &mut crate::records::Revised) {
         if let Ok(event) = decode_event(one.version, &one.bytes) {
-            let event = self.core.effective.compiled.reread_points(&event.source, &event);
+            let event = self.as_read_now(&event);
             if let Ok(bytes) = crate::records::encode_event(&event) {
                 one.bytes = bytes;
             }
@@ -454,6 +479,12 @@ impl Draft {
         for (number, link) in &old.links {
             if !self.core.links.contains_key(number) {
                 let effects = self.core.graph.lay(&link_of(link), 0, link.at);
+                self.suspect(&effects.moves, None);
+            }
+        }
+        for (number, cut) in &old.cuts {
+            if !self.core.cuts.contains_key(number) {
+                let effects = self.core.graph.cut(&cut_of(cut)).effects;
                 self.suspect(&effects.moves, None);
             }
         }

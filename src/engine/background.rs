@@ -35,7 +35,7 @@ pub(super) fn discard(left: impl Send + 'static) {
 /// The same as [`spawn`] for whoever waits for what it finds.
 ///
 /// # Errors
-/// When there is no thread for it, or it panicked.
+/// When there is no thread for it, or it panicked: [`Refusal::Panicked`].
 pub(super) async fn run<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -43,5 +43,5 @@ pub(super) async fn run<T: Send + 'static>(
     let (reply, found) = oneshot::channel();
     // Whoever asked may have gone away.
     spawn(name, move || drop(reply.send(work()))).map_err(|_| Refusal::Overloaded)?;
-    found.await.map_err(|_| Refusal::StorageFailed)
+    found.await.map_err(|_| Refusal::Panicked)
 }

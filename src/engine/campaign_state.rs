@@ -158,7 +158,7 @@ impl CampaignState {
             let mut key = vec![b'g'];
             key.extend_from_slice(&fragment.to_be_bytes());
             let runs = self.runs.get(&fragment).filter(|runs| !runs.is_empty());
-            let row = runs.map(|runs| records::encode_runs(runs)).transpose()?;
+            let row = runs.map(records::encode_runs).transpose()?;
             rows.push((key, row));
         }
         for (campaign, run) in std::mem::take(&mut self.fresh_told) {

@@ -54,6 +54,8 @@ impl Core {
         question: &Question,
         told: &mut Told,
     ) -> Result<(), RecordError> {
+        let (stage, kind) = question.stage();
+        self.faults.strike(stage, kind);
         self.count(question, std::mem::take(&mut told.recent));
         let decisions = self.decisions(question, &told.folded);
         self.carry_out(question, decisions)
@@ -348,6 +350,22 @@ impl Core {
         }
     }
 
+    /// Ends a run whose timer panicked.
+    pub(super) fn end_run(&mut self, id: &str, key: FragmentKey, run: Sequence, at: Timestamp) {
+        let Some(lead) = self.lead_of_key(key) else { return };
+        for fragment in self.graph.fragments_of(lead) {
+            let Some(runs) = self.campaigns.runs.get(&fragment) else { continue };
+            let state = runs.state(id);
+            if state.run.is_none_or(|one| one.sequence != run) {
+                continue;
+            }
+            let stopped_at = state.stopped_at.max(Some(at));
+            let state = campaign::CampaignState { run: None, stopped_at, ..state };
+            self.campaigns.set(fragment, id, state);
+            self.campaigns.retell(id, run, "ended", Some("panicked".to_owned()));
+        }
+    }
+
     fn attempted(&mut self, number: u64, attempt: &Attempt) {
         let key = self.genesis.id_key;
         let id = |one: &Delivery, (campaign, step): &EndpointKey| {
@@ -355,9 +373,15 @@ impl Core {
             let parts = IdParts { received_at, sequence, generation: 0 };
             webhook_id(&key.mint(IdKind::Event, parts).to_string(), campaign, *step)
         };
+        // The schedule in force at this place of the journal, so that a replay waits as long.
+        let campaigns = Arc::clone(self.compiled_campaigns());
+        let waits = |(campaign, step): &EndpointKey| {
+            let webhook = campaigns.get(campaign).and_then(|one| one.webhook(*step));
+            webhook.map_or_else(campaign::Calling::default, |one| one.calling.clone()).waits
+        };
         let outbox = &mut self.campaigns.outbox;
         // It came out of a record of the same limit, in which it was not alone.
-        let verdict = outbox.attempted(number, attempt, id).unwrap_or_default();
+        let verdict = outbox.attempted(number, attempt, id, waits).unwrap_or_default();
         if let (Some(Verdict::Disable), Some(one)) = (verdict, outbox.get(number)) {
             let status = attempt.status.unwrap_or(410);
             let reason = format!("the receiver answered {status}: it wants no more");

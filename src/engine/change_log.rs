@@ -72,8 +72,7 @@ impl ChangeLog {
         if self.tail.len() >= RUN || self.tail_bytes >= RUN_BYTES {
             self.seal();
         }
-        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        self.tail_bytes += 96 + 16 * row.others.len() + text(&row.identifier) + text(&row.reason);
+        self.tail_bytes += size(&row);
         self.tail.push(row);
     }
 
@@ -101,26 +100,6 @@ impl ChangeLog {
     /// As it is now.
     pub fn now(&self) -> ChangesThen {
         ChangesThen { full: self.full.clone(), tail: self.tail.clone() }
-    }
-
-    /// The changes from number `from` on, at most `limit`.
-    ///
-    /// # Errors
-    /// When a run does not decode.
-    pub fn page(&self, from: u64, limit: usize) -> Result<Vec<ChangeRow>, RecordError> {
-        let before = self.full.partition_point(|(first, _)| *first <= from).saturating_sub(1);
-        let mut found = Vec::new();
-        for (_, run) in self.full.iter().skip(before) {
-            if found.len() >= limit {
-                return Ok(found);
-            }
-            let run: Vec<ChangeRow> = records::decode("changes", run)?;
-            let fits = run.into_iter().filter(|row| row.number >= from);
-            found.extend(fits.take(limit - found.len()));
-        }
-        let rest = self.tail.iter().filter(|row| row.number >= from);
-        found.extend(rest.take(limit - found.len()).cloned());
-        Ok(found)
     }
 
     /// Changes rows in their places, never to longer ones; `change` answers whether it did.
@@ -159,7 +138,45 @@ impl ChangeLog {
     }
 }
 
+/// About how many bytes a change takes.
+fn size(row: &ChangeRow) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    96 + 16 * row.others.len() + text(&row.identifier) + text(&row.reason)
+}
+
 impl ChangesThen {
+    /// The changes from number `from` on, at most `limit`, and so many bytes of them unless there is
+    /// only one.
+    ///
+    /// # Errors
+    /// When a run does not decode.
+    pub fn page(
+        &self,
+        from: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<ChangeRow>, RecordError> {
+        let before = self.full.partition_point(|(first, _)| *first <= from).saturating_sub(1);
+        let (mut found, mut room) = (Vec::new(), bytes);
+        let mut take = |row: ChangeRow| {
+            let size = size(&row);
+            if found.len() >= limit || (size > room && !found.is_empty()) {
+                return false;
+            }
+            room = room.saturating_sub(size);
+            found.push(row);
+            true
+        };
+        for (_, run) in self.full.iter().skip(before) {
+            let run: Vec<ChangeRow> = records::decode("changes", run)?;
+            if !run.into_iter().filter(|row| row.number >= from).all(&mut take) {
+                return Ok(found);
+            }
+        }
+        let _fitted = self.tail.iter().filter(|row| row.number >= from).cloned().all(&mut take);
+        Ok(found)
+    }
+
     /// The newest changes before number `before` that `is_wanted`, at most `limit`.
     ///
     /// # Errors
@@ -218,11 +235,16 @@ mod tests {
     #[test]
     fn pages_go_over_the_seams_of_runs() {
         let log = log(2_100);
-        assert_eq!(numbers(&log.page(1_023, 4).unwrap()), [1_023, 1_024, 1_025, 1_026]);
-        assert_eq!(numbers(&log.page(2_048, 3).unwrap()), [2_048, 2_049, 2_050]);
-        assert_eq!(numbers(&log.page(0, 2).unwrap()), [1, 2]);
-        assert_eq!(log.page(2_101, 5).unwrap(), []);
-        assert_eq!(log.page(u64::MAX, 5).unwrap(), []);
+        assert_eq!(
+            numbers(&log.now().page(1_023, 4, usize::MAX).unwrap()),
+            [1_023, 1_024, 1_025, 1_026]
+        );
+        assert_eq!(numbers(&log.now().page(2_048, 3, usize::MAX).unwrap()), [2_048, 2_049, 2_050]);
+        assert_eq!(numbers(&log.now().page(0, 2, usize::MAX).unwrap()), [1, 2]);
+        assert_eq!(log.now().page(2_101, 5, usize::MAX).unwrap(), []);
+        assert_eq!(numbers(&log.now().page(1_023, 9, 400).unwrap()), [1_023, 1_024, 1_025]);
+        assert_eq!(numbers(&log.now().page(7, 9, 1).unwrap()), [7]);
+        assert_eq!(log.now().page(u64::MAX, 5, usize::MAX).unwrap(), []);
         let odd = |row: &ChangeRow| row.number % 2 == 1;
         assert_eq!(numbers(&log.now().newest(2_051, 3, odd).unwrap()), [2_049, 2_047, 2_045]);
         assert_eq!(log.totals().kinds, [0, 0, 2_100, 0, 0, 0]);
@@ -246,8 +268,11 @@ mod tests {
         for row in store.values() {
             back.restore(row).unwrap();
         }
-        assert_eq!(back.page(1, 5_000).unwrap(), log.page(1, 5_000).unwrap());
-        assert_eq!(back.page(1_500, 1).unwrap()[0].identifier, None);
+        assert_eq!(
+            back.now().page(1, 5_000, usize::MAX).unwrap(),
+            log.now().page(1, 5_000, usize::MAX).unwrap()
+        );
+        assert_eq!(back.now().page(1_500, 1, usize::MAX).unwrap()[0].identifier, None);
         assert_eq!(back.totals(), log.totals());
     }
 }

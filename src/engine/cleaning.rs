@@ -5,11 +5,13 @@ use super::acts::laid_by;
 use super::background;
 use super::committer::Then;
 use super::erasing::identifier_hash;
+use super::fault::{Panicked, Stage, walled};
 use super::identity::IdentityActor;
 use super::profile::Op;
 use super::router::{Append, Pass};
 use super::shared::Shared;
 use crate::domain::compiled::Compiled;
+use crate::domain::event::{Event, Payload};
 use crate::domain::fragment::content_hash;
 use crate::domain::id::{Identifier, Sequence};
 use crate::journal::{Record, ReplacementRecord};
@@ -19,6 +21,7 @@ use crate::records::{
 use actix::{AsyncContext, Context, Handler, Message};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// What was found of a person.
@@ -27,6 +30,8 @@ struct Findings {
     events: Vec<Sequence>,
     loose: Vec<(Sequence, u128)>,
     acts: Vec<Sequence>,
+    /// Events that cannot be read, so that nobody can say whether they are the person's: they stay.
+    unread: usize,
 }
 
 /// The search for a person's records is over.
@@ -34,12 +39,16 @@ struct Findings {
 #[rtype(result = "()")]
 struct Found(Result<Findings, String>);
 
-/// The journal holds the person no more.
+/// The journal holds the person no more, or there was no room to write it anew.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Emptied {
     pub(super) erasure: Sequence,
+    pub(super) is_done: bool,
 }
+
+/// How long an erasure waits before it asks for room again.
+const ROOM_AGAIN: Duration = Duration::from_secs(5);
 
 impl IdentityActor {
     /// Before the graph forgets a person: the sequences of all their events, from their actor.
@@ -50,7 +59,7 @@ impl IdentityActor {
     ) -> Option<oneshot::Receiver<Vec<Sequence>>> {
         let lead = self.core.graph.lead(self.core.fragment(profile)?);
         let (reply, answer) = oneshot::channel();
-        let all = Op::Timeline { before: Sequence::MAX, limit: usize::MAX, reply };
+        let all = Op::Timeline { before: Sequence::MAX, limit: usize::MAX, only: None, reply };
         self.tell_awake(lead, all, context);
         self.profiles.stop(lead);
         Some(answer)
@@ -74,13 +83,14 @@ impl IdentityActor {
         let look = move || {
             let known = pending.events.clone();
             let events = match (known, events) {
-                (Some(events), _) => events,
-                (None, Some(answer)) => answer.blocking_recv().unwrap_or_default(),
-                (None, None) => Vec::new(),
+                (Some(events), _) => Some(events),
+                // None, where the profile panicked over it: they are looked for in the journal.
+                (None, Some(answer)) => answer.blocking_recv().ok(),
+                (None, None) => Some(Vec::new()),
             };
-            let found = find(&shared, &effective.compiled, &pending, &events, loose, slipped);
-            let found = found.map(|(loose, acts)| Findings { erasure, events, loose, acts });
-            identity.do_send(Found(found));
+            let compiled = &effective.compiled;
+            let found = find(&shared, compiled, &pending, events, loose, slipped);
+            identity.do_send(Found(found.map(|found| Findings { erasure, ..found })));
         };
         if let Err(error) = background::spawn("erasure", look) {
             self.shared.fail(format!("starting the search for an erasure: {error}"));
@@ -116,6 +126,24 @@ impl IdentityActor {
         self.snapshot(None);
     }
 
+    /// Counts erasures that wait for room, up or down.
+    fn waits_for_room(&self, by: i64) {
+        self.shared.metrics.waiting_for_room.inc_by(by);
+    }
+
+    /// The snapshot was not written anew, for want of room: the erasures that wait for it ask again.
+    pub(super) fn not_renewed(&mut self, context: &mut Context<Self>) {
+        let waiting = std::mem::take(&mut self.renewing);
+        let count = waiting.len() as i64;
+        self.to_renew.extend(waiting);
+        self.waits_for_room(count);
+        context.run_later(ROOM_AGAIN, move |identity, _| {
+            identity.waits_for_room(-count);
+            identity.renew = true;
+            identity.snapshot(None);
+        });
+    }
+
     /// Has the journal emptied of what an erasure found.
     fn empty(&self, erasure: Sequence) {
         let Some(identity) = self.address.clone() else { return };
@@ -125,7 +153,9 @@ impl IdentityActor {
             relaid.entry(laid_by(link.number)).or_default().push(link.clone());
         }
         relaid.retain(|act, _| hidden.contains(act));
-        let job = Emptying { records: hidden, relaid, hash_key: self.core.genesis.hash_key };
+        let cuts = self.core.cuts.values().map(|cut| (laid_by(cut.number), cut.parts.clone()));
+        let recut = cuts.filter(|(act, _)| hidden.contains(act)).collect();
+        let job = Emptying { records: hidden, relaid, recut, hash_key: self.core.genesis.hash_key };
         let then = Then::Empty { job, erasure, identity };
         if let Some(router) = &self.router {
             router.do_send(Pass(then));
@@ -160,14 +190,28 @@ impl IdentityActor {
 impl Handler<Found> for IdentityActor {
     type Result = ();
 
-    fn handle(&mut self, Found(found): Found, _: &mut Self::Context) {
-        let Findings { erasure, events, loose, acts } = match found {
+    fn handle(&mut self, found: Found, context: &mut Self::Context) {
+        self.guarded(context, |identity, _| identity.found(found));
+    }
+}
+
+impl IdentityActor {
+    fn found(&mut self, Found(found): Found) {
+        let Findings { erasure, events, loose, acts, unread } = match found {
             Ok(findings) => findings,
             Err(error) => {
                 return self.shared.fail(format!("looking for an erased person: {error}"));
             }
         };
         let Some(pending) = self.core.pending.get(&erasure) else { return };
+        if unread > 0 {
+            tracing::error!(
+                erasure,
+                unread,
+                "an erasure left events on nobody that cannot be read; once they can be, erase again"
+            );
+            self.unread.insert(erasure, unread);
+        }
         for fragment in &pending.fragments {
             self.shared.rest.forget(*fragment);
         }
@@ -196,32 +240,53 @@ impl Handler<Found> for IdentityActor {
 impl Handler<Emptied> for IdentityActor {
     type Result = ();
 
-    fn handle(&mut self, Emptied { erasure }: Emptied, _: &mut Self::Context) {
+    fn handle(&mut self, Emptied { erasure, is_done }: Emptied, context: &mut Self::Context) {
+        if !is_done {
+            self.waits_for_room(1);
+            context.run_later(ROOM_AGAIN, move |identity, _| {
+                identity.waits_for_room(-1);
+                identity.empty(erasure);
+            });
+            return;
+        }
         self.append_act(ActRecord::Compacted { at: self.shared.clock.now(), erasure });
     }
 }
 
-/// Events on no profile that yield an identifier of the person, and acts that name one.
-type Traces = (Vec<(Sequence, u128)>, Vec<Sequence>);
-
+/// Looks for all that is a person's: events on no profile that yield an identifier, acts that name one,
+/// and the events of the profile where they are not known. What cannot be read is counted and passed
+/// over: one text must not keep anybody else in the files.
 fn find(
     shared: &Shared,
     compiled: &Compiled,
     pending: &PendingErasure,
-    events: &[Sequence],
+    events: Option<Vec<Sequence>>,
     loose: Vec<Sequence>,
     slipped: BTreeSet<Sequence>,
-) -> Result<Traces, String> {
-    let mut yielding = Vec::new();
+) -> Result<Findings, String> {
+    let (mut yielding, mut unread) = (Vec::new(), 0);
     for sequence in loose {
         let record = shared.reader.read(sequence).map_err(|error| error.to_string())?;
         let Some(record) = record.filter(|record| record.kind == kind::EVENT) else { continue };
-        let event =
-            decode_event(record.version, &record.bytes).map_err(|error| error.to_string())?;
-        if pending.is_in(&compiled.named_in(&event)) {
+        let Ok(event) = decode_event(record.version, &record.bytes) else {
+            unread += 1;
+            continue;
+        };
+        let read = || {
+            shared.faults.strike(Stage::Search, &event.kind);
+            pending.is_in(&compiled.named_in(&event))
+        };
+        let is_own = walled(read).unwrap_or_else(|Panicked| {
+            let is_spelt = spells_one(&event, pending);
+            unread += usize::from(!is_spelt);
+            is_spelt
+        });
+        if is_own {
             yielding.push((sequence, content_hash(&event)));
         }
     }
+    let is_known = events.is_some();
+    let mut events = events.unwrap_or_default();
     let mut gone = slipped;
     gone.extend(events.iter().copied().chain(yielding.iter().map(|(sequence, _)| *sequence)));
     let mut acts = Vec::new();
@@ -230,8 +295,40 @@ fn find(
         if record.kind == kind::ACT && names_one(&record, pending, &gone) {
             acts.push(sequence);
         }
+        if !is_known && record.kind == kind::EVENT && !gone.contains(&sequence) {
+            match decode_event(record.version, &record.bytes) {
+                Ok(event) if pending.is_in(&event) => {
+                    gone.insert(sequence);
+                    events.push(sequence);
+                }
+                Ok(_) => {}
+                Err(_) => unread += 1,
+            }
+        }
     }
-    Ok((yielding, acts))
+    Ok(Findings { erasure: 0, events, loose: yielding, acts, unread })
+}
+
+/// Whether an event that cannot be read spells an identifier of the person as it is known.
+fn spells_one(event: &Event, pending: &PendingErasure) -> bool {
+    let bytes = match &event.payload {
+        Payload::Json(bytes) | Payload::Opaque(bytes) => bytes,
+    };
+    let text = String::from_utf8_lossy(bytes).to_lowercase();
+    let mut values = pending.identifiers.iter().map(|one| one.value.to_lowercase());
+    values.any(|value| value.len() >= SPELT_BYTES && stands_alone(&text, &value))
+}
+
+/// Shorter values stand in texts by chance.
+const SPELT_BYTES: usize = 6;
+
+/// Whether a value stands in a text as a word of its own.
+fn stands_alone(text: &str, value: &str) -> bool {
+    text.match_indices(value).any(|(at, found)| {
+        let before = text[..at].chars().next_back();
+        let behind = text[at + found.len()..].chars().next();
+        ![before, behind].into_iter().flatten().any(char::is_alphanumeric)
+    })
 }
 
 /// Whether an act names an identifier of the person, or holds an event of theirs.
@@ -240,6 +337,7 @@ fn names_one(record: &Record, pending: &PendingErasure, events: &BTreeSet<Sequen
     match ActRecord::decode(record.version, &record.bytes) {
         Ok(ActRecord::Lay { a, b, .. }) => own(&a) || own(&b),
         Ok(ActRecord::Unmerge { apart, .. }) => apart.iter().any(|(a, b)| own(a) || own(b)),
+        Ok(ActRecord::Cut { parts, .. }) => parts.iter().flatten().any(own),
         Ok(ActRecord::Withdraw { identifier, shown_with, .. }) => {
             own(&identifier) || shown_with.iter().any(own)
         }
@@ -259,6 +357,8 @@ pub(super) struct Emptying {
     pub(super) records: BTreeSet<Sequence>,
     /// Links that acts among them laid, and that stay.
     relaid: BTreeMap<Sequence, Vec<LinkRow>>,
+    /// The parts of cuts that acts among them laid, without the person.
+    recut: BTreeMap<Sequence, Vec<Vec<Identifier>>>,
     hash_key: [u8; 32],
 }
 
@@ -291,6 +391,10 @@ impl Emptying {
             ActRecord::Unmerge { at, .. } | ActRecord::Laid { at, .. } => {
                 let links = self.relaid.get(&sequence).cloned()?;
                 Some(ActRecord::Laid { at, links })
+            }
+            ActRecord::Cut { at, reason, .. } => {
+                let parts = self.recut.get(&sequence).cloned()?;
+                Some(ActRecord::Cut { at, parts, reason })
             }
             act @ ActRecord::WithdrawHashed { .. } => Some(act),
             _ => None,

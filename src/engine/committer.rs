@@ -7,12 +7,13 @@
 use super::Refusal;
 use super::acts::Answer;
 use super::cleaning::{Emptied, Emptying};
+use super::fault::{Alive, Stage};
 use super::identity::{Committed, IdentityActor, Question};
 use super::shared::{Reply, Shared};
 use crate::domain::event::{Event, Placed};
 use crate::domain::id::Sequence;
 use crate::domain::settings::{Durability, Settings};
-use crate::journal::folder::free_bytes;
+use crate::journal::folder::{Spare, Watch, free_bytes};
 use crate::journal::{Journal, JournalError, RawRecord};
 use crate::records::{ActRecord, VERSION};
 use actix::Addr;
@@ -30,6 +31,9 @@ const GROUP_RECORDS: usize = 4_096;
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// How often free space is looked at, and how long a `written` event may wait for its sync.
 const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// Near the watermark free space is looked at after so many bytes at least.
+const LOOK_AT_LEAST: u64 = 64 * 1024;
 
 /// What is to happen once a record is durable.
 pub(super) enum Then {
@@ -67,6 +71,13 @@ impl Entry {
 /// The committer thread's state.
 pub(super) struct Committer {
     pub(super) journal: Journal,
+    /// What must stay in place for an answer to be true.
+    pub(super) watch: Watch,
+    /// Room that a start on a full disk finds.
+    pub(super) spare: Spare,
+    /// Bytes written since free space was looked at, and how many it may be until the next look.
+    pub(super) written_since: u64,
+    pub(super) until_look: u64,
     pub(super) folder: PathBuf,
     pub(super) free_bytes_min: u64,
     pub(super) queue: Receiver<Entry>,
@@ -77,13 +88,16 @@ pub(super) struct Committer {
 impl Committer {
     /// Runs until the queue is closed and empty, or storage fails.
     pub(super) fn run(mut self) {
+        let _alive = Alive::new(&self.shared, "the committer");
         let mut is_synced = true;
         let mut looked = Instant::now();
         self.look_at_space();
+        self.spare.keep(self.free_bytes_min);
         loop {
             match self.queue.recv_timeout(HEARTBEAT) {
                 Ok(first) => {
                     let group = self.gather(first);
+                    self.shared.faults.strike(Stage::Committer, "");
                     if let Err(error) = self.commit(group, &mut is_synced) {
                         return self.shared.fail(error.to_string());
                     }
@@ -91,19 +105,31 @@ impl Committer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            if self.written_since >= self.until_look {
+                self.look_at_space();
+            }
             if looked.elapsed() >= HEARTBEAT {
                 looked = Instant::now();
                 self.look_at_space();
+                self.spare.keep(self.free_bytes_min);
+                if let Some(gone) = self.watch.changed().or_else(|| self.journal.lost_segment()) {
+                    return self.shared.fail(format!(
+                        "{} was removed or replaced while the program runs, so nothing that it answers would be kept; put the folder back, or start anew",
+                        gone.display()
+                    ));
+                }
                 if !is_synced {
                     if let Err(error) = self.journal.sync() {
                         return self.shared.fail(error.to_string());
                     }
                     is_synced = true;
+                    self.shared.durable.store(self.journal.durable_sequence(), Ordering::Release);
                 }
             }
         }
-        if let Err(error) = self.journal.sync() {
-            self.shared.fail(error.to_string());
+        match self.journal.sync() {
+            Ok(()) => self.shared.durable.store(self.journal.durable_sequence(), Ordering::Release),
+            Err(error) => self.shared.fail(error.to_string()),
         }
     }
 
@@ -122,18 +148,16 @@ impl Committer {
         let taken: Vec<(u8, Bytes)> =
             group.iter_mut().filter_map(|entry| entry.record.take()).collect();
         let level = group.iter().map(|entry| entry.durability).max().unwrap_or_default();
-        let early = level == Durability::Memory && !taken.is_empty();
-        let mut waiting = Some(group);
-        if early {
-            self.pass_on(waiting.take());
-        }
+        // Also for `memory`: what is acknowledged is visible, and reads find payloads in the journal.
         match self.write(&taken, level, is_synced) {
             Ok(()) => {
-                self.pass_on(waiting);
+                self.pass_on(group);
                 Ok(())
             }
             Err(error) => {
-                refuse(waiting);
+                // First, as who waits and hears nothing asks why.
+                self.shared.fail(error.to_string());
+                refuse(group);
                 Err(error)
             }
         }
@@ -155,18 +179,19 @@ impl Committer {
         let written = self.journal.append(&raw)?;
         self.shared.metrics.group_events.observe(records.len() as f64);
         self.shared.metrics.journal_bytes.inc_by(written.bytes);
+        self.written_since += written.bytes;
         *is_synced = false;
         if level == Durability::Fsynced {
             let started = Instant::now();
             self.journal.sync()?;
             self.shared.metrics.observe_fsync(started.elapsed());
             *is_synced = true;
+            self.shared.durable.store(self.journal.durable_sequence(), Ordering::Release);
         }
         Ok(())
     }
 
-    fn pass_on(&mut self, group: Option<Vec<Entry>>) {
-        let Some(group) = group else { return };
+    fn pass_on(&mut self, group: Vec<Entry>) {
         let mut entries = Vec::with_capacity(group.len());
         for entry in group {
             match entry.then {
@@ -176,7 +201,7 @@ impl Committer {
                     }
                 }
                 Then::Empty { job, erasure, identity } => match self.empty(&job) {
-                    Ok(()) => identity.do_send(Emptied { erasure }),
+                    Ok(is_done) => identity.do_send(Emptied { erasure, is_done }),
                     Err(error) => self.shared.fail(error.to_string()),
                 },
                 then => entries.push((entry.sequence, then)),
@@ -186,18 +211,37 @@ impl Committer {
         self.identity.do_send(Committed(entries));
     }
 
-    /// Empties records in the segments that hold them; acknowledgements wait meanwhile.
-    fn empty(&mut self, job: &Emptying) -> Result<(), JournalError> {
+    /// Empties records in the segments that hold them; acknowledgements wait meanwhile. Answers
+    /// whether all are empty: without room for the copies nothing is lost, and it is tried later.
+    fn empty(&mut self, job: &Emptying) -> Result<bool, JournalError> {
         let first = self.shared.reader.first_sequence();
         let all: Vec<Sequence> = job.records.range(first..).copied().collect();
-        if !all.is_empty() {
-            self.journal.rewrite(&all, |sequence, record| job.replacement(sequence, record))?;
+        if all.is_empty() {
+            return Ok(true);
         }
-        Ok(())
+        let (free, needed) =
+            (free_bytes(&self.folder).unwrap_or(0), self.journal.room_to_rewrite(&all));
+        if free < needed {
+            tracing::warn!(free, needed, "an erasure waits for room on the disk");
+            return Ok(false);
+        }
+        match self.journal.rewrite(&all, |sequence, record| job.replacement(sequence, record)) {
+            Ok(_) => Ok(true),
+            // What failed before a segment was replaced has changed nothing.
+            Err(error @ JournalError::Io { .. }) if !self.journal.is_poisoned() => {
+                tracing::warn!(%error, "an erasure could not rewrite a segment, and is tried again");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
-    fn look_at_space(&self) {
+    /// Looks at free space, and when to do so again: before half of what lies above the watermark can
+    /// have been written.
+    fn look_at_space(&mut self) {
         let Ok(free) = free_bytes(&self.folder) else { return };
+        self.written_since = 0;
+        self.until_look = (free.saturating_sub(self.free_bytes_min) / 2).max(LOOK_AT_LEAST);
         let is_full = free < self.free_bytes_min;
         if self.shared.storage_full.swap(is_full, Ordering::Relaxed) != is_full {
             if is_full {
@@ -213,8 +257,8 @@ impl Committer {
     }
 }
 
-fn refuse(group: Option<Vec<Entry>>) {
-    for entry in group.into_iter().flatten() {
+fn refuse(group: Vec<Entry>) {
+    for entry in group {
         match entry.then {
             Then::Event { reply, .. } | Then::Duplicate { reply, .. } => {
                 reply.send_now(Err(Refusal::StorageFailed));

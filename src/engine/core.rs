@@ -4,6 +4,8 @@
 use super::campaign_state::CampaignState;
 use super::change_log::ChangeLog;
 use super::effective::{Effective, Objects};
+use super::fault::{Faults, Stage};
+use super::replay::Aside;
 use super::rereadings::Rereadings;
 use crate::domain::event::{Event, Reason, Standing};
 use crate::domain::fragment::content_hash;
@@ -12,7 +14,8 @@ use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
 use crate::records::{
-    ChangeRow, Counters, DedupeRow, ErasureRow, Genesis, LinkRow, ObjectKind, PendingErasure,
+    ChangeRow, Counters, CutRow, DedupeRow, ErasureRow, Genesis, LinkRow, ObjectKind,
+    PendingErasure,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -38,6 +41,8 @@ pub struct Core {
     pub counters: Counters,
     /// Operators' links by number.
     pub links: BTreeMap<u64, LinkRow>,
+    /// Operators' cuts by number, which no link has.
+    pub cuts: BTreeMap<u64, CutRow>,
     /// Events that were read again, and the act that holds how they read now.
     pub revised: Rereadings,
     /// The configuration under which the graph was resolved; behind the one in force while a
@@ -61,6 +66,12 @@ pub struct Core {
     pub campaigns: CampaignState,
     /// The last record that was applied.
     pub applied: Sequence,
+    /// Records that panicked when they were taken in, and up to which record they count for nothing.
+    pub(super) passed: Aside,
+    /// The event that an act is placing: whose fault it is, if that panics.
+    pub(super) placing: Option<Sequence>,
+    /// Faults to inject, for tests of supervision.
+    pub(super) faults: Faults,
     /// What changed since the last snapshot.
     pub(super) fresh: Fresh,
     /// The keys of the snapshot's rows about erasures.
@@ -79,7 +90,7 @@ pub(super) struct Fresh {
     pub(super) loose: BTreeSet<u64>,
     /// Whether configuration changed.
     pub(super) configuration: bool,
-    /// Links that changed.
+    /// Links and cuts that changed.
     pub(super) links: BTreeSet<u64>,
     /// Buckets of revised events that changed.
     pub(super) revised: BTreeSet<u64>,
@@ -104,6 +115,8 @@ pub struct Placement {
     pub profile: Option<FragmentIndex>,
     /// Fragments that change hands because of it.
     pub moves: Vec<Move>,
+    /// Why it is set aside, where that is not in the event itself.
+    pub aside: Option<Reason>,
 }
 
 /// Event ids of one row.
@@ -142,6 +155,7 @@ impl Core {
             counters: Counters::default(),
             changes: ChangeLog::default(),
             links: BTreeMap::new(),
+            cuts: BTreeMap::new(),
             revised: Rereadings::default(),
             erasure_keys: BTreeSet::new(),
             suppressed: BTreeSet::new(),
@@ -152,6 +166,9 @@ impl Core {
             emptied: BTreeSet::new(),
             campaigns: CampaignState::default(),
             applied: 0,
+            passed: Aside::default(),
+            placing: None,
+            faults: Faults::default(),
             fresh: Fresh { configuration: true, ..Fresh::default() },
         }
     }
@@ -189,6 +206,11 @@ impl Core {
             let received_at = event.received_at;
             self.fresh.remember(DedupeRow { key, sequence, received_at });
         }
+        if self.passed.holds(sequence, sequence) {
+            self.quarantined.insert(sequence, Reason::Panicked);
+            self.touch_loose(sequence);
+            return Placement::nowhere();
+        }
         self.place(sequence, event)
     }
 
@@ -198,12 +220,18 @@ impl Core {
             self.set_loose(sequence, Some(reason), event);
             return Placement::nowhere();
         }
+        if !self.graph.has_room_for(event) {
+            self.set_loose(sequence, Some(Reason::ProfilesFull), event);
+            return Placement { aside: Some(Reason::ProfilesFull), ..Placement::nowhere() };
+        }
+        self.faults.strike(Stage::Graph, &event.kind);
         let observed = self.graph.observe(sequence, event);
         let Some(fragment) = observed.fragment else {
             self.set_loose(sequence, None, event);
             return Placement::nowhere();
         };
         self.fresh.fragments.insert(fragment);
+        self.graph.note_fragment(fragment);
         let event_id = self.event_id(sequence, event.received_at);
         for change in observed.effects.changes {
             self.tell(change, Some(event_id), event.received_at);
@@ -213,6 +241,7 @@ impl Core {
             is_new: observed.is_new,
             profile: observed.profile,
             moves: observed.effects.moves,
+            aside: None,
         }
     }
 
@@ -270,11 +299,16 @@ impl Core {
 
     /// The profile that holds the fragment of that id now.
     pub fn profile_of_id(&self, id: &str) -> Option<FragmentIndex> {
+        self.fragment_and_profile(id).map(|(_, lead)| lead)
+    }
+
+    /// The fragment of that id, and the profile that holds it now.
+    pub(super) fn fragment_and_profile(&self, id: &str) -> Option<(FragmentIndex, FragmentIndex)> {
         let parts = self.genesis.id_key.read(IdKind::Fragment, id)?;
         let fragment = self.graph.born_of(parts.sequence, parts.generation)?;
         let minted = self.fragment_id(fragment);
         match Uuid::try_parse(id) == Ok(minted) {
-            true => self.graph.living_lead(fragment),
+            true => self.graph.living_lead(fragment).map(|lead| (fragment, lead)),
             false => None,
         }
     }
@@ -313,6 +347,6 @@ impl Placement {
     }
 
     pub(super) fn nowhere() -> Self {
-        Self { fragment: None, is_new: false, profile: None, moves: Vec::new() }
+        Self { fragment: None, is_new: false, profile: None, moves: Vec::new(), aside: None }
     }
 }

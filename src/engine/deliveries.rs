@@ -185,6 +185,12 @@ impl Outbox {
         &self.kept
     }
 
+    /// Keeps the rows beside this state under that handle, in the place of those that it has.
+    pub(super) fn keep_in(&mut self, kept: &Kept) {
+        kept.take_over(&self.kept);
+        self.kept = kept.clone();
+    }
+
     /// Sets how many deliveries are kept that are over.
     pub(super) fn keep_over(&mut self, count: usize) {
         self.over_max = count;
@@ -279,7 +285,7 @@ impl Outbox {
     }
 
     /// Notes how an attempt went. Answers what it means, where there is such a delivery.
-    /// `webhook_id` is asked where the next attempt hangs on it.
+    /// `webhook_id` and `waits` are asked where the next attempt hangs on them.
     ///
     /// # Errors
     /// When the attempt is larger than a row may be.
@@ -288,6 +294,7 @@ impl Outbox {
         number: u64,
         attempt: &Attempt,
         webhook_id: impl FnOnce(&Delivery, &EndpointKey) -> String,
+        waits: impl FnOnce(&EndpointKey) -> Box<[i64]>,
     ) -> Result<Option<Verdict>, RecordError> {
         let Some(before) = self.all.get(number).copied() else { return Ok(None) };
         self.kept.put_attempt(number, before.attempts, attempt)?;
@@ -304,8 +311,9 @@ impl Outbox {
                 self.end(number, &mut one, DeliveryState::Dead, Some(&died()));
             }
             Verdict::Again => {
+                let waits = &waits(&self.endpoints[one.endpoint as usize]);
                 let id = webhook_id(&one, &self.endpoints[one.endpoint as usize]);
-                match wait_ms(&id, made, attempt.retry_after_ms) {
+                match wait_ms(waits, &id, made, attempt.retry_after_ms) {
                     Some(ms) => one.next_attempt_at = attempt.at.plus_ms(ms),
                     None => {
                         let reason = format!("{}, after {made} attempts", died());

@@ -12,6 +12,10 @@ use crate::records::{ActRecord, Attempt, DeliveryState, FragmentKey};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// Deliveries looked at for one page at most: about a millisecond of the identity actor. A page ends
+/// early there, and its cursor goes on.
+pub(super) const LOOKS: usize = 20_000;
+
 /// Which deliveries are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
@@ -70,23 +74,19 @@ impl super::Core {
         Listed { number, attempts: one.attempts, view }
     }
 
-    /// The deliveries that fit, the newest first.
-    fn deliveries_that_fit<'a>(
-        &'a self,
-        filter: &'a DeliveryFilter,
-        before: u64,
-    ) -> impl Iterator<Item = (u64, &'a Delivery)> {
+    /// Whether a delivery is among those that are wanted.
+    fn fitting<'a>(&'a self, filter: &'a DeliveryFilter) -> impl Fn(&Delivery) -> bool + 'a {
         let fragments = filter.profile.as_deref().map(|id| {
             let lead = self.profile_of_id(id);
             let all = lead.map(|lead| self.graph.fragments_of(lead)).unwrap_or_default();
             all.into_iter().map(|one| self.fragment_key(one)).collect::<BTreeSet<FragmentKey>>()
         });
         let outbox = &self.campaigns.outbox;
-        outbox.newest_first(before).filter(move |(_, one)| {
+        move |one| {
             filter.state.is_none_or(|state| state == one.state)
                 && fragments.as_ref().is_none_or(|all| all.contains(&one.fragment()))
                 && filter.campaign.as_deref().is_none_or(|id| outbox.is_of(one.endpoint, id))
-        })
+        }
     }
 }
 
@@ -100,12 +100,25 @@ impl Engine {
         filter: DeliveryFilter,
         page: PageRequest,
     ) -> Result<Paged<DeliveryView>, Refusal> {
-        let listed = self.ask(move |identity, _| {
+        let listed = self.look(move |identity| {
             let core = &identity.core;
             let before = page.before.unwrap_or(u64::MAX);
-            let fitting = core.deliveries_that_fit(&filter, before).take(page.limit + 1);
-            let items = fitting.map(|(number, one)| core.listed(number, one)).collect();
-            paged(items, page.limit, |one: &Listed| one.number)
+            let fits = core.fitting(&filter);
+            let (mut items, mut reached) = (Vec::new(), None);
+            for (looked, (number, one)) in core.campaigns.outbox.newest_first(before).enumerate() {
+                if items.len() > page.limit {
+                    break;
+                }
+                if looked == LOOKS {
+                    reached = Some(number + 1);
+                    break;
+                }
+                if fits(one) {
+                    items.push(core.listed(number, one));
+                }
+            }
+            let Paged { items, next } = paged(items, page.limit, |one: &Listed| one.number);
+            Paged { items, next: next.or(reached) }
         });
         let Paged { items, next } = listed.await?;
         Ok(Paged { items: self.whole(items).await?, next })
@@ -117,7 +130,7 @@ impl Engine {
     /// When the engine is stopping, or what is kept of it cannot be read.
     pub async fn delivery(&self, id: &str) -> Result<Option<DeliveryView>, Refusal> {
         let Ok(number) = id.parse::<u64>() else { return Ok(None) };
-        let listed = self.ask(move |identity, _| {
+        let listed = self.look(move |identity| {
             let core = &identity.core;
             core.campaigns.outbox.get(number).map(|one| core.listed(number, one))
         });
@@ -136,7 +149,7 @@ impl Engine {
                 Refusal::StorageFailed
             })
         };
-        actix_rt::task::spawn_blocking(read).await.map_err(|_| Refusal::StorageFailed)?
+        actix_rt::task::spawn_blocking(read).await.map_err(|_| Refusal::Panicked)?
     }
 
     /// Sends a delivery that is over once more; `false` where it is pending still.
@@ -146,7 +159,7 @@ impl Engine {
     pub async fn replay_delivery(&self, id: &str) -> Result<bool, ObjectRefusal> {
         let number = id.parse::<u64>().map_err(|_| ObjectRefusal::NotFound)?;
         let is_known =
-            self.ask(move |identity, _| identity.core.campaigns.outbox.get(number).is_some());
+            self.look(move |identity| identity.core.campaigns.outbox.get(number).is_some());
         if !is_known.await? {
             return Err(ObjectRefusal::NotFound);
         }
@@ -162,9 +175,10 @@ impl Engine {
         filter: DeliveryFilter,
         is_dry: bool,
     ) -> Result<usize, ObjectRefusal> {
-        let found = self.ask(move |identity, _| {
-            let all = identity.core.deliveries_that_fit(&filter, u64::MAX);
-            let over = all.filter(|(_, one)| !one.is_pending());
+        let found = self.look(move |identity| {
+            let fits = identity.core.fitting(&filter);
+            let all = identity.core.campaigns.outbox.newest_first(u64::MAX);
+            let over = all.filter(|(_, one)| fits(one) && !one.is_pending());
             over.map(|(number, _)| number).collect::<Vec<u64>>()
         });
         let found = found.await?;

@@ -1,7 +1,9 @@
 //! The configuration in force: what the files say, and the objects kept by API beside it.
 
 use crate::domain::compiled::{Compiled, SettingsProblem};
+use crate::domain::confidential;
 use crate::domain::settings::Settings;
+use crate::domain::spelling;
 use crate::records::ObjectKind;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,9 +35,7 @@ impl Effective {
         let mut settings = files.clone();
         for ((kind, id), json) in objects {
             if !provisioned.contains(&(*kind, id.clone())) {
-                put(&mut settings, *kind, id, json).map_err(|why| {
-                    vec![SettingsProblem { at: format!("{}.{id}", section(*kind)), sentence: why }]
-                })?;
+                put(&mut settings, *kind, id, json)?;
             }
         }
         Ok(Self { compiled: Compiled::new(&settings)?, provisioned, hash_key })
@@ -46,8 +46,31 @@ impl Effective {
         self.provisioned.contains(&(kind, id.to_owned()))
     }
 
-    /// An object in force as JSON.
+    /// An object in force as JSON, as it may be shown: secrets in clear are masked.
     pub fn object(&self, kind: ObjectKind, id: &str) -> Option<serde_json::Value> {
+        let object = self.whole_object(kind, id)?;
+        Some(match confidential_kind(kind) {
+            Some(kind) => confidential::masked(kind, object),
+            None => object,
+        })
+    }
+
+    /// The names of stored secrets that objects refer to, with the places where they do.
+    pub fn secrets_used(&self) -> BTreeMap<String, Vec<String>> {
+        let mut used: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for kind in [ObjectKind::Source, ObjectKind::Campaign] {
+            let Some(sort) = confidential_kind(kind) else { continue };
+            for id in self.ids(kind) {
+                let Some(object) = self.whole_object(kind, &id) else { continue };
+                for (name, place) in confidential::stored(sort, &object) {
+                    used.entry(name).or_default().push(format!("{}.{id}.{place}", section(kind)));
+                }
+            }
+        }
+        used
+    }
+
+    fn whole_object(&self, kind: ObjectKind, id: &str) -> Option<serde_json::Value> {
         let settings = &self.compiled.settings;
         match kind {
             ObjectKind::Source => settings.sources.get(id).and_then(json),
@@ -85,6 +108,15 @@ fn provisioned(files: &Settings) -> BTreeSet<(ObjectKind, String)> {
         .collect()
 }
 
+/// What sort of object with secrets a kind is; none where it has none.
+pub(super) fn confidential_kind(kind: ObjectKind) -> Option<confidential::Kind> {
+    match kind {
+        ObjectKind::Source => Some(confidential::Kind::Source),
+        ObjectKind::Campaign => Some(confidential::Kind::Campaign),
+        ObjectKind::IdentificationPoint | ObjectKind::IdentityType | ObjectKind::Trait => None,
+    }
+}
+
 /// The section of the configuration that a kind of object stands in.
 pub fn section(kind: ObjectKind) -> &'static str {
     match kind {
@@ -97,27 +129,46 @@ pub fn section(kind: ObjectKind) -> &'static str {
 }
 
 /// Puts an object into settings from its JSON.
-fn put(settings: &mut Settings, kind: ObjectKind, id: &str, json: &str) -> Result<(), String> {
-    fn read<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, String> {
-        serde_json::from_str(json).map_err(|cause| cause.to_string())
-    }
+///
+/// # Errors
+/// Everything in it that cannot be read, with its path.
+fn put(
+    settings: &mut Settings,
+    kind: ObjectKind,
+    id: &str,
+    json: &str,
+) -> Result<(), Vec<SettingsProblem>> {
+    let at = format!("{}.{id}", section(kind));
     let id = id.to_owned();
     match kind {
         ObjectKind::Source => {
-            settings.sources.insert(id, read(json)?);
+            settings.sources.insert(id, read(&at, json)?);
         }
         ObjectKind::IdentificationPoint => {
-            settings.points.insert(id, read(json)?);
+            settings.points.insert(id, read(&at, json)?);
         }
         ObjectKind::IdentityType => {
-            settings.identity.types.insert(id, read(json)?);
+            settings.identity.types.insert(id, read(&at, json)?);
         }
         ObjectKind::Trait => {
-            settings.traits.insert(id, read(json)?);
+            settings.traits.insert(id, read(&at, json)?);
         }
         ObjectKind::Campaign => {
-            settings.campaigns.insert(id, read(json)?);
+            settings.campaigns.insert(id, read(&at, json)?);
         }
     }
     Ok(())
+}
+
+fn read<T: serde::de::DeserializeOwned>(at: &str, json: &str) -> Result<T, Vec<SettingsProblem>> {
+    let value = serde_json::from_str(json).map_err(|cause| {
+        vec![SettingsProblem { at: at.to_owned(), sentence: cause.to_string() }]
+    })?;
+    spelling::read(value).map_err(|mistakes| {
+        let problem = |(path, sentence): (String, String)| SettingsProblem {
+            at: spelling::within(at, &path),
+            sentence,
+        };
+        mistakes.into_iter().map(problem).collect()
+    })
 }

@@ -6,9 +6,12 @@
 //! profiles are, wait until no profile owes an answer: so a snapshot at a sequence holds every
 //! consequence of the records up to it.
 
+mod answering;
+
 use super::campaign_state::Timer;
 use super::committer::Then;
 use super::deliveries::{Delivery, EndpointNumber, Tally};
+use super::fault::{Panicked, Stage, walled};
 use super::identity::IdentityActor;
 use super::profile::Op;
 use super::question::{Question, Told};
@@ -20,9 +23,10 @@ use crate::domain::graph::Move;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::outbound::client::Client;
+use crate::outbound::endpoint::Pace;
 use crate::records::{ActRecord, FragmentKey, kind};
 use actix::{ArbiterHandle, AsyncContext, Context, Handler, Message, SpawnHandle};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +40,11 @@ const SLEEP_MS: i64 = 60_000;
 #[rtype(result = "()")]
 pub(super) struct Answered(pub(super) Box<Question>, pub(super) Told);
 
+/// A profile panicked over a question.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Unanswered(pub(super) Box<Question>);
+
 /// Calls of attempts are over, and their records on the way.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -45,7 +54,9 @@ pub(super) struct Finished(pub(super) Vec<Ended>);
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) number: u64,
-    pub(super) endpoint: EndpointNumber,
+    /// The endpoint by its name: numbers are other ones once the state was rebuilt.
+    pub(super) campaign: Box<str>,
+    pub(super) step: u16,
     /// Whether the endpoint failed; none where nothing was there to send.
     pub(super) failed: Option<bool>,
 }
@@ -77,6 +88,9 @@ pub(super) struct Sending {
     asked: usize,
     /// Those of them whose answer may change what campaigns know.
     deciding: usize,
+    /// The deliveries and timers among what they were asked.
+    asked_deliveries: HashMap<u64, EndpointNumber>,
+    asked_timers: HashSet<TimerKey>,
     /// Calls to make, handed over together.
     jobs: Vec<Job>,
     /// What was sent is to be looked at again.
@@ -100,6 +114,8 @@ impl Sending {
             wakes: None,
             asked: 0,
             deciding: 0,
+            asked_deliveries: HashMap::new(),
+            asked_timers: HashSet::new(),
             jobs: Vec::new(),
             is_stirred: false,
             wants_snapshot: false,
@@ -170,7 +186,12 @@ impl IdentityActor {
     }
 
     /// Asks a profile; its answer comes behind all that it was told before.
-    pub(super) fn put_question(&mut self, question: Question, context: &mut Context<Self>) {
+    pub(super) fn put_question(&mut self, mut question: Question, context: &mut Context<Self>) {
+        question.era = self.shared.era();
+        if let Some((endpoint, number)) = question.delivery() {
+            self.sending.asked_deliveries.insert(number, endpoint);
+        }
+        self.sending.asked_timers.extend(question.timer());
         self.sending.asked += 1;
         self.sending.deciding += usize::from(question.decides());
         let set_values = self.core.graph.rules().limits.set_values;
@@ -217,14 +238,18 @@ impl IdentityActor {
                 continue;
             }
             let webhook = self.core.webhook_of(endpoint);
-            let (rate, in_order) = (webhook.and_then(|one| one.rate), is_in_order(webhook));
+            let (pace, in_order) = (Pace::of(webhook), is_in_order(webhook));
             loop {
                 let core = &self.core;
                 let ask = |number, at| core.candidate(number, at, in_order);
-                let Some(number) = self.sending.schedule.pick(endpoint, rate, now, ask) else {
+                let Some(number) = self.sending.schedule.pick(endpoint, pace, now, ask) else {
                     break;
                 };
-                self.try_one(endpoint, number, just, now, context);
+                // It reads what may be anything, and only reads.
+                let tried = walled(|| self.try_one(endpoint, number, just, now, context));
+                if tried == Err(Panicked) {
+                    self.give_up((endpoint, number), now);
+                }
             }
         }
         self.wake_in_time(now, context);
@@ -261,6 +286,12 @@ impl IdentityActor {
                 self.cancel(number, now, "the profile is not there any more".to_owned());
             }
         }
+    }
+
+    /// Gives a delivery up that cannot be judged.
+    fn give_up(&mut self, (endpoint, number): (EndpointNumber, u64), now: Timestamp) {
+        self.sending.schedule.ended(endpoint, None, now);
+        self.cancel(number, now, "judging it panicked".to_owned());
     }
 
     fn fire(&mut self, now: Timestamp) {
@@ -315,7 +346,7 @@ impl IdentityActor {
                 }
             }
         }
-        for (campaign, step) in campaigns.without_secret(&|name| self.shared.secrets.find(name)) {
+        for (campaign, step) in campaigns.without_secret(&|name| self.shared.secrets.text(name)) {
             tracing::warn!(%campaign, step, "a secret of this webhook is not there; set it and reload");
         }
         self.sending.seen = Some((Arc::clone(campaigns), disabled));
@@ -387,7 +418,7 @@ impl IdentityActor {
         let handle =
             context.run_later(Duration::from_millis(ms.unsigned_abs()), |identity, context| {
                 identity.sending.wakes = None;
-                identity.dispatch(context);
+                identity.guarded(context, Self::dispatch);
             });
         self.sending.wakes = Some((now.plus_ms(ms), handle));
     }
@@ -399,6 +430,7 @@ impl IdentityActor {
         told: &Told,
         now: Timestamp,
     ) {
+        self.shared.faults.strike(Stage::Recheck, "");
         let judged = self.core.recheck(number, question, told);
         self.heed_recheck((endpoint, number), judged, now);
     }
@@ -436,7 +468,6 @@ impl IdentityActor {
         let (campaign, step) = self.core.campaigns.outbox.endpoint(one.endpoint);
         let job = Job {
             number,
-            endpoint: one.endpoint,
             campaigns: Arc::clone(self.core.compiled_campaigns()),
             campaign: campaign.into(),
             step,
@@ -502,18 +533,8 @@ impl IdentityActor {
             router,
             context.address(),
         )));
-        let outbox = &mut self.core.campaigns.outbox;
-        outbox.listen();
-        for endpoint in outbox.endpoints() {
-            let in_order = is_in_order(self.core.webhook_of(endpoint));
-            let outbox = &self.core.campaigns.outbox;
-            for number in outbox.pending_on(endpoint) {
-                let one = outbox.get(number).filter(|one| !in_order || outbox.leads(number, one));
-                if let Some(one) = one {
-                    self.sending.schedule.put(endpoint, number, one.next_attempt_at);
-                }
-            }
-        }
+        self.core.campaigns.outbox.listen();
+        self.put_pending();
         let (mut moved, identity) = (self.shared.clock.subscribe(), context.address());
         actix_rt::spawn(async move {
             while moved.changed().await.is_ok() {
@@ -526,54 +547,21 @@ impl IdentityActor {
     }
 }
 
-impl Handler<Answered> for IdentityActor {
-    type Result = ();
-
-    fn handle(&mut self, Answered(question, told): Answered, context: &mut Self::Context) {
-        self.sending.asked = self.sending.asked.saturating_sub(1);
-        if question.decides() {
-            self.sending.deciding = self.sending.deciding.saturating_sub(1);
-        }
-        let mut told = told;
-        let mut just = None;
-        match question.delivery() {
-            Some(delivery) => {
-                let now = self.shared.clock.now();
-                self.recheck(delivery, &question, &told, now);
-            }
-            None if self.shared.is_aside(question.sequence) => {}
-            None => {
-                if let Err(error) = self.core.decide(&question, &mut told) {
-                    return self.shared.fail(format!("enqueueing a delivery: {error}"));
-                }
-                just = Some((&*question, &told));
-            }
-        }
-        if let Some(timer) = question.timer() {
-            self.sending.fired.remove(&timer);
-        }
-        if self.sending.is_quiet() && std::mem::take(&mut self.sending.wants_snapshot) {
-            self.snapshot(None);
-        }
-        while let Some((_, then)) = self.sending.held.front() {
-            if self.sending.must_wait(then) {
-                break;
-            }
-            if let Some((sequence, then)) = self.sending.held.pop_front() {
-                self.take(sequence, then, context);
-            }
-        }
-        self.dispatch_with(just, context);
-    }
-}
-
 impl Handler<Finished> for IdentityActor {
     type Result = ();
 
     fn handle(&mut self, Finished(calls): Finished, context: &mut Self::Context) {
+        self.guarded(context, |identity, context| identity.finished(calls, context));
+    }
+}
+
+impl IdentityActor {
+    fn finished(&mut self, calls: Vec<Ended>, context: &mut Context<Self>) {
         let now = self.shared.clock.now();
-        for Ended { number, endpoint, failed } in calls {
-            self.sending.schedule.ended(endpoint, failed, now);
+        for Ended { number, campaign, step, failed } in calls {
+            if let Some(endpoint) = self.core.campaigns.outbox.endpoint_number(&campaign, step) {
+                self.sending.schedule.ended(endpoint, failed, now);
+            }
             if failed.is_none() {
                 self.sending.schedule.settled(number);
                 let one = self.core.campaigns.outbox.get(number);
@@ -594,6 +582,6 @@ impl Handler<ClockMoved> for IdentityActor {
         if let Some((_, handle)) = self.sending.wakes.take() {
             context.cancel_future(handle);
         }
-        self.dispatch(context);
+        self.guarded(context, Self::dispatch);
     }
 }

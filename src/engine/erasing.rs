@@ -138,6 +138,16 @@ impl Core {
             self.links.remove(&number);
             self.fresh.links.insert(number);
         }
+        let fresh = &mut self.fresh.links;
+        self.cuts.retain(|number, cut| {
+            if !cut.parts.iter().flatten().any(|one| person.owns(one)) {
+                return true;
+            }
+            fresh.insert(*number);
+            cut.parts.iter_mut().for_each(|part| part.retain(|one| !person.owns(one)));
+            cut.parts.retain(|part| !part.is_empty());
+            cut.parts.len() > 1
+        });
     }
 
     pub(super) fn erased(&mut self, act: ActRecord) -> Acted {

@@ -5,29 +5,31 @@
 //! passivates them, and every read goes through it, so that a reader sees what it was told is
 //! stored.
 
-use super::acts::Answer;
+mod taking;
+
 use super::change_log::Totals;
 use super::committer::Then;
 use super::core::Core;
 use super::endpoint::Sending;
+use super::fault::{Alive, Panicked, Stage, walled};
 use super::gathering::Gatherings;
-use super::profile::{Apply, Op};
+use super::mending::{Cause, Mending};
+use super::profile::Op;
 use super::profiles::Profiles;
 use super::resolving::Drafting;
 use super::rest::FragmentRows;
-use super::router::{Append, Pass, RouterActor, duplicate};
-use super::shared::{Reply, Shared};
+use super::router::{Append, Pass, RouterActor};
+use super::shared::Shared;
 use super::snapshots::{Collector, Job};
-use super::{Receipt, Status};
-use crate::domain::event::{Event, Placed, Standing};
+use crate::domain::event::Event;
 use crate::domain::graph::{FragmentIndex, Move};
 use crate::domain::id::Sequence;
-use crate::domain::view::EventView;
 use crate::records::ActRecord;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
 use crossbeam_channel::Sender;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, oneshot};
 
@@ -51,17 +53,35 @@ pub(super) struct Passivated {
 #[rtype(result = "()")]
 pub(super) struct SetAside {
     pub(super) sequence: Sequence,
+    /// The era of the state in which it was applied.
+    pub(super) era: u64,
 }
+
+/// A profile's actor panicked otherwise than over an event: what it held is lost.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Broken {
+    pub(super) era: u64,
+}
+
+/// Looks at the identity actor, between two groups, and changes nothing.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Look(pub(super) Box<dyn FnOnce(&IdentityActor) + Send>);
 
 /// A snapshot is durable.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct SnapshotDone {
+    /// The era of the state that was written.
+    pub(super) era: u64,
     pub(super) sequence: Sequence,
     pub(super) rows: usize,
     pub(super) took: Duration,
     /// Segments before that sequence are no longer needed.
     pub(super) retire: Option<Sequence>,
+    /// Where it was to be a store of its own, whether it is.
+    pub(super) renewed: Option<bool>,
 }
 
 /// Something to do on the identity actor.
@@ -90,7 +110,7 @@ pub(super) struct IdentityActor {
     pub(super) router: Option<Addr<RouterActor>>,
     /// Receives the configuration in force whenever it changes.
     pub(super) publish: Arc<super::Published>,
-    pub(super) stream: broadcast::Sender<Arc<EventView>>,
+    pub(super) stream: broadcast::Sender<super::Stored>,
     snapshots: Sender<Job>,
     cadence: Cadence,
     last_snapshot: Instant,
@@ -101,6 +121,10 @@ pub(super) struct IdentityActor {
     step: u64,
     /// The state that will replace this one, while it is being made or waits for its switch.
     pub(super) draft: Drafting,
+    /// How many events erasures of this run left, because they cannot be read.
+    pub(super) unread: BTreeMap<Sequence, usize>,
+    /// The configuration under which a re-resolution panicked.
+    pub(super) unresolved: Option<Sequence>,
     /// Segments are about to go: no re-resolution begins that would have to read them.
     pub(super) is_cutting: bool,
     /// Who waits for an erasure to be in force.
@@ -117,8 +141,13 @@ pub(super) struct IdentityActor {
     counted: Totals,
     /// Threads that gather what a draft starts from.
     pub(super) gatherings: Gatherings,
+    /// Alive while a digest is being taken.
+    pub(super) digesting: std::sync::Weak<()>,
     /// Its own address, once it runs.
     pub(super) address: Option<Addr<Self>>,
+    /// What is known of panics.
+    pub(super) mending: Mending,
+    _alive: Alive,
 }
 
 impl IdentityActor {
@@ -127,12 +156,14 @@ impl IdentityActor {
         profiles: Profiles,
         shared: Arc<Shared>,
         publish: Arc<super::Published>,
-        stream: broadcast::Sender<Arc<EventView>>,
+        stream: broadcast::Sender<super::Stored>,
         (snapshots, cadence): (Sender<Job>, Cadence),
         sending: Sending,
     ) -> Self {
         Self {
             counted: core.changes.totals(),
+            mending: Mending::behind(core.applied),
+            _alive: Alive::new(&shared, "the identity actor"),
             core,
             profiles,
             shared,
@@ -147,6 +178,8 @@ impl IdentityActor {
             asked: false,
             step: 0,
             draft: Drafting::default(),
+            unread: BTreeMap::new(),
+            unresolved: None,
             is_cutting: false,
             erasures: BTreeMap::new(),
             to_renew: Vec::new(),
@@ -154,77 +187,8 @@ impl IdentityActor {
             renewing: Vec::new(),
             sending,
             gatherings: Gatherings::default(),
+            digesting: std::sync::Weak::new(),
             address: None,
-        }
-    }
-
-    pub(super) fn take(&mut self, sequence: Sequence, then: Then, context: &mut Context<Self>) {
-        match then {
-            Then::Event { event, content, reply } => {
-                self.event(sequence, event, content, reply, context)
-            }
-            Then::Duplicate { first, event, reply } => {
-                self.duplicate(first, &event, reply, context)
-            }
-            Then::Act { act, reply } => {
-                let answer = self.act(sequence, act, context);
-                if let Some(reply) = reply {
-                    let _ = reply.send(answer);
-                }
-            }
-            Then::Configuration { files, reply } => {
-                self.core.applied = sequence;
-                let answer = match self.core.configure(Some(*files), None) {
-                    Ok(()) => Answer::Done,
-                    Err(all) => Answer::Invalid(all.iter().map(ToString::to_string).collect()),
-                };
-                self.configured(context);
-                let _ = reply.send(answer);
-            }
-            Then::Call(call) => call(self, context),
-            Then::Retire(_) | Then::Empty { .. } => {} // the committer's own
-        }
-    }
-
-    fn event(
-        &mut self,
-        sequence: Sequence,
-        event: Box<Event>,
-        content: u128,
-        reply: Reply,
-        context: &mut Context<Self>,
-    ) {
-        let placement = self.core.event(sequence, &event);
-        self.count_changes();
-        let event_id = Some(self.core.event_id(sequence, event.received_at));
-        self.tell_stream(sequence, &event, placement.profile);
-        if !placement.moves.is_empty() {
-            self.regroup(&placement.moves, placement.unborn().as_slice(), context);
-        }
-        let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) else {
-            let status = match event.standing {
-                Standing::Quarantined(reason) => Status::Quarantined(reason),
-                _ => Status::ProfileLess,
-            };
-            return reply.send(Ok(Receipt { event_id, status, profile_id: None }));
-        };
-        let receipt = Receipt { event_id, status: Status::Stored, profile_id: None };
-        let question = self.core.question_of_event(sequence, &event, &placement);
-        let apply = Apply {
-            record: sequence,
-            sequence,
-            event,
-            content,
-            fragment,
-            is_new: placement.is_new,
-            rules: Arc::clone(self.core.graph.rules()),
-            told: Some((receipt, reply)),
-        };
-        let at_rest = self.at_rest(lead, placement.unborn().as_slice());
-        let profile = self.profiles.active(lead, &self.core, at_rest, context.address());
-        profile.do_send(Op::Apply(Box::new(apply)));
-        if let Some(question) = question {
-            self.put_question(question, context);
         }
     }
 
@@ -250,25 +214,6 @@ impl IdentityActor {
         let mut all = self.core.graph.fragments_of(lead);
         all.retain(|fragment| !except.contains(fragment));
         all
-    }
-
-    /// A duplicate is answered behind its first one: by the profile that holds it.
-    fn duplicate(
-        &mut self,
-        first: Placed,
-        event: &Event,
-        reply: Reply,
-        context: &mut Context<Self>,
-    ) {
-        let receipt = duplicate(&self.shared, first);
-        match self.core.locate(first.sequence, event) {
-            Some(lead) if self.profiles.is_active(lead) => {
-                let id = self.core.fragment_id(lead);
-                let profile = self.profiles.active(lead, &self.core, Vec::new(), context.address());
-                profile.do_send(Op::Answer(reply, Receipt { profile_id: Some(id), ..receipt }));
-            }
-            _ => reply.send(Ok(receipt)),
-        }
     }
 
     /// Moves fragments between profiles. Each giver is told before any taker waits, so a taker only
@@ -346,8 +291,22 @@ impl IdentityActor {
 
     fn tell_stream(&self, sequence: Sequence, event: &Event, profile: Option<FragmentIndex>) {
         if self.stream.receiver_count() > 0 {
-            let view = self.core.event_view(sequence, event, profile);
-            let _ = self.stream.send(Arc::new(view));
+            let _ = self.stream.send(super::Stored::of(sequence, event, profile.is_some()));
+        }
+    }
+
+    /// Begins to count changes from the state as it is.
+    pub(super) fn recount_from_now(&mut self) {
+        self.counted = self.core.changes.totals();
+    }
+
+    /// After the state was rebuilt: the snapshot under way is of the one before, and is taken again.
+    pub(super) fn take_snapshot_back(&mut self, is_wanted: bool) {
+        let was_writing = std::mem::take(&mut self.is_writing);
+        self.to_renew.append(&mut self.renewing);
+        self.renew |= !self.to_renew.is_empty();
+        if is_wanted || was_writing || self.asked || self.renew || !self.waiting.is_empty() {
+            self.snapshot(None);
         }
     }
 
@@ -387,8 +346,15 @@ impl IdentityActor {
                 resting.extend(newer.keyed(*fragment));
             }
         }
-        let job =
-            Job { sequence: self.core.applied, rows, started: Instant::now(), purge, gone, renew };
+        let job = Job {
+            era: self.shared.era(),
+            sequence: self.core.applied,
+            rows,
+            started: Instant::now(),
+            purge,
+            gone,
+            renew,
+        };
         let collector = Collector::new(job, active.len(), self.snapshots.clone());
         for (lead, fragments) in active {
             self.tell(lead, Op::Save(fragments, Arc::clone(&collector)));
@@ -399,13 +365,17 @@ impl IdentityActor {
     fn tick(&mut self) {
         let metrics = &self.shared.metrics;
         metrics.profiles.set(self.core.graph.profiles() as i64);
+        metrics.graph_bytes.set(self.core.graph.memory() as i64);
         metrics.active_profiles.set(self.profiles.count() as i64);
         metrics.queue_depth.set(self.shared.in_flight.now().0 as i64);
         self.count_deliveries();
         self.profiles.stop_left();
+        self.unwatch_unheld();
         let is_due = self.last_snapshot.elapsed() >= self.cadence.every
             || self.core.fresh.events >= self.cadence.every_events;
-        if is_due && (self.core.fresh.events > 0 || self.core.fresh.configuration) {
+        // On a disk that is nearly full none is begun: the journal holds all that it would hold.
+        let has_room = !self.shared.storage_full.load(Ordering::Acquire);
+        if is_due && has_room && (self.core.fresh.events > 0 || self.core.fresh.configuration) {
             self.snapshot(None);
         }
     }
@@ -415,7 +385,9 @@ impl Actor for IdentityActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        context.run_interval(Duration::from_secs(1), |identity, _| identity.tick());
+        context.run_interval(Duration::from_secs(1), |identity, context| {
+            identity.guarded(context, |identity, _| identity.tick());
+        });
         self.address = Some(context.address());
     }
 }
@@ -435,14 +407,17 @@ impl Handler<Committed> for IdentityActor {
     type Result = ();
 
     fn handle(&mut self, Committed(group): Committed, context: &mut Self::Context) {
+        self.shared.faults.strike(Stage::Identity, "");
         for (sequence, then) in group {
             self.take_or_hold(sequence, then, context);
         }
-        self.profiles.stop_left();
-        if self.sending.is_stirred {
-            self.dispatch(context);
-        }
-        self.profiles.passivate_idle();
+        self.guarded(context, |identity, context| {
+            identity.profiles.stop_left();
+            if identity.sending.is_stirred {
+                identity.dispatch(context);
+            }
+            identity.profiles.passivate_idle();
+        });
     }
 }
 
@@ -450,14 +425,33 @@ impl Handler<Ask> for IdentityActor {
     type Result = ();
 
     fn handle(&mut self, Ask(ask): Ask, context: &mut Self::Context) {
-        ask(self, context);
+        let asked = walled(|| ask(self, context));
+        // Who asks hears it by the answer that is dropped. What it may have changed nobody knows.
+        if asked == Err(Panicked) {
+            self.mend(Cause::Call, context);
+        }
     }
 }
 
 impl Handler<Passivated> for IdentityActor {
     type Result = ();
 
-    fn handle(&mut self, passivated: Passivated, _: &mut Self::Context) {
+    fn handle(&mut self, passivated: Passivated, context: &mut Self::Context) {
+        self.guarded(context, |identity, _| identity.passivated(passivated));
+    }
+}
+
+impl Handler<Look> for IdentityActor {
+    type Result = ();
+
+    fn handle(&mut self, Look(look): Look, _: &mut Self::Context) {
+        // Nothing changed, and who asks hears it by the answer that is dropped.
+        let _looked = walled(|| look(self));
+    }
+}
+
+impl IdentityActor {
+    fn passivated(&mut self, passivated: Passivated) {
         let Passivated { lead, stamp, rows, epoch } = passivated;
         if epoch != self.shared.rest.epoch() {
             return; // every fragment was replaced meanwhile
@@ -488,7 +482,11 @@ impl Handler<Passivated> for IdentityActor {
 impl Handler<SetAside> for IdentityActor {
     type Result = ();
 
-    fn handle(&mut self, SetAside { sequence }: SetAside, _: &mut Self::Context) {
+    fn handle(&mut self, SetAside { sequence, era }: SetAside, context: &mut Self::Context) {
+        if era != self.shared.era() {
+            // The state was rebuilt with it meanwhile; the next one is made without.
+            return self.mend(Cause::Call, context);
+        }
         let act = ActRecord::SetAside { at: self.shared.clock.now(), sequence };
         let (Some(router), Ok(bytes)) = (&self.router, act.encode()) else { return };
         let then = Then::Act { act, reply: None };
@@ -496,11 +494,30 @@ impl Handler<SetAside> for IdentityActor {
     }
 }
 
+impl Handler<Broken> for IdentityActor {
+    type Result = ();
+
+    fn handle(&mut self, Broken { era }: Broken, context: &mut Self::Context) {
+        if era == self.shared.era() {
+            self.mend(Cause::Turn, context);
+        }
+    }
+}
+
 impl Handler<SnapshotDone> for IdentityActor {
     type Result = ();
 
     fn handle(&mut self, done: SnapshotDone, context: &mut Self::Context) {
-        let SnapshotDone { sequence, rows, took, retire } = done;
+        self.guarded(context, |identity, context| identity.snapshot_done(done, context));
+    }
+}
+
+impl IdentityActor {
+    fn snapshot_done(&mut self, done: SnapshotDone, context: &mut Context<Self>) {
+        let SnapshotDone { era, sequence, rows, took, retire, renewed } = done;
+        if era != self.shared.era() {
+            return; // another one is on its way
+        }
         self.is_writing = false;
         if let (Some(before), Some(router)) =
             (retire.filter(|_| self.may_cut(sequence)), &self.router)
@@ -511,7 +528,10 @@ impl Handler<SnapshotDone> for IdentityActor {
         self.shared.metrics.observe_snapshot(took);
         self.shared.rest.keep_only(&self.core.fresh.fragments);
         self.shared.kept.written();
-        self.renewed();
+        match renewed {
+            Some(false) => self.not_renewed(context),
+            _ => self.renewed(),
+        }
         if self.asked {
             return self.snapshot(None);
         }

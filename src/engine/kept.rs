@@ -190,7 +190,15 @@ impl Kept {
         self.0.bytes_max.store(bytes_max, Ordering::Release);
     }
 
-    fn bytes_max(&self) -> usize {
+    /// The same rows under this handle, in the place of those that it has.
+    pub(super) fn take_over(&self, other: &Self) {
+        let (layers, bytes) = (std::mem::take(&mut *other.layers()), other.bytes());
+        let mut mine = self.layers();
+        *mine = layers;
+        self.0.bytes.store(bytes, Ordering::Release);
+    }
+
+    pub(super) fn bytes_max(&self) -> usize {
         self.0.bytes_max.load(Ordering::Acquire)
     }
 

@@ -14,15 +14,20 @@ mod committer;
 mod core;
 mod deliveries;
 mod delivering;
+mod digest;
 mod drafted;
 mod effective;
 mod endpoint;
 mod erasing;
 mod erasure_log;
 mod erasure_rows;
+mod exporting;
+pub mod fault;
 mod gathering;
 mod identity;
 mod kept;
+mod linking;
+mod mending;
 mod objects;
 pub mod offline;
 mod open;
@@ -31,6 +36,7 @@ mod playing;
 mod profile;
 mod profiles;
 mod question;
+mod readers;
 mod reading;
 mod rebuild;
 mod replay;
@@ -41,10 +47,12 @@ mod retention;
 mod router;
 mod rows;
 mod schedule;
+mod secrets;
 mod sending;
 mod shared;
 mod snapshots;
 mod steering;
+mod streaming;
 mod table;
 mod trials;
 mod turns;
@@ -59,6 +67,8 @@ pub use campaign_state::CampaignState;
 pub use deliveries::{Delivery, Outbox};
 pub use delivering::DeliveryFilter;
 pub use effective::{Effective, section};
+pub use exporting::{Export, ExportError};
+pub use fault::{Failure, Fault, Faults, Stage};
 pub use objects::ObjectRefusal;
 pub use open::{EngineError, Options, Recovered, arbiters_for};
 pub use question::Question;
@@ -67,14 +77,15 @@ pub use resolving::Resolution;
 pub use rest::RowError;
 pub use retention::Retain;
 pub use rows::LoadError;
+pub use secrets::{SecretRefusal, SecretView};
 pub use steering::{Again, Explained, Part, Preview, Unmerged};
+pub use streaming::Stored;
 pub use trials::{Trial, TrialEvent};
 
 pub use crate::domain::event::Status;
 use crate::domain::event::{Event, Payload};
 use crate::domain::fragment::content_hash;
 use crate::domain::settings::Durability;
-use crate::domain::view::EventView;
 use crate::records::encode_event;
 use actix::Addr;
 use bytes::Bytes;
@@ -127,6 +138,9 @@ pub enum Refusal {
     /// One event is larger than a journal record may be.
     #[error("the event is larger than a journal record may be")]
     TooLarge,
+    /// It panicked: a fault of the program, which costs this call alone.
+    #[error("a fault of the program: this call had no effect; the log says where it is")]
+    Panicked,
 }
 
 /// How far the engine is.
@@ -144,7 +158,7 @@ pub enum Readiness {
         /// What recovery found.
         report: serde_json::Value,
     },
-    /// Ended by a storage error.
+    /// Ended by a storage error, or a fault of the program.
     Failed(String),
     /// Draining.
     Stopping,
@@ -176,10 +190,12 @@ struct Inner {
     replayed: (AtomicU64, AtomicU64),
     is_ready: watch::Sender<bool>,
     /// Why the engine failed, once it did.
-    failure: watch::Sender<Option<String>>,
+    failure: watch::Sender<Option<Failure>>,
     is_stopping: AtomicBool,
     /// Held by the preview under way: each holds a second graph, so there is one at a time.
     preview: Arc<tokio::sync::Mutex<()>>,
+    /// Who waits for a digest.
+    digests: digest::Digests,
 }
 
 /// What there is once recovery is over.
@@ -188,7 +204,7 @@ struct Running {
     identity: Addr<identity::IdentityActor>,
     shared: Arc<Shared>,
     published: Arc<Published>,
-    stream: broadcast::Sender<Arc<EventView>>,
+    stream: broadcast::Sender<Stored>,
     recovered: Recovered,
     threads: open::Threads,
 }
@@ -204,6 +220,7 @@ impl Engine {
             failure: watch::Sender::new(None),
             is_stopping: AtomicBool::new(false),
             preview: Arc::default(),
+            digests: digest::Digests::default(),
         }));
         let starting = engine.clone();
         actix_rt::spawn(async move { starting.recover(options).await });
@@ -228,10 +245,12 @@ impl Engine {
                 self.0.is_ready.send_replace(true);
             }
             Ok(Err(error)) => {
-                failure.send_replace(Some(error.to_string()));
+                let is_fault = error.is_fault();
+                failure.send_replace(Some(Failure { why: error.to_string(), is_fault }));
             }
-            Err(panic) => {
-                failure.send_replace(Some(format!("recovery panicked: {panic}")));
+            Err(_) => {
+                let why = "the recovery panicked; the log says where".to_owned();
+                failure.send_replace(Some(Failure { why, is_fault: true }));
             }
         }
     }
@@ -251,7 +270,7 @@ impl Engine {
         let (reply, answer) = Reply::one();
         let incoming = incoming(submission, reply)?;
         self.send(SmallVec::from_buf([incoming]))?;
-        answer.await?
+        answer.await.map_err(|_| self.lost())?
     }
 
     /// Stores the events of one batch together: all are taken, or none.
@@ -279,7 +298,7 @@ impl Engine {
         let mut stored = Vec::new().into_iter();
         if !is_empty {
             self.send(events?)?;
-            stored = answers.await?.into_iter();
+            stored = answers.await.map_err(|_| self.lost())?.into_iter();
         }
         let receipt = |one: Option<Receipt>| one.map_or_else(|| stored.next(), |one| Some(Ok(one)));
         receipts.into_iter().filter_map(receipt).collect()
@@ -309,7 +328,7 @@ impl Engine {
     ///
     /// # Errors
     /// While the engine recovers.
-    pub fn subscribe(&self) -> Result<broadcast::Receiver<Arc<EventView>>, Refusal> {
+    pub fn subscribe(&self) -> Result<broadcast::Receiver<Stored>, Refusal> {
         Ok(self.running()?.stream.subscribe())
     }
 
@@ -317,7 +336,7 @@ impl Engine {
     pub fn readiness(&self) -> Readiness {
         let failure = self.0.failure.borrow().clone();
         if let Some(why) = failure {
-            return Readiness::Failed(why);
+            return Readiness::Failed(why.to_string());
         }
         if self.0.is_stopping.load(Ordering::Acquire) {
             return Readiness::Stopping;
@@ -338,10 +357,42 @@ impl Engine {
     }
 
     /// Completes when the engine has failed, and says why.
-    pub async fn failed(&self) -> String {
+    pub async fn failed(&self) -> Failure {
         let mut failure = self.0.failure.subscribe();
         let why = failure.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
-        why.unwrap_or_else(|| "the engine failed".to_owned())
+        why.unwrap_or_else(|| Failure { why: "the engine failed".to_owned(), is_fault: true })
+    }
+
+    /// Why the engine failed, if it did.
+    pub fn failure(&self) -> Option<Failure> {
+        self.0.failure.borrow().clone()
+    }
+
+    /// Panics where a test asked for it.
+    pub fn strike(&self, stage: Stage, kind: &str) {
+        if let Ok(running) = self.running() {
+            running.shared.faults.strike(stage, kind);
+        }
+    }
+
+    /// Waits for an answer, no longer than the engine lives.
+    async fn heard<T>(&self, answer: tokio::sync::oneshot::Receiver<T>) -> Result<T, Refusal> {
+        tokio::select! {
+            biased;
+            answer = answer => answer.map_err(|_| self.lost()),
+            _ = self.failed() => Err(Refusal::StorageFailed),
+        }
+    }
+
+    /// Why an answer never came: whoever had to give it is gone.
+    fn lost(&self) -> Refusal {
+        if self.0.failure.borrow().is_some() {
+            return Refusal::StorageFailed;
+        }
+        match self.0.is_stopping.load(Ordering::Acquire) {
+            true => Refusal::Recovering,
+            false => Refusal::Panicked,
+        }
     }
 }
 

@@ -2,12 +2,16 @@
 
 use super::acts::Answer;
 use super::committer::Then;
-use super::effective::Effective;
+use super::effective::{Effective, confidential_kind, section};
 use super::router::Append;
 use super::{Engine, ObjectKind, Refusal};
+use crate::domain::compiled::reserved;
+use crate::domain::confidential;
 use crate::domain::settings::Settings;
 use crate::records::{ActRecord, kind};
+use crate::secrets::Secret;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 /// Why an object was not changed.
@@ -46,6 +50,12 @@ impl Engine {
             return Err(ObjectRefusal::Provisioned);
         }
         let body = with_id(object, &id, body)?;
+        let found = confidential_kind(object).map(|kind| confidential::problems(kind, &body));
+        if let Some(problems) = found.filter(|found| !found.is_empty()) {
+            let at = section(object);
+            let named = problems.iter().map(|problem| format!("{at}.{id}.{problem}"));
+            return Err(ObjectRefusal::Invalid(named.collect()));
+        }
         let is_new = before.object(object, &id).is_none();
         let json = body.to_string();
         self.try_on(&before, object, &id, &json).await?;
@@ -63,17 +73,17 @@ impl Engine {
 
     /// Refuses what could have no effect: values of a trait cannot be folded anew without events.
     async fn may_change(&self, object: ObjectKind) -> Result<(), ObjectRefusal> {
-        if object == ObjectKind::Trait && self.ask(|identity, _| identity.is_cut()).await? {
+        if object == ObjectKind::Trait && self.look(|identity| identity.is_cut()).await? {
             return Err(ObjectRefusal::JournalCut("folds of traits stay as they are"));
         }
         Ok(())
     }
 
-    /// Reads the secrets of webhooks again.
-    pub fn renew_secrets(&self) {
+    /// Reads secrets again that come from outside, and takes over what the files hold in clear.
+    pub fn renew_secrets(&self, in_clear: BTreeMap<String, Secret>) {
         // One that is not running yet has read none.
         if let Ok(running) = self.running() {
-            running.shared.secrets.renew();
+            running.shared.secrets.renew(in_clear);
         }
     }
 
@@ -88,13 +98,18 @@ impl Engine {
         let key = (object, id.to_owned());
         let hash_key = before.hash_key;
         let (files, mut objects) = self
-            .ask(|identity, _| (identity.core.files.clone(), identity.core.objects.clone()))
+            .look(|identity| (identity.core.files.clone(), identity.core.objects.clone()))
             .await?;
         objects.insert(key, json.to_owned());
         let problems = |all: Vec<crate::domain::compiled::SettingsProblem>| {
             ObjectRefusal::Invalid(all.iter().map(ToString::to_string).collect())
         };
-        Effective::new(&files, &objects, hash_key).map(drop).map_err(problems)
+        let whole = Effective::new(&files, &objects, hash_key).map_err(problems)?;
+        // What others hold was accepted once.
+        let own = format!("{}.{id}.", section(object));
+        let mut wrong = reserved(&whole.compiled.settings);
+        wrong.retain(|problem| problem.at.starts_with(&own));
+        if wrong.is_empty() { Ok(()) } else { Err(problems(wrong)) }
     }
 
     /// Removes an object.
@@ -106,7 +121,7 @@ impl Engine {
             return Err(ObjectRefusal::Provisioned);
         }
         let wanted = id.clone();
-        if !self.ask(move |identity, _| identity.core.has_object(object, &wanted)).await? {
+        if !self.look(move |identity| identity.core.has_object(object, &wanted)).await? {
             return Err(ObjectRefusal::NotFound);
         }
         self.may_change(object).await?;
@@ -125,7 +140,7 @@ impl Engine {
     /// When it does not hold together, or the engine takes nothing.
     pub async fn reload(&self, files: Settings) -> Result<(), ObjectRefusal> {
         let (present, objects) = self
-            .ask(|identity, _| (identity.core.files.clone(), identity.core.objects.clone()))
+            .look(|identity| (identity.core.files.clone(), identity.core.objects.clone()))
             .await?;
         if present == files {
             return Ok(());
@@ -139,7 +154,7 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         let then = Then::Configuration { files: Box::new(files), reply };
         self.append(kind::CONFIGURATION, bytes, then)?;
-        accepted(answer.await.map_err(Refusal::from)?).map(drop)
+        accepted(self.heard(answer).await?).map(drop)
     }
 
     /// Journals an act and answers what it came to.
@@ -148,7 +163,7 @@ impl Engine {
             act.encode().map_err(|cause| ObjectRefusal::Invalid(vec![cause.to_string()]))?;
         let (reply, answer) = oneshot::channel();
         self.append(kind::ACT, bytes, Then::Act { act, reply: Some(reply) })?;
-        accepted(answer.await.map_err(Refusal::from)?)
+        accepted(self.heard(answer).await?)
     }
 
     fn append(&self, kind: u8, bytes: Vec<u8>, then: Then) -> Result<(), Refusal> {
@@ -163,6 +178,7 @@ fn accepted(answer: Answer) -> Result<Answer, ObjectRefusal> {
     match answer {
         Answer::Invalid(problems) => Err(ObjectRefusal::Invalid(problems)),
         Answer::Unknown => Err(ObjectRefusal::NotFound),
+        Answer::Failed => Err(ObjectRefusal::Refused(Refusal::Panicked)),
         answer => Ok(answer),
     }
 }

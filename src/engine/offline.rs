@@ -5,10 +5,12 @@
 //! engine, by the same code.
 
 use super::core::Core;
+use super::digest::digest_view;
+use super::fault::Faults;
 use super::open::{EngineError, starting_point};
 use super::profile::Viewed;
-use super::reading::{ProfileRef, digest_view};
-use super::replay::replay;
+use super::reading::ProfileRef;
+use super::replay::{Aside, Plan, Replayed, replay};
 use super::rereadings::{EventError, Events};
 use super::rest::{Rest, RowError};
 use crate::domain::event::Standing;
@@ -26,6 +28,7 @@ pub struct OfflineState {
     core: Core,
     rest: Rest,
     started_at: Sequence,
+    passed: Vec<Sequence>,
 }
 
 /// What a state amounts to.
@@ -72,15 +75,33 @@ impl OfflineState {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, EngineError> {
         let rest = Rest::new(store);
-        let (core, _) = starting_point(&rest, genesis(reader)?, reader)?;
-        let started_at = core.applied;
-        let core = replay(core, &rest, reader, &[], progress)?.core;
-        Ok(Self { core, rest, started_at })
+        let genesis = genesis(reader)?;
+        let start = starting_point(&rest, genesis, reader)?;
+        let started_at = start.0.applied;
+        let plan = Plan {
+            rest: &rest,
+            reader,
+            genesis,
+            upto: None,
+            aside: Aside::default(),
+            passed: Aside::default(),
+            faults: Faults::default(),
+            unsaved_bytes: usize::MAX,
+            log: &[],
+        };
+        let Replayed { core, passed, .. } = replay(start, &plan, progress)?;
+        Ok(Self { core, rest, started_at, passed })
     }
 
     /// The sequence of the snapshot that it started from; 0 without one.
     pub fn started_at(&self) -> Sequence {
         self.started_at
+    }
+
+    /// Records that panicked on the way, and which no record says are passed over: the next start
+    /// passes them over too, and says so in the journal.
+    pub fn passed(&self) -> &[Sequence] {
+        &self.passed
     }
 
     /// What there is.
@@ -121,7 +142,9 @@ impl OfflineState {
         let Some(event) = event else { return Ok(None) };
         let is_open = !matches!(event.standing, Standing::Quarantined(_));
         let lead = self.core.locate(parts.sequence, &event).filter(|_| is_open);
-        let view = self.core.event_view(parts.sequence, &event, lead);
+        let profile = lead.map(|lead| self.core.fragment_id(lead));
+        let view = self.core.event_view(parts.sequence, &event, profile);
+        let view = super::views::show(view, &event.payload);
         Ok(Some(view).filter(|view| view.id.eq_ignore_ascii_case(id)))
     }
 

@@ -5,31 +5,33 @@ use super::core::Core;
 use super::effective::Effective;
 use super::endpoint::Sending;
 use super::erasure_log;
+use super::fault::{Alive, Failure, Fault, Faults};
 use super::identity::{Cadence, IdentityActor};
 use super::profiles::Profiles;
-use super::replay::{ReplayError, replay};
+use super::replay::{Aside, Plan, ReplayError, Start, replay};
 use super::rest::Rest;
 use super::retention::{self, Retain, RetentionError};
 use super::router::{Close, RouterActor};
 use super::rows::{self, LoadError};
-use super::shared::{PanicOn, Shared};
+use super::shared::Shared;
 use super::{Engine, Published, Running, snapshots};
 use crate::clock::Clock;
 use crate::domain::compiled::SettingsProblem;
 use crate::domain::event::Reason;
 use crate::domain::id::{IdKey, Sequence};
 use crate::domain::settings::Settings;
-use crate::journal::folder::{DataFolder, FolderError};
+use crate::journal::folder::{DataFolder, FolderError, Spare, Watch, free_bytes};
 use crate::journal::{self, Journal, JournalError, JournalOptions, JournalReader, RawRecord};
 use crate::outbound::client::{Client, Limits, SystemResolver};
 use crate::outbound::guard::Guard;
-use crate::outbound::secrets::Secrets;
 use crate::records::{self, DedupeRow, Genesis, RecordError, kind};
+use crate::secrets::Secrets;
+use crate::secrets::store::StoreError;
 use crate::snapshot::{self, SnapshotError, SnapshotStore};
 use crate::telemetry::metrics::Metrics;
 use actix::{Actor, Arbiter, ArbiterHandle};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -49,6 +51,8 @@ pub struct Options {
     pub settings: Settings,
     /// The clock.
     pub clock: Clock,
+    /// Whether to start although the journal ends before its snapshot.
+    pub accept_journal_loss: bool,
     /// Events between the router and their answers at most.
     pub queue: usize,
     /// Bytes of the events in flight; more is refused as overloaded.
@@ -58,6 +62,8 @@ pub struct Options {
     /// What deliveries keep in memory until a snapshot holds it, in bytes; beyond it, collect
     /// answers 503.
     pub unsaved_bytes: usize,
+    /// Bytes of the events of one page of a list, unless there is only one.
+    pub page_bytes: usize,
     /// How often a snapshot is taken.
     pub snapshot_every: Duration,
     /// After how many events a snapshot is taken.
@@ -66,7 +72,7 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Free space below which collect answers 503.
     pub free_bytes_min: u64,
-    /// The secrets of outgoing webhooks.
+    /// What references to secrets stand for; their store is opened with the folder.
     pub secrets: Secrets,
     /// Judges the addresses that outgoing webhooks may reach.
     pub guard: Guard,
@@ -76,8 +82,8 @@ pub struct Options {
     pub arbiters: usize,
     /// Where the engine counts.
     pub metrics: Arc<Metrics>,
-    /// A fault for tests: event type and how many times.
-    pub panic_on: Option<(String, usize)>,
+    /// Faults to inject, for tests.
+    pub panic_on: Vec<Fault>,
 }
 
 /// Why an engine does not start.
@@ -115,6 +121,16 @@ pub enum EngineError {
         /// The first sequence that is left.
         first: Sequence,
     },
+    /// The journal ends before what the snapshot holds: events that were acknowledged are gone.
+    #[error(
+        "the snapshot holds what happened up to sequence {snapshot}, and the journal ends at {journal}: its last records are lost; restore the journal's files, or start once with --accept-journal-loss to go on without them"
+    )]
+    JournalEndsEarly {
+        /// The last sequence that the snapshot reflects.
+        snapshot: Sequence,
+        /// The last sequence of the journal.
+        journal: Sequence,
+    },
     /// A damaged snapshot folder cannot be moved.
     #[error("the damaged snapshot folder cannot be moved aside: {0}; move it by hand")]
     SetAside(std::io::Error),
@@ -126,6 +142,9 @@ pub enum EngineError {
         "the erasure log cannot be read: {0}; without it, restored data may hold people who were erased"
     )]
     ErasureLog(std::io::Error),
+    /// The sealed secrets cannot be opened.
+    #[error(transparent)]
+    Secrets(#[from] StoreError),
     /// The operating system has no randomness to give.
     #[error("no randomness for the folder's keys: {0}")]
     Randomness(String),
@@ -175,6 +194,7 @@ pub(super) struct Prepared {
     dedupe: Vec<DedupeRow>,
     recovered: Recovered,
     client: Client,
+    faults: Faults,
 }
 
 /// The threads of a running engine, and the lock of its folder.
@@ -227,28 +247,40 @@ impl Prepared {
             Client::new(Box::new(SystemResolver), options.guard.clone(), Limits::default())
                 .map_err(|cause| EngineError::Client(cause.to_string()))?;
         let folder = DataFolder::take(&options.data)?;
+        options.secrets.open(&options.data)?;
         let mut journal_options = JournalOptions::new(options.data.join("journal"));
         journal_options.segment_bytes = options.segment_bytes;
+        Spare::of(&options.data).give_up();
         let (mut journal, reader, report) = journal::open(journal_options, &mut |_| {})?;
         let genesis = genesis(&mut journal, &reader, &options.clock)?;
         let last = reader.next_sequence() - 1;
-        let (store, snapshot_refused) = open_store(&options.data.join("snapshot"), last)?;
+        let (store, snapshot_refused) =
+            open_store(&options.data.join("snapshot"), last, options.accept_journal_loss)?;
         retention::check_beginning(&options.data, &reader)?;
         let (rest, start, snapshot_refused) =
             usable(&options.data, store, snapshot_refused, genesis, &reader)?;
-        let (core, mut dedupe) = start;
-        core.campaigns.outbox.kept().keep(options.unsaved_bytes);
-        let (generation, snapshot_sequence) = (core.counters.snapshots, core.applied);
+        let (generation, snapshot_sequence) = (start.0.counters.snapshots, start.0.applied);
         let log = erasure_log::take_up(&options.data).map_err(EngineError::ErasureLog)?;
-        let mut replayed = replay(core, &rest, &reader, &log, progress)?;
+        let faults = Faults::new(options.panic_on.clone());
+        let plan = Plan {
+            rest: &rest,
+            reader: &reader,
+            genesis,
+            upto: None,
+            aside: Aside::default(),
+            passed: Aside::default(),
+            faults: faults.clone(),
+            unsaved_bytes: options.unsaved_bytes,
+            log: &log,
+        };
+        let replayed = replay(start, &plan, progress)?;
         for act in &replayed.acts {
             let bytes = act.encode()?;
             let version = records::VERSION;
             journal.append(&[RawRecord { kind: kind::ACT, version, bytes: &bytes }])?;
         }
         journal.sync()?;
-        dedupe.append(&mut replayed.dedupe);
-        let mut core = replayed.core;
+        let (mut core, dedupe) = (replayed.core, replayed.dedupe);
         erasure_log::complete(&options.data, &log, &core.erasures, &reader)
             .map_err(EngineError::ErasureLog)?;
         configure(&mut core, &mut journal, &options.settings)?;
@@ -269,12 +301,23 @@ impl Prepared {
             took = ?recovered.took,
             "recovered"
         );
-        Ok(Self { options, folder, journal, reader, rest, core, dedupe, recovered, client })
+        Ok(Self { options, folder, journal, reader, rest, core, dedupe, recovered, client, faults })
     }
 
     /// Starts the actors and threads; to be called within an actix system.
-    pub(super) fn start(self, failure: watch::Sender<Option<String>>) -> Running {
-        let Self { options, folder, journal, reader, rest, core, dedupe, recovered, client } = self;
+    pub(super) fn start(self, failure: watch::Sender<Option<Failure>>) -> Running {
+        let Self {
+            options,
+            folder,
+            journal,
+            reader,
+            rest,
+            core,
+            dedupe,
+            recovered,
+            client,
+            faults,
+        } = self;
         let panicked = core.quarantined.iter().filter(|(_, why)| **why == Reason::Panicked);
         let aside = panicked.map(|(sequence, _)| *sequence).collect();
         let shared = Arc::new(Shared {
@@ -284,15 +327,21 @@ impl Prepared {
             rest,
             kept: core.campaigns.outbox.kept().clone(),
             secrets: options.secrets,
+            readers: super::readers::Readers::start(),
             reader,
             rereadings: core.revised.clone(),
             genesis: core.genesis,
             clock: options.clock,
+            page_bytes: options.page_bytes,
             directory: dashmap::DashMap::new(),
             in_flight: Arc::default(),
+            durable: AtomicU64::new(journal.durable_sequence()),
             storage_full: AtomicBool::new(false),
             failure,
-            panic_on: options.panic_on.map(|(kind, times)| PanicOn { kind, times: times.into() }),
+            writing: Mutex::default(),
+            era: AtomicU64::default(),
+            stopping: AtomicBool::new(false),
+            faults,
             metrics: options.metrics,
         });
         let published = Arc::new(Published(std::sync::RwLock::new(Arc::clone(&core.effective))));
@@ -304,6 +353,13 @@ impl Prepared {
         let outgoing = Arbiter::new();
         let sending = Sending::new(Arc::new(client), outgoing.handle());
         arbiters.push(outgoing);
+        for arbiter in &arbiters {
+            let alive = Alive::new(&shared, "a thread of actors");
+            arbiter.spawn(async move {
+                let _alive = alive;
+                std::future::pending::<()>().await;
+            });
+        }
         let profiles = Profiles::new(homes.profiles, options.active_profiles, Arc::clone(&shared));
         let (to_snapshots, snapshot_jobs) = crossbeam_channel::unbounded();
         let cadence =
@@ -336,8 +392,13 @@ impl Prepared {
             let router = router.clone();
             move |identity, context| identity.begin(router, context)
         })));
+        let watch = Watch::of(&options.data, &["", "lock", "journal", "snapshot"]);
         let committer = Committer {
             journal,
+            watch,
+            spare: Spare::of(&options.data),
+            written_since: 0,
+            until_look: 0,
             folder: options.data.clone(),
             free_bytes_min: options.free_bytes_min,
             queue,
@@ -348,9 +409,15 @@ impl Prepared {
             spawn("committer", move || committer.run()),
             spawn("snapshots", {
                 let (shared, identity) = (Arc::clone(&shared), identity.clone());
-                let retain =
-                    snapshots::Retention { data: options.data.clone(), retain: options.retain };
-                move || snapshots::run(&snapshot_jobs, &shared, &identity, &retain)
+                let retain = snapshots::Retention {
+                    data: options.data.clone(),
+                    retain: options.retain,
+                    free_bytes_min: options.free_bytes_min,
+                };
+                move || {
+                    let _alive = Alive::new(&shared, "the thread that writes snapshots");
+                    snapshots::run(&snapshot_jobs, &shared, &identity, &retain);
+                }
             }),
         ];
         let threads = Threads {
@@ -375,6 +442,7 @@ impl Engine {
     pub async fn stop(&self, limit: Duration) {
         self.0.is_stopping.store(true, Ordering::Release);
         let Ok(running) = self.running() else { return };
+        running.shared.stopping.store(true, Ordering::Release);
         let (reply, drained) = oneshot::channel();
         let then = Then::Call(Box::new(move |_, _| {
             let _ = reply.send(());
@@ -382,10 +450,13 @@ impl Engine {
         running.router.do_send(Close(then));
         let drain = async {
             drop(drained.await);
-            while running.shared.in_flight.now().0 > 0 {
+            let is_awaited = || running.shared.in_flight.now().0 > 0 && !running.shared.is_failed();
+            while is_awaited() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
-            if !running.shared.is_failed() {
+            // Where no snapshot fits, the next start replays the journal.
+            let has_room = !running.shared.storage_full.load(Ordering::Acquire);
+            if !running.shared.is_failed() && has_room {
                 drop(self.snapshot().await);
             }
         };
@@ -442,16 +513,30 @@ fn genesis(
     Ok(Some(genesis))
 }
 
+/// With less free than this, in bytes, a snapshot store cannot be opened, be it sound or not.
+const ROOM: u64 = 1 << 20;
+
 /// Opens the snapshot store; one that cannot be used is set aside and an empty one taken.
-fn open_store(path: &Path, last: Sequence) -> Result<(SnapshotStore, Option<String>), EngineError> {
+fn open_store(
+    path: &Path,
+    last: Sequence,
+    accept_loss: bool,
+) -> Result<(SnapshotStore, Option<String>), EngineError> {
     let refused = match snapshot::open(path, OPEN_WATCHDOG) {
         Ok(store) => match store.sequence() {
+            Some(at) if at > last && !accept_loss => {
+                return Err(EngineError::JournalEndsEarly { snapshot: at, journal: last });
+            }
             Some(at) if at > last => {
                 drop(store);
                 format!("it is at sequence {at}, and the journal ends at {last}")
             }
             _ => return Ok((store, None)),
         },
+        // On a full disk nothing says that it is damaged, and another one could not be made either.
+        Err(error) if free_bytes(path.parent().unwrap_or(path)).is_ok_and(|free| free < ROOM) => {
+            return Err(error.into());
+        }
         Err(error) => error.to_string(),
     };
     tracing::warn!(%refused, "the snapshot is set aside and rebuilt from the journal");
@@ -460,7 +545,7 @@ fn open_store(path: &Path, last: Sequence) -> Result<(SnapshotStore, Option<Stri
 }
 
 /// A snapshot, the state that it holds, and why another was refused.
-type Usable = (Rest, (Core, Vec<DedupeRow>), Option<String>);
+type Usable = (Rest, Start, Option<String>);
 
 /// The store with the state that it holds. One whose rows are damaged is set aside: the checkpoint,
 /// or the journal from its beginning, makes another.
@@ -498,7 +583,7 @@ pub(super) fn starting_point(
     rest: &Rest,
     genesis: Option<Genesis>,
     reader: &JournalReader,
-) -> Result<(Core, Vec<DedupeRow>), EngineError> {
+) -> Result<Start, EngineError> {
     if let Some(sequence) = rest.store().sequence() {
         let loaded = rows::load(&rest.store(), sequence)?;
         return Ok((loaded.core, loaded.dedupe));

@@ -2,6 +2,7 @@
 
 use super::acts::Answer;
 use super::campaign_state::RunRow;
+use super::delivering::LOOKS;
 use super::objects::ObjectRefusal;
 use super::reading::{PageRequest, Paged, paged};
 use super::trials::Trial;
@@ -12,6 +13,7 @@ use crate::domain::view::{DisabledView, ResponseView, RunView};
 use crate::outbound::attempt::Attempt as Prepared;
 use crate::records::ActRecord;
 use std::sync::Arc;
+use std::time::Instant;
 use uuid::Uuid;
 
 impl Engine {
@@ -26,7 +28,7 @@ impl Engine {
         profile: Option<String>,
         page: PageRequest,
     ) -> Result<Option<Paged<RunView>>, Refusal> {
-        self.ask(move |identity, _| {
+        self.look(move |identity| {
             let core = &identity.core;
             core.compiled_campaigns().get(&id)?;
             let before = page.before.unwrap_or(Sequence::MAX);
@@ -34,8 +36,19 @@ impl Engine {
             let is_wanted = |row: &RunRow| {
                 lead.is_none_or(|lead| lead.is_some() && core.lead_of_key(row.fragment) == lead)
             };
-            let rows = core.campaigns.told(&id, before).filter(|(_, row)| is_wanted(row));
-            let rows = rows.take(page.limit + 1);
+            let (mut rows, mut reached) = (Vec::new(), None);
+            for (looked, (sequence, row)) in core.campaigns.told(&id, before).enumerate() {
+                if rows.len() > page.limit {
+                    break;
+                }
+                if looked == LOOKS {
+                    reached = Some(sequence + 1);
+                    break;
+                }
+                if is_wanted(row) {
+                    rows.push((sequence, row));
+                }
+            }
             let view = |(sequence, row): (Sequence, &RunRow)| RunView {
                 sequence,
                 profile_id: core
@@ -46,7 +59,9 @@ impl Engine {
                 state: row.state.clone(),
                 reason: row.reason.clone(),
             };
-            Some(paged(rows.map(view).collect(), page.limit, |view| view.sequence))
+            let items = rows.into_iter().map(view).collect();
+            let Paged { items, next } = paged(items, page.limit, |view| view.sequence);
+            Some(Paged { items, next: next.or(reached) })
         })
         .await
     }
@@ -56,7 +71,7 @@ impl Engine {
     /// # Errors
     /// When the engine is stopping.
     pub async fn disabled_endpoints(&self, id: String) -> Result<Vec<DisabledView>, Refusal> {
-        self.ask(move |identity, _| {
+        self.look(move |identity| {
             let all = identity.core.campaigns.disabled.iter();
             let own = all.filter(|((campaign, _), _)| **campaign == *id);
             own.map(|((_, step), why)| DisabledView {
@@ -97,7 +112,7 @@ impl Engine {
         let name = trial.event.id.clone().unwrap_or_default();
         let preview = self.preview_campaign(id, trial, most).await?;
         let campaigns = Arc::clone(&self.effective()?.compiled.campaigns);
-        let sending = self.ask(|identity, _| {
+        let sending = self.look(|identity| {
             let sending = &identity.sending;
             (Arc::clone(&sending.client), identity.shared.secrets.clone())
         });
@@ -119,13 +134,14 @@ impl Engine {
                 at,
                 is_test: true,
             };
-            let call = match attempt.prepare(webhook, &|name| secrets.find(name)) {
+            let call = match attempt.prepare(webhook, &|name| secrets.text(name)) {
                 Ok(call) => call,
                 Err(error) => {
                     responses.push(ResponseView::failed(error.to_string()));
                     continue;
                 }
             };
+            let started = Instant::now();
             responses.push(match client.call(&format!("test {id}"), &call).await {
                 Ok(answer) => ResponseView {
                     status: Some(answer.status),
@@ -133,7 +149,10 @@ impl Engine {
                     body: Some(String::from_utf8_lossy(&answer.body).into_owned()),
                     error: None,
                 },
-                Err(error) => ResponseView::failed(error.to_string()),
+                Err(error) => {
+                    let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    ResponseView { took_ms, ..ResponseView::failed(error.to_string()) }
+                }
             });
         }
         Ok(responses)

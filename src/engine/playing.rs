@@ -87,12 +87,15 @@ impl Core {
             effective,
             ancestry: Ancestry::default(),
             links: self.links.clone(),
+            cuts: self.cuts.clone(),
             generation: super::acts::next_generation(self.counters.generation),
             applied: self.applied,
             hidden: self.hidden.clone(),
             erasures: self.erasures.len(),
             suppressed: self.suppressed.clone(),
             revised: self.revised.clone(),
+            passed: self.passed.unsaid(),
+            faults: self.faults.clone(),
         }
     }
 }
@@ -220,7 +223,7 @@ impl Tally {
                     *self.minutes.entry(minute).or_default() += 1;
                 }
                 Decision::Ended { how, .. } if *how != Ended::Done => {
-                    *self.ended.entry(how.to_string()).or_default() += 1;
+                    *self.ended.entry(how.counted()).or_default() += 1;
                 }
                 _ => {}
             }

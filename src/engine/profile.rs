@@ -6,12 +6,13 @@
 //! event: the fragment is rebuilt from snapshot and journal, the event is tried once more, and set
 //! aside if it panics again.
 
-use super::identity::{IdentityActor, Passivated, SetAside};
+use super::fault::{Panicked, Stage, walled};
+use super::identity::{Broken, IdentityActor, Passivated, SetAside};
 use super::question::{Question, Told};
 use super::rest::{FragmentRows, RowError};
 use super::shared::{Reply, Shared};
 use super::snapshots::Collector;
-use super::{Receipt, Refusal, Status, rebuild};
+use super::{Receipt, Status, rebuild};
 use crate::domain::event::{Event, Reason};
 use crate::domain::fragment::Fragment;
 use crate::domain::graph::{ClusterView, FragmentIndex};
@@ -52,8 +53,13 @@ pub(super) enum Op {
     Load(Vec<FragmentIndex>),
     /// Shows the profile.
     View(ClusterView, u32, oneshot::Sender<Viewed>),
-    /// Its events before a sequence, newest first.
-    Timeline { before: Sequence, limit: usize, reply: oneshot::Sender<Vec<Sequence>> },
+    /// Its events before a sequence, newest first; of all its fragments, or only of these.
+    Timeline {
+        before: Sequence,
+        limit: usize,
+        only: Option<Vec<FragmentIndex>>,
+        reply: oneshot::Sender<Vec<Sequence>>,
+    },
     /// Tells what its campaigns have to know.
     Tell(Box<Question>, u32, Option<oneshot::Sender<(Box<Question>, Told)>>),
     /// Writes fragments down for a snapshot.
@@ -94,6 +100,8 @@ pub struct ProfileActor {
     early: Vec<(u64, Vec<(FragmentIndex, Fragment)>)>,
     /// In which epoch of the rest it woke.
     epoch: u64,
+    /// In which era of the state.
+    era: u64,
 }
 
 impl ProfileActor {
@@ -107,6 +115,7 @@ impl ProfileActor {
     ) -> Self {
         Self {
             epoch,
+            era: shared.era(),
             lead,
             id,
             fragments: Vec::new(),
@@ -121,6 +130,9 @@ impl ProfileActor {
 
     fn fetch(&mut self, fragments: Vec<FragmentIndex>) {
         for fragment in fragments {
+            if self.era != self.shared.era() {
+                return; // the state was rebuilt, and its fragments have other numbers
+            }
             match self.shared.rest.load(fragment) {
                 Ok(state) => self.fragments.push((fragment, state)),
                 // Every fragment was replaced before this actor woke; it is about to be stopped.
@@ -138,7 +150,16 @@ impl ProfileActor {
         self.fragments.iter_mut().find(|(known, _)| *known == fragment).map(|(_, state)| state)
     }
 
+    /// Does as it is told. Where that panics, who waits for an answer hears it by the answer that is
+    /// dropped; what may be half changed is made once more, with the whole state.
     fn perform(&mut self, op: Op, context: &mut Context<Self>) {
+        let only_looks = matches!(op, Op::View(..) | Op::Timeline { .. } | Op::Tell(..));
+        if walled(|| self.do_as_told(op, context)) == Err(Panicked) && !only_looks {
+            self.identity.do_send(Broken { era: self.era });
+        }
+    }
+
+    fn do_as_told(&mut self, op: Op, context: &mut Context<Self>) {
         match op {
             Op::Apply(apply) => self.apply(*apply),
             Op::Answer(reply, receipt) => reply.send(Ok(receipt)),
@@ -153,17 +174,20 @@ impl ProfileActor {
             Op::Adopt { step, fragments } => self.adopt(step, fragments),
             Op::Load(fragments) => self.fetch(fragments),
             Op::View(cluster, set_values, reply) => {
+                self.shared.faults.strike(Stage::View, "");
                 let folded = Folded::new(self.fragments.iter().map(|(_, one)| one), set_values);
                 let events =
                     self.fragments.iter().map(|(index, one)| (*index, one.events)).collect();
                 let _ = reply.send(Viewed { cluster, folded, events });
             }
-            Op::Timeline { before, limit, reply } => match self.timeline(before, limit) {
-                Ok(all) => {
-                    let _ = reply.send(all);
+            Op::Timeline { before, limit, only, reply } => {
+                match self.timeline(before, limit, only.as_deref()) {
+                    Ok(all) => {
+                        let _ = reply.send(all);
+                    }
+                    Err(error) => self.fail(&error),
                 }
-                Err(error) => self.fail(&error),
-            },
+            }
             Op::Tell(question, set_values, reply) => self.answer(question, set_values, reply),
             Op::Save(fragments, collector) => self.save(&fragments, &collector),
             Op::Passivate { stamp } => self.passivate(stamp),
@@ -189,7 +213,7 @@ impl ProfileActor {
             Err(()) => {
                 self.shared.set_aside(sequence);
                 let _ = self.rebuild(fragment, &apply); // it fails the engine itself
-                self.identity.do_send(SetAside { sequence });
+                self.identity.do_send(SetAside { sequence, era: self.era });
                 if let Some((receipt, reply)) = apply.told {
                     let status = Status::Quarantined(Reason::Panicked);
                     reply.send(Ok(Receipt { status, ..receipt }));
@@ -207,11 +231,11 @@ impl ProfileActor {
             self.fail(&RowError::Missing(apply.fragment));
             return Ok(());
         };
-        let attempt = std::panic::AssertUnwindSafe(|| {
-            shared.maybe_panic(&apply.event.kind);
+        let attempt = || {
+            shared.faults.strike(Stage::Profile, &apply.event.kind);
             fragment.apply(apply.sequence, &apply.event, apply.content, &apply.rules)
-        });
-        let is_counted = std::panic::catch_unwind(attempt).map_err(drop)?;
+        };
+        let is_counted = walled(attempt).map_err(drop)?;
         if !is_counted {
             self.shared.metrics.untyped_events.inc();
         }
@@ -240,10 +264,13 @@ impl ProfileActor {
     }
 
     fn release(&mut self, fragments: &[FragmentIndex], to: &Addr<Self>, step: u64) {
-        let is_given = |(index, _): &(FragmentIndex, Fragment)| fragments.contains(index);
-        let all = std::mem::take(&mut self.fragments);
-        let (given, kept) = all.into_iter().partition(is_given);
-        self.fragments = kept;
+        // One by one, and without moving the others: of a profile of thousands each may go to
+        // another one.
+        let mut given = Vec::with_capacity(fragments.len());
+        for fragment in fragments {
+            let place = self.fragments.iter().position(|(index, _)| index == fragment);
+            given.extend(place.map(|place| self.fragments.swap_remove(place)));
+        }
         to.do_send(Op::Adopt { step, fragments: given });
     }
 
@@ -257,13 +284,24 @@ impl ProfileActor {
         }
     }
 
-    fn timeline(&self, before: Sequence, limit: usize) -> Result<Vec<Sequence>, RowError> {
+    fn timeline(
+        &self,
+        before: Sequence,
+        limit: usize,
+        only: Option<&[FragmentIndex]>,
+    ) -> Result<Vec<Sequence>, RowError> {
+        let is_wanted = |index: &FragmentIndex| only.is_none_or(|only| only.contains(index));
         let mut all: Vec<Sequence> = Vec::new();
-        for (index, fragment) in &self.fragments {
+        for (index, fragment) in self.fragments.iter().filter(|(index, _)| is_wanted(index)) {
             let timeline = &fragment.timeline;
             let fitting = timeline.newest_first().filter(|sequence| *sequence < before);
             let mut found: Vec<Sequence> = fitting.take(limit).collect();
-            for number in (0..timeline.saved).rev() {
+            let saved = if found.len() < limit {
+                self.saved_before(*index, timeline.saved, before)?
+            } else {
+                0
+            };
+            for number in (0..saved).rev() {
                 if found.len() >= limit {
                     break;
                 }
@@ -279,6 +317,26 @@ impl ProfileActor {
         all.sort_unstable_by(|a, b| b.cmp(a));
         all.truncate(limit);
         Ok(all)
+    }
+
+    /// How many of a fragment's saved chunks hold something before a sequence: they ascend, so a
+    /// page far down a long timeline reads a handful of them.
+    fn saved_before(
+        &self,
+        fragment: FragmentIndex,
+        saved: u32,
+        before: Sequence,
+    ) -> Result<u32, RowError> {
+        let (mut low, mut high) = (0, saved);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let first = self.shared.rest.chunk(fragment, middle)?.iter().next();
+            match first.is_some_and(|first| first < before) {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        Ok(low)
     }
 
     fn save(&mut self, fragments: &[FragmentIndex], collector: &Collector) {
@@ -332,12 +390,5 @@ impl Handler<Op> for ProfileActor {
             let Some(op) = self.held.pop_front() else { return };
             self.perform(op, context);
         }
-    }
-}
-
-/// What a duplicate, or an event on no profile, is answered when the engine is gone.
-impl From<oneshot::error::RecvError> for Refusal {
-    fn from(_: oneshot::error::RecvError) -> Self {
-        Self::Recovering
     }
 }

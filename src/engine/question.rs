@@ -2,7 +2,8 @@
 
 use super::core::{Core, Placement};
 use super::deliveries::EndpointNumber;
-use super::endpoint::{Answered, TimerKey};
+use super::endpoint::{Answered, TimerKey, Unanswered};
+use super::fault::{Panicked, Stage, walled};
 use super::profile::ProfileActor;
 use super::rereadings::Events;
 use super::rest::{Rest, RowError};
@@ -39,6 +40,8 @@ pub struct Question {
     pub(super) began_at: Timestamp,
     pub(super) fragment: FragmentIndex,
     pub(super) because: Because,
+    /// The era of the state that asks; an answer to one of before counts for nothing.
+    pub(super) era: u64,
 }
 
 /// Why a profile is asked.
@@ -72,6 +75,17 @@ impl Question {
     /// Whether its answer may change what campaigns know.
     pub(super) fn decides(&self) -> bool {
         matches!(self.because, Because::Event | Because::Timer { .. })
+    }
+
+    /// Where a fault may be injected when it is decided, and of what type of event or campaign.
+    pub(super) fn stage(&self) -> (Stage, &str) {
+        match &self.because {
+            Because::Timer { campaign, .. } => (Stage::Timer, campaign),
+            Because::Attempt { .. } => (Stage::Recheck, ""),
+            Because::Event | Because::Trial => {
+                (Stage::Campaign, self.event.as_deref().map_or("", |event| &event.kind))
+            }
+        }
     }
 
     /// The timer that asks.
@@ -174,6 +188,7 @@ impl Core {
             began_at: now,
             fragment: lead,
             because,
+            era: 0,
         }
     }
 
@@ -257,7 +272,15 @@ impl ProfileActor {
         let fragments: Vec<(FragmentIndex, &Fragment)> =
             self.fragments.iter().map(|(index, fragment)| (*index, fragment)).collect();
         let shared = &self.shared;
-        match told(&question, &fragments, set_values, (Some(&shared.rest), &mut shared.events())) {
+        let read =
+            || told(&question, &fragments, set_values, (Some(&shared.rest), &mut shared.events()));
+        let told = match walled(read) {
+            Ok(told) => told,
+            // Who tries one out hears it by the answer that is dropped.
+            Err(Panicked) if reply.is_some() => return,
+            Err(Panicked) => return self.identity.do_send(Unanswered(question)),
+        };
+        match told {
             Ok(told) => match reply {
                 // Whoever asked may have gone away.
                 Some(reply) => drop(reply.send((question, told))),

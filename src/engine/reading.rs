@@ -1,25 +1,36 @@
 //! Reading: every question goes through the identity actor, so that whoever was told "stored" sees
 //! it; payloads come from the journal, on threads that may block.
 
-use super::identity::{Ask, IdentityActor};
+use super::identity::{Ask, IdentityActor, Look};
 use super::profile::{Op, Viewed};
-use super::views::change_view;
+use super::shared::Shared;
+use super::views::{change_view, show};
 use super::{Engine, Refusal};
-use crate::domain::event::{Event, Standing};
-use crate::domain::graph::FragmentIndex;
+use crate::domain::event::{Event, Payload, Standing};
 use crate::domain::id::{IdKind, Identifier, Sequence};
 use crate::domain::time::Timestamp;
 use crate::domain::view::{
-    ChangeView, ChangesPage, DigestView, EventView, ProfileView, SessionView, SnapshotView,
+    ChangeView, ChangesPage, EventView, ProfileView, SessionView, SnapshotView,
 };
 use crate::records::{ChangeRow, kind};
 use actix::Context;
-use serde_json::Value;
+use std::sync::Arc;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 /// Records looked at for one page at most, so that a rare filter over a long journal answers in
 /// time; the page then ends early and its cursor goes on.
 const SCAN_MAX: usize = 500_000;
+
+/// Loose events looked at for one page at most: a fraction of a millisecond of the identity actor.
+const LOOSE_MAX: usize = 20_000;
+
+/// What an event costs beside its payload, in bytes, about.
+const EVENT_COST: usize = 512;
+
+/// Payloads that the identity actor looks at in one go, in bytes: what it reads again of them takes
+/// well under a millisecond.
+const PART_BYTES: usize = 128 * 1024;
 
 /// Which part of a list is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +90,7 @@ impl EventFilter {
     }
 }
 
-type Found = Vec<(Sequence, Box<Event>)>;
+pub(super) type Found = Vec<(Sequence, Box<Event>)>;
 
 impl Engine {
     /// Runs a question on the identity actor.
@@ -89,11 +100,23 @@ impl Engine {
     ) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
         let ask = Ask(Box::new(move |identity, context| {
+            identity.shared.faults.strike(super::Stage::Ask, "");
             let _ = reply.send(question(identity, context));
         }));
         // Reads are few beside events and each waits for its answer, so they bound themselves.
         self.running()?.identity.do_send(ask);
-        Ok(answer.await?)
+        self.heard(answer).await
+    }
+
+    /// Asks what changes nothing: where it panics, nothing has to be made again.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&IdentityActor) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let look = Look(Box::new(move |identity| drop(reply.send(question(identity)))));
+        self.running()?.identity.do_send(look);
+        self.heard(answer).await
     }
 
     /// A profile.
@@ -112,11 +135,11 @@ impl Engine {
         if found.await?.is_none() {
             return Ok(None);
         }
-        let viewed: Viewed = answer.await?;
-        self.ask(move |identity, _| Some(identity.core.profile_view(viewed))).await
+        let viewed: Viewed = self.heard(answer).await?;
+        self.look(move |identity| Some(identity.core.profile_view(viewed))).await
     }
 
-    /// A profile's events, newest first.
+    /// A profile's events, newest first; fewer than were asked for, where they are large.
     ///
     /// # Errors
     /// When the engine is stopping.
@@ -127,16 +150,17 @@ impl Engine {
     ) -> Result<Option<Paged<EventView>>, Refusal> {
         let (reply, answer) = oneshot::channel();
         let (before, limit) = (page.before.unwrap_or(Sequence::MAX), page.limit + 1);
-        let lead = self.ask(move |identity, context| {
+        let profile = self.ask(move |identity, context| {
             let lead = identity.core.profile_of_id(&id)?;
-            identity.tell_awake(lead, Op::Timeline { before, limit, reply }, context);
-            Some(lead)
+            let timeline = Op::Timeline { before, limit, only: None, reply };
+            identity.tell_awake(lead, timeline, context);
+            Some(identity.core.fragment_id(lead))
         });
-        let Some(lead) = lead.await? else { return Ok(None) };
-        let sequences = answer.await?;
-        let mut events = self.read_all(sequences).await?;
-        let next = cut(&mut events, page.limit);
-        Ok(Some(Paged { items: self.views(events, Some(lead)).await?, next }))
+        let Some(profile) = profile.await? else { return Ok(None) };
+        let sequences = self.heard(answer).await?;
+        let (found, next) =
+            self.read_page(sequences, EventFilter::default(), self.most(page)?).await?;
+        Ok(Some(Paged { items: self.views(found, Some(profile)).await?, next }))
     }
 
     /// The changes of identity that a profile, or any part of it, went through; newest first.
@@ -148,7 +172,7 @@ impl Engine {
         id: String,
         page: PageRequest,
     ) -> Result<Option<Paged<ChangeView>>, Refusal> {
-        let found = self.ask(move |identity, _| {
+        let found = self.look(move |identity| {
             let core = &identity.core;
             let lead = core.profile_of_id(&id)?;
             let ids: std::collections::BTreeSet<u128> = core
@@ -169,36 +193,10 @@ impl Engine {
             };
             changes.newest(before, limit.saturating_add(1), is_own)
         };
-        let rows = actix_rt::task::spawn_blocking(look).await;
-        let rows = rows.map_err(|_| Refusal::StorageFailed)?.map_err(|_| Refusal::StorageFailed)?;
+        let rows = self.running()?.shared.readers.run(look).await?;
+        let rows = rows.map_err(|error| unreadable(&error))?;
         let items = rows.iter().map(change_view).collect();
         Ok(Some(paged(items, page.limit, |view| view.sequence)))
-    }
-
-    /// Everything held on a person.
-    ///
-    /// # Errors
-    /// When the engine is stopping.
-    pub async fn export(&self, id: String) -> Result<Option<Value>, Refusal> {
-        let Some(profile) = self.profile(ProfileRef::Id(id.clone()), true).await? else {
-            return Ok(None);
-        };
-        let mut events = Vec::new();
-        let mut before = None;
-        loop {
-            let page = self.profile_events(id.clone(), PageRequest { limit: 250, before }).await?;
-            let Some(page) = page else { return Ok(None) };
-            events.extend(page.items);
-            before = page.next;
-            if before.is_none() {
-                break;
-            }
-        }
-        let page = PageRequest { limit: usize::MAX - 1, before: None };
-        let merges =
-            self.profile_merges(id, page).await?.map(|page| page.items).unwrap_or_default();
-        let json = serde_json::json!({ "profile": profile, "events": events, "merges": merges });
-        Ok(Some(json))
     }
 
     /// An event.
@@ -226,18 +224,19 @@ impl Engine {
         if filter.profile_less || filter.quarantined || filter.reason.is_some() {
             return self.loose_events(filter, page).await;
         }
+        let most = self.most(page)?;
         let before = page.before.unwrap_or(Sequence::MAX);
-        let reader = self.running()?.shared.reader.clone();
-        let mut events = self.running()?.shared.events();
-        let limit = page.limit;
-        let scan = actix_rt::task::spawn_blocking(move || {
-            let mut found: Found = Vec::new();
+        let shared = Arc::clone(&self.running()?.shared);
+        let readers = Arc::clone(&shared);
+        let scan = readers.readers.run(move || {
+            let mut filling = Filling::new(most);
+            let mut events = shared.events();
             let mut last = None;
-            for (looked, record) in reader.scan_back(before).enumerate() {
+            for (looked, record) in shared.reader.scan_back(before).enumerate() {
                 // A list that ended here would look whole: damage is never a shorter answer.
                 let (sequence, record) = record.map_err(|error| unreadable(&error))?;
-                if found.len() > limit || looked >= SCAN_MAX {
-                    return Ok::<_, Refusal>((found, last));
+                if looked >= SCAN_MAX {
+                    return Ok::<_, Refusal>((filling.found, last));
                 }
                 last = Some(sequence);
                 if record.kind != kind::EVENT {
@@ -245,14 +244,14 @@ impl Engine {
                 }
                 let event = events.decoded(sequence, &record);
                 let event = event.map_err(|error| unreadable(&error))?;
-                if filter.fits(&event) {
-                    found.push((sequence, Box::new(event)));
+                if filter.fits(&event) && !filling.take(sequence, event) {
+                    filling.count(&shared);
+                    return Ok((filling.found, Some(sequence + 1)));
                 }
             }
-            Ok((found, None))
+            Ok((filling.found, None))
         });
-        let (mut found, reached) = scan.await.map_err(|_| Refusal::StorageFailed)??;
-        let next = cut(&mut found, limit).or(reached);
+        let (found, next) = scan.await??;
         Ok(Paged { items: self.views(found, None).await?, next })
     }
 
@@ -263,33 +262,71 @@ impl Engine {
     ) -> Result<Paged<EventView>, Refusal> {
         let before = page.before.unwrap_or(Sequence::MAX);
         let wanted = filter.clone();
-        let sequences = self
-            .ask(move |identity, _| {
+        let (sequences, reached) = self
+            .look(move |identity| {
                 let core = &identity.core;
-                let aside = core.quarantined.range(..before).rev().filter(|(_, reason)| {
-                    wanted.reason.as_deref().is_none_or(|name| name == reason.name())
-                });
-                let all: Vec<Sequence> = if wanted.profile_less {
-                    core.profile_less.range(..before).rev().take(SCAN_MAX).copied().collect()
+                let mut looked = Looked::default();
+                if wanted.profile_less {
+                    let all = core.profile_less.range(..before).rev();
+                    looked.look(all.map(|sequence| (*sequence, true)));
                 } else {
-                    aside.take(SCAN_MAX).map(|(sequence, _)| *sequence).collect()
-                };
-                all
+                    let name = wanted.reason.as_deref();
+                    let fits = |one: &str| name.is_none_or(|name| name == one);
+                    let all = core.quarantined.range(..before).rev();
+                    looked.look(all.map(|(sequence, reason)| (*sequence, fits(reason.name()))));
+                }
+                (looked.sequences, looked.reached)
             })
             .await?;
-        let mut found: Found = Vec::new();
-        for run in sequences.chunks(page.limit.max(64)) {
-            let events = self.read_all(run.to_vec()).await?;
-            found.extend(events.into_iter().filter(|(_, event)| filter.fits(event)));
-            if found.len() > page.limit {
-                break;
-            }
-        }
-        let next = cut(&mut found, page.limit);
-        Ok(Paged { items: self.views(found, None).await?, next })
+        let (found, next) = self.read_page(sequences, filter, self.most(page)?).await?;
+        Ok(Paged { items: self.views(found, None).await?, next: next.or(reached) })
     }
 
-    /// Reads events from the journal; what is no event is left out.
+    /// How many events a page holds, and how many bytes of them.
+    fn most(&self, page: PageRequest) -> Result<(usize, usize), Refusal> {
+        Ok((page.limit, self.running()?.shared.page_bytes))
+    }
+
+    /// Reads those of these events that fit, up to so many, and so many bytes of them. Also answers before which
+    /// position to go on, where that is not all.
+    pub(super) async fn read_page(
+        &self,
+        sequences: Vec<Sequence>,
+        filter: EventFilter,
+        most: (usize, usize),
+    ) -> Result<(Found, Option<Sequence>), Refusal> {
+        let shared = Arc::clone(&self.running()?.shared);
+        let read = move || {
+            let mut filling = Filling::new(most);
+            let mut events = shared.events();
+            for sequence in sequences.into_iter().filter(|sequence| *sequence > 0) {
+                let event = events.read(sequence).map_err(|error| unreadable(&error))?;
+                let Some(event) = event.filter(|event| filter.fits(event)) else { continue };
+                if !filling.take(sequence, event) {
+                    filling.count(&shared);
+                    return Ok((filling.found, Some(sequence + 1)));
+                }
+            }
+            Ok((filling.found, None))
+        };
+        self.running()?.shared.readers.run(read).await?
+    }
+
+    /// Reads the first of these events, as many as fit, and takes them off the list.
+    pub(super) async fn read_next(
+        &self,
+        wanted: &mut Vec<Sequence>,
+        most: (usize, usize),
+    ) -> Result<Found, Refusal> {
+        let read = self.read_page(wanted.clone(), EventFilter::default(), most);
+        let (found, cut) = read.await?;
+        // The page ends before the event that did not fit.
+        let next = cut.and_then(|cut| wanted.iter().position(|one| one + 1 == cut));
+        wanted.drain(..next.unwrap_or(wanted.len()));
+        Ok(found)
+    }
+
+    /// Reads events from the journal; what is no event is left out. For few events only.
     pub(super) async fn read_all(&self, sequences: Vec<Sequence>) -> Result<Found, Refusal> {
         let mut events = self.running()?.shared.events();
         let read = move || {
@@ -300,30 +337,44 @@ impl Engine {
             }
             Ok(found)
         };
-        actix_rt::task::spawn_blocking(read).await.map_err(|_| Refusal::StorageFailed)?
+        self.running()?.shared.readers.run(read).await?
     }
 
-    /// Events as shown; those that are not applied yet are left out.
-    async fn views(
+    /// Events as shown, on this profile where it is known; those that are not applied yet are left
+    /// out. The identity actor is asked about some at a time, and payloads are shown elsewhere, so
+    /// that a page stops nobody for long.
+    pub(super) async fn views(
         &self,
         events: Found,
-        lead: Option<FragmentIndex>,
+        profile: Option<Uuid>,
     ) -> Result<Vec<EventView>, Refusal> {
-        self.ask(move |identity, _| {
-            let core = &identity.core;
-            let applied = events.into_iter().filter(|(sequence, _)| {
-                *sequence <= core.applied && !core.hidden.contains(sequence)
-            });
-            applied
-                .map(|(sequence, event)| {
+        let mut seen = Vec::with_capacity(events.len());
+        let mut events = events.into_iter().peekable();
+        while events.peek().is_some() {
+            let mut room = PART_BYTES;
+            let mut part: Found = Vec::new();
+            while let Some(next) = events.next_if(|_| room > 0) {
+                room = room.saturating_sub(next.1.payload.size() + EVENT_COST);
+                part.push(next);
+            }
+            let viewed = self.look(move |identity| {
+                let core = &identity.core;
+                let applied = part.into_iter().filter(|(sequence, _)| {
+                    *sequence <= core.applied && !core.hidden.contains(sequence)
+                });
+                let view = |(sequence, event): (Sequence, Box<Event>)| {
                     let event = core.as_it_reads_now(sequence, event);
                     let is_open = !matches!(event.standing, Standing::Quarantined(_));
-                    let lead = lead.or_else(|| core.locate(sequence, &event).filter(|_| is_open));
-                    core.event_view(sequence, &event, lead)
-                })
-                .collect()
-        })
-        .await
+                    let own = || core.locate(sequence, &event).filter(|_| is_open);
+                    let profile = profile.or_else(|| own().map(|lead| core.fragment_id(lead)));
+                    (core.event_view(sequence, &event, profile), event.payload)
+                };
+                applied.map(view).collect::<Vec<(EventView, Payload)>>()
+            });
+            seen.extend(viewed.await?);
+        }
+        let all = move || seen.into_iter().map(|(view, payload)| show(view, &payload)).collect();
+        self.running()?.shared.readers.run(all).await
     }
 
     /// A session.
@@ -331,7 +382,7 @@ impl Engine {
     /// # Errors
     /// When the engine is stopping.
     pub async fn session(&self, id: String) -> Result<Option<SessionView>, Refusal> {
-        self.ask(move |identity, _| identity.core.session_view(&id)).await
+        self.look(move |identity| identity.core.session_view(&id)).await
     }
 
     /// Changes of identity from a position on, in order.
@@ -339,43 +390,15 @@ impl Engine {
     /// # Errors
     /// When the engine is stopping.
     pub async fn changes(&self, from: u64, limit: usize) -> Result<ChangesPage, Refusal> {
-        let rows = self.ask(move |identity, _| identity.core.changes.page(from, limit)).await?;
-        let rows = rows.map_err(|_| Refusal::StorageFailed)?;
+        // As it is now costs a handle for each run; runs are read elsewhere.
+        let changes = self.look(|identity| identity.core.changes.now()).await?;
+        let shared = Arc::clone(&self.running()?.shared);
+        let most = shared.page_bytes;
+        let rows = shared.readers.run(move || changes.page(from, limit, most)).await?;
+        let rows = rows.map_err(|error| unreadable(&error))?;
         let items: Vec<ChangeView> = rows.iter().map(change_view).collect();
         let next = items.last().map_or(from.max(1), |last| last.sequence + 1);
         Ok(ChangesPage { items, next })
-    }
-
-    /// A hash over everything that the state means.
-    ///
-    /// # Errors
-    /// When the engine is stopping.
-    pub async fn digest(&self) -> Result<DigestView, Refusal> {
-        let gathered = self.ask(|identity, context| {
-            let core = &identity.core;
-            let leads: Vec<FragmentIndex> = core.graph.leads().collect();
-            let head = (core.applied, core.graph.profiles(), core.counters.clone());
-            let set_values = core.graph.rules().limits.set_values;
-            let mut resting = 0u128;
-            let mut answers = Vec::new();
-            for lead in leads {
-                if identity.profiles.is_active(lead) {
-                    let (reply, answer) = oneshot::channel();
-                    let cluster = identity.core.graph.view(lead, false);
-                    identity.tell_awake(lead, Op::View(cluster, set_values, reply), context);
-                    answers.push(answer);
-                } else {
-                    resting = resting.wrapping_add(identity.resting_digest(lead));
-                }
-            }
-            (head, resting, answers)
-        });
-        let ((sequence, profiles, counters), mut sum, answers) = gathered.await?;
-        for answer in answers {
-            let Viewed { cluster, folded, .. } = answer.await?;
-            sum = sum.wrapping_add(folded.digest(&cluster));
-        }
-        Ok(digest_view(sequence, profiles, counters.events, sum, counters.loose_content))
     }
 
     /// How what is known stands to the configuration in force.
@@ -383,7 +406,7 @@ impl Engine {
     /// # Errors
     /// When the engine is stopping.
     pub async fn resolution(&self) -> Result<super::Resolution, Refusal> {
-        self.ask(|identity, _| identity.resolution()).await
+        self.look(|identity| identity.resolution()).await
     }
 
     /// Takes a snapshot now; answers when it is durable.
@@ -391,50 +414,71 @@ impl Engine {
     /// # Errors
     /// When the engine is stopping or storage failed.
     pub async fn snapshot(&self) -> Result<SnapshotView, Refusal> {
+        if self.running()?.shared.storage_full.load(std::sync::atomic::Ordering::Acquire) {
+            return Err(Refusal::StorageFull);
+        }
         let (reply, answer) = oneshot::channel();
         self.ask(move |identity, _| identity.snapshot(Some(reply))).await?;
-        let (sequence, rows, took) = answer.await?;
+        let (sequence, rows, took) = self.heard(answer).await?;
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         Ok(SnapshotView { sequence, rows: rows as u64, took_ms })
     }
 }
 
-/// The digest of a state from its parts.
-pub(super) fn digest_view(
-    sequence: Sequence,
-    profiles: u64,
-    events: u64,
-    sum: u128,
-    loose: u128,
-) -> DigestView {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&sum.to_le_bytes()).update(&loose.to_le_bytes());
-    hasher.update(&profiles.to_le_bytes()).update(&events.to_le_bytes());
-    let digest = hex::encode(&hasher.finalize().as_bytes()[..16]);
-    DigestView { sequence, profiles, events, digest }
+/// Events of one page, as many as it holds.
+struct Filling {
+    found: Found,
+    limit: usize,
+    room: usize,
 }
 
-impl IdentityActor {
-    fn resting_digest(&self, lead: FragmentIndex) -> u128 {
-        match self.core.viewed_at_rest(&self.shared.rest, lead, false) {
-            Ok(Viewed { cluster, folded, .. }) => folded.digest(&cluster),
-            Err(error) => {
-                self.shared.fail(error.to_string());
-                0 // nobody hears it: the process is ending
-            }
+impl Filling {
+    fn new((limit, room): (usize, usize)) -> Self {
+        Self { found: Vec::new(), limit, room }
+    }
+
+    /// Takes an event, unless the page is full; it holds one at least. Whoever is told that it is
+    /// full has met an event of the next page, so a page that is not the last one says so.
+    fn take(&mut self, sequence: Sequence, event: Event) -> bool {
+        let size = event.payload.size().saturating_add(EVENT_COST);
+        if self.found.len() == self.limit || (size > self.room && !self.found.is_empty()) {
+            return false;
+        }
+        self.room = self.room.saturating_sub(size);
+        self.found.push((sequence, Box::new(event)));
+        true
+    }
+}
+
+impl Filling {
+    /// Counts a page that its bytes have ended.
+    fn count(&self, shared: &Shared) {
+        if self.found.len() < self.limit {
+            shared.metrics.pages_cut.inc();
         }
     }
 }
 
-/// Cuts what was found to a page's limit; answers where the next page starts, if there is one. Done
-/// before anything is left out for whatever reason, so that a page with gaps is never taken for the
-/// last one.
-fn cut(found: &mut Found, limit: usize) -> Option<Sequence> {
-    if found.len() <= limit {
-        return None;
+/// Loose events that were looked at.
+#[derive(Default)]
+struct Looked {
+    sequences: Vec<Sequence>,
+    /// Where looking ended before the end.
+    reached: Option<Sequence>,
+}
+
+impl Looked {
+    fn look(&mut self, all: impl Iterator<Item = (Sequence, bool)>) {
+        for (looked, (sequence, fits)) in all.enumerate() {
+            if looked == LOOSE_MAX {
+                self.reached = Some(sequence + 1);
+                return;
+            }
+            if fits {
+                self.sequences.push(sequence);
+            }
+        }
     }
-    found.truncate(limit);
-    found.last().map(|(sequence, _)| *sequence)
 }
 
 /// Cuts a list to its limit; one more item than that says that there is a next page.
@@ -446,7 +490,7 @@ pub(super) fn paged<T>(mut items: Vec<T>, limit: usize, position: impl Fn(&T) ->
 }
 
 /// What the journal holds cannot be read: said in the log by file and place, and refused.
-fn unreadable(error: &dyn std::error::Error) -> Refusal {
+pub(super) fn unreadable(error: &dyn std::error::Error) -> Refusal {
     tracing::error!(%error, "reading the journal");
     Refusal::StorageFailed
 }

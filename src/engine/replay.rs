@@ -1,8 +1,12 @@
 //! From a state and the journal behind it to the present state, without clock or actors.
+//!
+//! A record that panics costs itself: see [`replay`].
 
 use super::again::{Basis, Draft};
 use super::core::{Core, Placement};
 use super::erasure_log::Line;
+use super::fault::{Faults, Panicked, Stage, walled};
+use super::open::starting_point;
 use super::question::{Question, told};
 use super::rebuild::RebuildError;
 use super::rereadings::Events;
@@ -15,11 +19,11 @@ use crate::domain::id::Sequence;
 use crate::domain::settings::Settings;
 use crate::journal::{JournalReader, Record};
 use crate::records::{
-    ActRecord, DedupeRow, ErasureRow, FragmentKey, RecordError, decode_event, kind,
+    ActRecord, DedupeRow, ErasureRow, FragmentKey, Genesis, RecordError, decode_event, kind,
 };
 use crate::snapshot::SnapshotError;
 use hashbrown::HashMap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Fragments in memory at most while replaying; beyond it a snapshot is written on the way.
 const FRAGMENTS_MAX: usize = 500_000;
@@ -56,18 +60,62 @@ pub enum ReplayError {
     /// The snapshot store failed.
     #[error(transparent)]
     Store(#[from] SnapshotError),
+    /// A record was passed over and panicked all the same.
+    #[error(
+        "at sequence {at} a record panics though it is passed over; this is a fault of the program: report it, and start with a backup meanwhile"
+    )]
+    Fault {
+        /// The record.
+        at: Sequence,
+    },
+    /// The state before a record that panicked cannot be had once more.
+    #[error(
+        "at sequence {at} a record panicked, and the state before it cannot be loaded: {cause}"
+    )]
+    Start {
+        /// The record.
+        at: Sequence,
+        /// Why.
+        cause: Box<super::open::EngineError>,
+    },
 }
 
 /// What a replay came to.
 pub struct Replayed {
     /// The state at the last record.
     pub core: Core,
-    /// Event ids seen on the way.
+    /// Event ids that are remembered: the snapshot's, and those seen on the way.
     pub dedupe: Vec<DedupeRow>,
     /// Records applied.
     pub records: u64,
-    /// Acts that the erasure log calls for, applied and to be journalled.
+    /// Acts that the erasure log calls for and records that are passed over, applied and to be
+    /// journalled.
     pub acts: Vec<ActRecord>,
+    /// Records that panicked in this replay.
+    pub passed: Vec<Sequence>,
+}
+
+/// A state, and the event ids that are remembered with it.
+pub(super) type Start = (Core, Vec<DedupeRow>);
+
+/// What a replay works with.
+pub(super) struct Plan<'a> {
+    /// Holds the snapshot that it starts from; snapshots on the way are written into it.
+    pub(super) rest: &'a Rest,
+    pub(super) reader: &'a JournalReader,
+    /// The folder's keys, where the journal still holds them.
+    pub(super) genesis: Option<Genesis>,
+    /// The last record to take in; the journal's last one where there is none.
+    pub(super) upto: Option<Sequence>,
+    /// Events whose setting aside is not journalled yet.
+    pub(super) aside: Aside,
+    /// Records that are passed over, which is not journalled yet.
+    pub(super) passed: Aside,
+    pub(super) faults: Faults,
+    /// What deliveries keep in memory at most until a snapshot holds it, in bytes.
+    pub(super) unsaved_bytes: usize,
+    /// Who was erased.
+    pub(super) log: &'a [Line],
 }
 
 struct Replay<'a> {
@@ -79,51 +127,133 @@ struct Replay<'a> {
     dedupe: Vec<DedupeRow>,
     records: u64,
     acts: Vec<ActRecord>,
+    /// The record being applied.
+    at: Sequence,
 }
 
-/// Applies everything behind `core` in the journal, and then what the erasure log calls for. Afterwards the changed fragments lie in `rest`.
+/// A record panicked, so the state is not to be trusted any more.
+struct Stumbled {
+    /// What is to be passed over: the record, or an event that it places.
+    culprit: Sequence,
+    /// The record.
+    at: Sequence,
+    /// Emptied records met so far, which no snapshot holds.
+    emptied: BTreeSet<Sequence>,
+    records: u64,
+}
+
+/// Applies everything behind `start` in the journal, and then what the erasure log calls for. A record
+/// that panics is passed over: all is begun again without it, from the snapshot, and another snapshot is
+/// written on the way at the record before it. So each costs the way since the one before, twice.
+/// Afterwards the changed fragments lie in the plan's rest.
 ///
 /// # Errors
 /// At the first record or row that cannot be read, with its sequence.
 pub(super) fn replay(
-    core: Core,
-    rest: &Rest,
-    reader: &JournalReader,
-    log: &[Line],
+    start: Start,
+    plan: &Plan<'_>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Replayed, ReplayError> {
-    let from = core.applied + 1;
-    let total = reader.next_sequence().saturating_sub(from);
-    let aside = set_aside(reader, from)?;
-    let fragments = HashMap::new();
-    let reader_of_acts = reader.clone();
-    let mut replay = Replay {
-        core,
-        rest,
-        reader: reader_of_acts,
-        fragments,
-        aside,
-        dedupe: Vec::new(),
-        records: 0,
-        acts: Vec::new(),
-    };
-    for record in reader.scan(from) {
-        let (sequence, record) = record.map_err(|cause| reading(from, cause.into()))?;
-        replay.record(sequence, &record)?;
-        replay.records += 1;
-        if replay.records.is_multiple_of(1_024) {
-            progress(replay.records, total);
+    let asides = set_aside(plan.reader, start.0.applied + 1)?;
+    let mut passed = asides.passed;
+    passed.append(plan.passed.clone());
+    let mut aside = asides.aside;
+    aside.append(plan.aside.clone());
+    let mut found = Vec::new();
+    let (mut start, mut before, mut emptied) = (start, None, BTreeSet::new());
+    let mut records = 0;
+    loop {
+        let (mut core, dedupe) = start;
+        core.passed = passed.clone();
+        core.faults = plan.faults.clone();
+        core.emptied.append(&mut emptied);
+        core.campaigns.outbox.kept().keep(plan.unsaved_bytes);
+        let replay = Replay {
+            at: core.applied,
+            core,
+            rest: plan.rest,
+            reader: plan.reader.clone(),
+            fragments: HashMap::new(),
+            aside: aside.clone(),
+            dedupe,
+            records,
+            acts: Vec::new(),
+        };
+        let stumbled = match replay.run(plan, before, &found, progress)? {
+            Ok(mut replayed) => {
+                replayed.passed = found;
+                return Ok(replayed);
+            }
+            Err(stumbled) => stumbled,
+        };
+        let Stumbled { culprit, at, .. } = stumbled;
+        if found.contains(&culprit) {
+            return Err(ReplayError::Fault { at });
         }
-        // The person's own values are in an erasure that is not over, so nothing is written then.
-        let is_much_kept =
-            replay.core.pending.is_empty() && replay.core.campaigns.outbox.kept().wants_snapshot();
-        if replay.fragments.len() > FRAGMENTS_MAX || is_much_kept {
-            replay.flush()?;
-        }
+        tracing::error!(sequence = culprit, "a record panicked in the replay and is passed over");
+        found.push(culprit);
+        passed.insert(culprit, Sequence::MAX);
+        (before, emptied, records) = (Some(at - 1), stumbled.emptied, stumbled.records);
+        drop(plan.rest.replace(Default::default()));
+        start = starting_point(plan.rest, plan.genesis, plan.reader)
+            .map_err(|cause| ReplayError::Start { at, cause: Box::new(cause) })?;
+        records = records.saturating_sub(at.saturating_sub(start.0.applied));
     }
-    progress(replay.records, total);
-    replay.acts = replay.erase_again(log)?;
-    replay.lay_down()
+}
+
+impl Replay<'_> {
+    /// Applies all there is. A snapshot is written at the record `before`.
+    fn run(
+        mut self,
+        plan: &Plan<'_>,
+        before: Option<Sequence>,
+        found: &[Sequence],
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Result<Replayed, Stumbled>, ReplayError> {
+        let from = self.core.applied + 1;
+        let end = plan.upto.unwrap_or(Sequence::MAX);
+        let total = self.records + self.reader.next_sequence().saturating_sub(from);
+        for record in plan.reader.scan(from) {
+            let (sequence, record) = record.map_err(|cause| reading(from, cause.into()))?;
+            if sequence > end {
+                break;
+            }
+            self.at = sequence;
+            match walled(|| self.record(sequence, &record)) {
+                Ok(taken) => taken?,
+                Err(Panicked) => return Ok(Err(self.stumbled())),
+            }
+            self.records += 1;
+            if self.records.is_multiple_of(1_024) {
+                progress(self.records, total);
+            }
+            // The person's own values are in an erasure that is not over, so nothing is written then.
+            let is_clean = self.core.pending.is_empty();
+            let is_much_kept = is_clean && self.core.campaigns.outbox.kept().wants_snapshot();
+            let is_before = is_clean && before == Some(sequence);
+            if self.fragments.len() > FRAGMENTS_MAX || is_much_kept || is_before {
+                self.flush()?;
+            }
+        }
+        progress(self.records, total);
+        let at = self.core.genesis.made_at;
+        // While the engine runs, the record that says so is still to come.
+        for record in found.iter().filter(|_| plan.upto.is_none()) {
+            let act = ActRecord::PassOver { at, record: *record };
+            self.acts.push(act.clone());
+            self.act(self.core.applied + 1, act)?;
+        }
+        match walled(|| self.erase_again(plan.log)) {
+            Ok(acts) => self.acts.extend(acts?),
+            Err(Panicked) => return Err(ReplayError::Fault { at: self.core.applied }),
+        }
+        self.lay_down().map(Ok)
+    }
+
+    fn stumbled(self) -> Stumbled {
+        let Self { core, at, records, .. } = self;
+        Stumbled { culprit: core.placing.unwrap_or(at), at, emptied: core.emptied, records }
+    }
 }
 
 pub(super) fn reading(at: Sequence, cause: RebuildError) -> ReplayError {
@@ -132,7 +262,7 @@ pub(super) fn reading(at: Sequence, cause: RebuildError) -> ReplayError {
 
 /// Events that were set aside after the fact, and the last act that did so: no record before that
 /// one may apply them a second time. One behind it read them again, with success.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Aside(BTreeMap<Sequence, Sequence>);
 
 impl Aside {
@@ -141,20 +271,49 @@ impl Aside {
         self.0.get(&event).is_some_and(|act| *act > record)
     }
 
+    /// An event, or a record, was in vain for all records before `act`.
+    pub(super) fn insert(&mut self, event: Sequence, act: Sequence) {
+        self.0.insert(event, act);
+    }
+
     pub(super) fn append(&mut self, mut more: Self) {
         self.0.append(&mut more.0);
     }
+
+    /// Those that no act says yet.
+    pub(super) fn unsaid(&self) -> Self {
+        let all = self.0.iter().filter(|(_, act)| **act == Sequence::MAX);
+        Self(all.map(|(event, act)| (*event, *act)).collect())
+    }
 }
 
-pub(super) fn set_aside(reader: &JournalReader, from: Sequence) -> Result<Aside, ReplayError> {
-    let mut all = Aside::default();
+impl FromIterator<Sequence> for Aside {
+    /// Those that no act says yet.
+    fn from_iter<T: IntoIterator<Item = Sequence>>(all: T) -> Self {
+        Self(all.into_iter().map(|event| (event, Sequence::MAX)).collect())
+    }
+}
+
+/// What the journal says of records that panicked.
+#[derive(Debug, Default)]
+pub(super) struct Asides {
+    /// Events that hold a place and no values.
+    pub(super) aside: Aside,
+    /// Records that count for nothing.
+    pub(super) passed: Aside,
+}
+
+pub(super) fn set_aside(reader: &JournalReader, from: Sequence) -> Result<Asides, ReplayError> {
+    let mut all = Asides::default();
     for record in reader.scan(from) {
         let (at, record) = record.map_err(|cause| reading(from, cause.into()))?;
         if record.kind == kind::ACT {
             let act = ActRecord::decode(record.version, &record.bytes)
                 .map_err(|cause| reading(at, cause.into()))?;
-            if let ActRecord::SetAside { sequence, .. } = act {
-                all.0.insert(sequence, at);
+            match act {
+                ActRecord::SetAside { sequence, .. } => all.aside.insert(sequence, at),
+                ActRecord::PassOver { record, .. } => all.passed.insert(record, at),
+                _ => {}
             }
         }
     }
@@ -184,6 +343,9 @@ impl Replay<'_> {
                     ReplayError::Configuration { at: sequence, problems }
                 })?;
                 self.core.applied = sequence;
+                if self.core.passed.holds(sequence, sequence) {
+                    return Ok(());
+                }
                 self.core.configure(Some(files), None).map_err(|all| {
                     let all: Vec<String> = all.iter().map(ToString::to_string).collect();
                     ReplayError::Configuration { at: sequence, problems: all.join("; ") }
@@ -335,8 +497,11 @@ impl Replay<'_> {
             },
         };
         if !self.aside.holds(sequence, record) {
+            self.core.placing = Some(sequence);
+            self.core.faults.strike(Stage::Profile, &event.kind);
             let rules = self.core.graph.rules();
             fragment.apply(sequence, event, content_hash(event), rules);
+            self.core.placing = None;
         }
         Ok(())
     }
@@ -375,6 +540,7 @@ impl Replay<'_> {
             dedupe: self.dedupe,
             records: self.records,
             acts: self.acts,
+            passed: Vec::new(),
         })
     }
 }

@@ -33,6 +33,12 @@ impl Rereadings {
         self.to_change().remove(&event).is_some()
     }
 
+    /// What `other` knows, in the place of what this one knows.
+    pub(super) fn take_over(&self, other: &Self) {
+        let all = other.all().clone();
+        *self.to_change() = all;
+    }
+
     fn all(&self) -> RwLockReadGuard<'_, BTreeMap<Sequence, Sequence>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }

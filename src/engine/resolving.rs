@@ -5,6 +5,7 @@ use super::again::{Basis, Draft, TakenOver};
 use super::background;
 use super::committer::Then;
 use super::erasure_log::{self, Line};
+use super::fault::{Stage, walled};
 use super::gathering::{PART, ask, gather};
 use super::identity::IdentityActor;
 use super::profile::{Apply, Op};
@@ -40,6 +41,9 @@ pub enum Resolution {
     Current,
     /// Everything is being read again.
     UnderWay,
+    /// Reading everything again panicked: what is known stays as it was resolved before, until the
+    /// configuration changes or the program starts again.
+    Failed,
     /// The journal no longer holds all events: types' rules count for the evidence that is there;
     /// points, normalisers and blocked values for what comes; folds of traits as before.
     Adopted,
@@ -51,15 +55,31 @@ impl Resolution {
         match self {
             Self::Current => "current",
             Self::UnderWay => "under_way",
+            Self::Failed => "failed",
             Self::Adopted => "adopted",
         }
+    }
+
+    /// Why it failed, where it did.
+    pub fn reason(self) -> Option<&'static str> {
+        let why = "a fault of the program while everything was read again; the log says where";
+        (self == Self::Failed).then_some(why)
     }
 }
 
 /// The thread's draft, or why there is none; no draft when what it began from is no more.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Drafted(pub(super) Result<Option<Box<Draft>>, String>);
+pub(super) struct Drafted(pub(super) Result<Option<Box<Draft>>, Undrafted>);
+
+/// Why there is no draft.
+#[derive(Debug)]
+pub(super) enum Undrafted {
+    /// The journal cannot be read.
+    Storage(String),
+    /// The thread panicked.
+    Panicked,
+}
 
 impl IdentityActor {
     /// After the configuration in force has changed.
@@ -69,7 +89,8 @@ impl IdentityActor {
         if !self.core.awaits_resolution() {
             return;
         }
-        if !matches!(self.draft, Drafting::Idle) {
+        let has_failed = self.unresolved == Some(self.core.counters.configured);
+        if !matches!(self.draft, Drafting::Idle) || has_failed {
             return;
         }
         match self.is_cut() {
@@ -96,6 +117,10 @@ impl IdentityActor {
     /// How what is known stands to the configuration in force.
     pub(super) fn resolution(&self) -> Resolution {
         let is_adopted = self.core.counters.adopted != 0;
+        let has_failed = self.unresolved == Some(self.core.counters.configured);
+        if has_failed && self.core.awaits_resolution() {
+            return Resolution::Failed;
+        }
         match (self.is_cut(), self.core.awaits_resolution()) {
             (false, true) => Resolution::UnderWay,
             (true, true) if self.core.awaits_adoption() => Resolution::UnderWay,
@@ -131,21 +156,30 @@ impl IdentityActor {
     ) {
         self.draft = Drafting::Reading;
         let (reader, identity) = (self.shared.reader.clone(), context.address());
+        let faults = self.core.faults.clone();
         let make = move || {
-            let made = match draft(&identity) {
+            let made = walled(|| match draft(&identity) {
                 Some(mut draft) => {
+                    faults.strike(Stage::Resolution, "");
                     let read = draft.read(&reader).map_err(|error| error.to_string());
                     let ready =
                         read.and_then(|()| draft.prepare().map_err(|error| error.to_string()));
-                    ready.map(|()| Some(draft))
+                    ready.map(|()| Some(draft)).map_err(Undrafted::Storage)
                 }
                 None => Ok(None),
-            };
-            identity.do_send(Drafted(made));
+            });
+            identity.do_send(Drafted(made.unwrap_or(Err(Undrafted::Panicked))));
         };
         if let Err(error) = background::spawn("re-resolution", make) {
             self.shared.fail(format!("starting the re-resolution: {error}"));
         }
+    }
+
+    /// A re-resolution panicked: it would again. What is known stays as it is.
+    pub(super) fn give_resolution_up(&mut self) {
+        tracing::error!("re-resolving panicked; what is known stays as it was resolved before");
+        self.unresolved = Some(self.core.counters.configured);
+        background::discard(std::mem::take(&mut self.draft));
     }
 
     /// Takes the draft's place in the order: everything before the switch record is read.
@@ -182,7 +216,13 @@ impl IdentityActor {
 impl Handler<Drafted> for IdentityActor {
     type Result = ();
 
-    fn handle(&mut self, Drafted(draft): Drafted, context: &mut Self::Context) {
+    fn handle(&mut self, drafted: Drafted, context: &mut Self::Context) {
+        self.guarded(context, |identity, context| identity.drafted(drafted, context));
+    }
+}
+
+impl IdentityActor {
+    fn drafted(&mut self, Drafted(draft): Drafted, context: &mut Context<Self>) {
         self.draft = Drafting::Idle;
         let mut draft = match draft {
             Ok(Some(draft)) if draft.is_of_now(&self.core) => draft,
@@ -190,7 +230,10 @@ impl Handler<Drafted> for IdentityActor {
                 background::discard(other);
                 return self.configured(context);
             }
-            Err(error) => return self.shared.fail(format!("re-resolving: {error}")),
+            Err(Undrafted::Storage(error)) => {
+                return self.shared.fail(format!("re-resolving: {error}"));
+            }
+            Err(Undrafted::Panicked) => return self.give_resolution_up(),
         };
         if !draft.is_close_to(&self.core) {
             return self.read_on(move |identity| keep_up(draft, identity), context);
@@ -250,9 +293,16 @@ impl IdentityActor {
                 self.shared.fail(format!("writing the erasure log: {error}"));
             }
         }
+        let passed = match &act {
+            ActRecord::PassOver { record, .. } => Some(*record),
+            _ => None,
+        };
         let is_switch = matches!(act, ActRecord::Switch { .. } | ActRecord::Adopt { .. });
         let acted = self.core.act(sequence, act);
         self.count_changes();
+        if let Some(record) = passed {
+            self.tell_passed(record);
+        }
         if !acted.moves.is_empty() {
             self.regroup(&acted.moves, &acted.born, context);
         }

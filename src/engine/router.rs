@@ -6,6 +6,7 @@
 //! flight, the disk is nearly full, or the engine is stopping.
 
 use super::committer::{Entry, Then};
+use super::fault::{Alive, Stage};
 use super::shared::{Reply, Shared, Ticket};
 use super::turns::Request;
 use super::window::Window;
@@ -69,6 +70,7 @@ pub(super) struct RouterActor {
     bytes_max: usize,
     seen: Window,
     is_closed: bool,
+    _alive: Alive,
 }
 
 impl RouterActor {
@@ -83,7 +85,8 @@ impl RouterActor {
         for row in remembered {
             seen.insert(row.key, Placed { sequence: row.sequence, received_at: row.received_at });
         }
-        Self { shared, committer, next, in_flight_max, bytes_max, seen, is_closed: false }
+        let _alive = Alive::new(&shared, "the router");
+        Self { shared, committer, next, in_flight_max, bytes_max, seen, is_closed: false, _alive }
     }
 
     fn refusal(&self, count: usize, bytes: usize) -> Option<Refusal> {
@@ -107,6 +110,7 @@ impl RouterActor {
     }
 
     fn take(&mut self, mut incoming: Incoming) {
+        self.shared.faults.strike(Stage::Router, &incoming.event.kind);
         incoming.reply.ticket = Some(Ticket::take(&self.shared.in_flight, incoming.bytes.len()));
         let now = incoming.event.received_at;
         if let Some(key) = incoming.event.dedupe {
@@ -141,7 +145,7 @@ impl RouterActor {
     /// The channel is as long as events may be in flight, so it takes whatever was let in.
     fn hand_on(&self, entry: Entry) {
         if self.committer.send(entry).is_err() {
-            self.shared.fail("the committer is gone".to_owned());
+            self.shared.fail_by_fault("the committer is gone".to_owned());
         }
     }
 }

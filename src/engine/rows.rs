@@ -10,11 +10,12 @@
 //! | `i` + table + number | suppressions and erasures, see [`super::erasure_rows`] |
 //! | `f` + fragment | a fragment · `t` + fragment + number: a full chunk of its timeline |
 //! | `g` + fragment | what campaigns left on it · `h` + campaign + sequence: a run as told
-//! | `k` + number | an operator's link
+//! | `k` + number | an operator's link, or cut
 //! | `l` + bucket | events on no profile |
 //! | `p` | disabled endpoints · `q` + number: deliveries from that number on · `r`, `s`, `u`: what is kept of each ([`kept`](super::kept))
 //! | `m` + number | changes of identity from that number on · `v` + bucket: events read again |
 
+use super::acts::cut_of;
 use super::campaign_state::CampaignState;
 use super::core::{BUCKET, Core, Fresh};
 use super::effective::{Effective, Objects};
@@ -25,7 +26,7 @@ use crate::domain::id::Sequence;
 use crate::domain::rules::Rules;
 use crate::domain::settings::Settings;
 use crate::records::{
-    self, Counters, DedupeRow, Genesis, LinkRow, ObjectKind, RecordError, decode_page, encode_page,
+    self, Counters, DedupeRow, Genesis, LaidRow, ObjectKind, RecordError, decode_page, encode_page,
 };
 use crate::snapshot::{SnapshotError, SnapshotStore};
 use std::collections::BTreeSet;
@@ -107,7 +108,8 @@ pub(super) fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, Rec
         rows.push((key(b'l', *bucket), Some(row)));
     }
     for number in &fresh.links {
-        let row = core.links.get(number).map(|link| records::encode("a link", link)).transpose()?;
+        let link = core.links.get(number).map(records::encode_link);
+        let row = link.or_else(|| core.cuts.get(number).map(records::encode_cut)).transpose()?;
         rows.push((key(b'k', *number), row));
     }
     if fresh.erasures {
@@ -192,8 +194,13 @@ pub(super) fn load(store: &SnapshotStore, sequence: Sequence) -> Result<Loaded, 
     let deliveries = core.effective.compiled.settings.limits.deliveries;
     core.campaigns.outbox.keep_over(deliveries as usize);
     for row in store.scan_prefix(b"k") {
-        let link: LinkRow = records::decode("a link", &row?.1)?;
-        core.links.insert(link.number, link);
+        match records::decode_laid(&row?.1)? {
+            LaidRow::Link(link) => drop(core.links.insert(link.number, link)),
+            LaidRow::Cut(cut) => {
+                core.graph.restore_cut(&cut_of(&cut));
+                core.cuts.insert(cut.number, cut);
+            }
+        }
     }
     erasure_rows::load(store, &mut core)?;
     for row in store.scan_prefix(b"v") {

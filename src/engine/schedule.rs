@@ -6,9 +6,8 @@
 //! that has to wait for another one lies with that one.
 
 use super::deliveries::EndpointNumber;
-use crate::domain::source::RateLimit;
 use crate::domain::time::Timestamp;
-use crate::outbound::endpoint::{Endpoint, Wait};
+use crate::outbound::endpoint::{Endpoint, Pace, Wait};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
@@ -81,7 +80,7 @@ impl Schedule {
     pub(super) fn pick(
         &mut self,
         endpoint: EndpointNumber,
-        rate: Option<RateLimit>,
+        pace: Pace,
         now: Timestamp,
         ask: impl Fn(u64, Timestamp) -> Candidate,
     ) -> Option<u64> {
@@ -104,7 +103,7 @@ impl Schedule {
                 place.due.pop();
                 continue;
             };
-            match place.limits.admit(rate, now) {
+            match place.limits.admit(pace, now) {
                 Ok(()) => {
                     place.due.pop();
                     self.under_way.insert(number, (endpoint, attempts));
@@ -179,6 +178,24 @@ impl Schedule {
         }
     }
 
+    /// What is known of endpoints and of deliveries under way, under other numbers; what is due has to
+    /// be put once more. Endpoints without a number go.
+    pub(super) fn renumbered(
+        self,
+        number: impl Fn(EndpointNumber) -> Option<EndpointNumber>,
+    ) -> Self {
+        let limits = |(endpoint, place): (EndpointNumber, Place)| {
+            Some((number(endpoint)?, Place { limits: place.limits, ..Place::default() }))
+        };
+        let under_way =
+            |(delivery, (endpoint, attempts))| Some((delivery, (number(endpoint)?, attempts)));
+        Self {
+            places: self.places.into_iter().filter_map(limits).collect(),
+            under_way: self.under_way.into_iter().filter_map(under_way).collect(),
+            ..Self::default()
+        }
+    }
+
     /// How many deliveries are under way.
     pub(super) fn in_flight(&self) -> usize {
         self.under_way.len()
@@ -202,7 +219,7 @@ mod tests {
     }
 
     fn picked(schedule: &mut Schedule, endpoint: EndpointNumber, now: Timestamp) -> Vec<u64> {
-        std::iter::from_fn(|| schedule.pick(endpoint, None, now, ready)).collect()
+        std::iter::from_fn(|| schedule.pick(endpoint, Pace::of(None), now, ready)).collect()
     }
 
     #[test]
@@ -229,13 +246,13 @@ mod tests {
             schedule.ended(0, Some(true), NOW);
         }
         assert!(schedule.breakers().eq([(0, true)]));
-        assert_eq!(schedule.pick(0, None, NOW, ready), None);
+        assert_eq!(schedule.pick(0, Pace::of(None), NOW, ready), None);
         let probe = NOW.plus_ms(5_000);
         assert_eq!(schedule.next_look(), Some(probe));
-        assert_eq!(schedule.pick(0, None, probe, ready), Some(32));
-        assert_eq!(schedule.pick(0, None, probe, ready), None);
+        assert_eq!(schedule.pick(0, Pace::of(None), probe, ready), Some(32));
+        assert_eq!(schedule.pick(0, Pace::of(None), probe, ready), None);
         schedule.ended(0, None, probe);
-        assert_eq!(schedule.pick(0, None, probe, ready), Some(33));
+        assert_eq!(schedule.pick(0, Pace::of(None), probe, ready), Some(33));
     }
 
     #[test]
@@ -247,14 +264,14 @@ mod tests {
             2 => Candidate::Behind(9),
             _ => Candidate::Ready(4),
         };
-        assert_eq!(schedule.pick(0, None, NOW, ask), Some(3));
+        assert_eq!(schedule.pick(0, Pace::of(None), NOW, ask), Some(3));
         assert!(schedule.is_under_way(3, 4));
         assert!(!schedule.is_under_way(3, 5));
         assert_eq!(schedule.in_flight(), 0);
         assert_eq!(schedule.left(9), [2]);
         assert!(schedule.left(9).is_empty());
         schedule.put(0, 2, NOW);
-        assert_eq!(schedule.pick(0, None, NOW, ask), None);
+        assert_eq!(schedule.pick(0, Pace::of(None), NOW, ask), None);
         assert_eq!(schedule.waiting(), [2]);
     }
 
@@ -283,7 +300,7 @@ mod tests {
             while let Some(at) = schedule.next_look() {
                 now = now.plus_ms(step).max(at);
                 while let Some(endpoint) = schedule.next_endpoint(now) {
-                    while let Some(number) = schedule.pick(endpoint, None, now, ready) {
+                    while let Some(number) = schedule.pick(endpoint, Pace::of(None), now, ready) {
                         let due = all[number as usize].1;
                         prop_assert!(due <= now.0);
                         seen[endpoint as usize].push((due, number));

@@ -2,8 +2,9 @@
 //! on a thread of its own, so that signing, TLS and slow receivers weigh on nobody else.
 
 use super::committer::Then;
-use super::deliveries::{EndpointNumber, verdict};
+use super::deliveries::verdict;
 use super::endpoint::{Ended, Finished};
+use super::fault::Stage;
 use super::identity::IdentityActor;
 use super::rest::RowError;
 use super::router::{Append, AppendAll, RouterActor};
@@ -15,13 +16,14 @@ use crate::outbound::client::{Answer, CallError, Client};
 use crate::outbound::retry::{Verdict, retry_after_ms};
 use crate::records::{ActRecord, Attempt, kind};
 use actix::Addr;
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// An attempt to make.
 pub(super) struct Job {
     pub(super) number: u64,
-    pub(super) endpoint: EndpointNumber,
     pub(super) campaigns: Arc<Campaigns>,
     pub(super) campaign: Box<str>,
     pub(super) step: u16,
@@ -61,26 +63,33 @@ impl Desk {
 
     /// Makes an attempt and journals how it went.
     pub(super) async fn make(self: Arc<Self>, job: Job) {
-        let (number, endpoint) = (job.number, job.endpoint);
+        let number = job.number;
+        let ended = |failed| {
+            let (campaign, step) = (job.campaign.clone(), job.step);
+            Ended { number, campaign, step, failed }
+        };
         let rendered = match self.rendered(number).await {
             Ok(rendered) => rendered,
             Err(error) => return self.shared.fail(format!("delivery {number}: {error}")),
         };
         let Some(rendered) = rendered else {
-            return self.tell(None, Ended { number, endpoint, failed: None });
+            return self.tell(None, ended(None));
         };
         let started = Instant::now();
-        let result = self.call(&job, &rendered).await;
+        // What a receiver says may be anything: one that panics is told as a failed attempt.
+        let call = AssertUnwindSafe(self.call(&job, &rendered)).catch_unwind().await;
+        let result =
+            call.unwrap_or_else(|_| Err(CallError::Invalid("the call panicked".to_owned())));
         let status = result.as_ref().ok().map(|answer| answer.status);
         self.shared.metrics.count_attempt(status, started.elapsed());
-        let outcome = outcome(result, self.shared.clock.now());
+        let outcome = outcome(result, started.elapsed(), self.shared.clock.now());
         let failed = Some(verdict(&outcome).is_failure());
         let act = ActRecord::Attempted { at: outcome.at, delivery: number, outcome };
         match act.encode() {
             Ok(bytes) => {
                 let then = Then::Act { act, reply: None };
                 let record = Append { kind: kind::ACT, bytes, then };
-                self.tell(Some(record), Ended { number, endpoint, failed });
+                self.tell(Some(record), ended(failed));
             }
             Err(error) => self.shared.fail(format!("journalling an attempt: {error}")),
         }
@@ -121,6 +130,7 @@ impl Desk {
     }
 
     async fn call(&self, job: &Job, rendered: &Rendered) -> Result<Answer, CallError> {
+        self.shared.faults.strike(Stage::Sending, &job.campaign);
         let campaign = job.campaigns.get(&job.campaign);
         let Some(webhook) = campaign.and_then(|one| one.webhook(job.step)) else {
             return Err(CallError::Invalid("the campaign's step is gone".to_owned()));
@@ -133,18 +143,20 @@ impl Desk {
             is_test: false,
         };
         let call = attempt
-            .prepare(webhook, &|name| self.shared.secrets.find(name))
+            .prepare(webhook, &|name| self.shared.secrets.text(name))
             .map_err(|error| CallError::Invalid(error.to_string()))?;
         self.client.call(&format!("{}/{}", job.campaign, job.step), &call).await
     }
 }
 
-fn outcome(result: Result<Answer, CallError>, at: Timestamp) -> Attempt {
+/// How an attempt went that ended at `at` and took so long, whether an answer came or not.
+fn outcome(result: Result<Answer, CallError>, took: Duration, at: Timestamp) -> Attempt {
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     match result {
         Ok(answer) => Attempt {
             at,
             status: Some(answer.status),
-            took_ms: u64::try_from(answer.took.as_millis()).unwrap_or(u64::MAX),
+            took_ms,
             error: None,
             is_final: false,
             retry_after_ms: retry_after_ms(answer.status, answer.retry_after.as_deref(), at),
@@ -153,7 +165,7 @@ fn outcome(result: Result<Answer, CallError>, at: Timestamp) -> Attempt {
         Err(error) => Attempt {
             at,
             status: None,
-            took_ms: 0,
+            took_ms,
             error: Some(error.to_string()),
             is_final: error.verdict() == Verdict::Final,
             retry_after_ms: None,

@@ -1,5 +1,6 @@
 //! What all parts of a running engine hold in common, and how answers find their way back.
 
+use super::fault::{Failure, Faults};
 use super::rereadings::{Events, Rereadings};
 use super::rest::Rest;
 use super::turns::{self, Home};
@@ -12,7 +13,7 @@ use crate::records::Genesis;
 use crate::telemetry::metrics::Metrics;
 use dashmap::DashMap;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::{oneshot, watch};
 
@@ -23,7 +24,9 @@ pub struct Shared {
     /// What is kept of deliveries.
     pub(super) kept: super::kept::Kept,
     /// What webhooks refer to.
-    pub(super) secrets: crate::outbound::secrets::Secrets,
+    pub(super) secrets: crate::secrets::Secrets,
+    /// The threads that read payloads.
+    pub(super) readers: super::readers::Readers,
     /// Reads the journal.
     pub reader: JournalReader,
     /// Which of its events read otherwise now.
@@ -34,32 +37,33 @@ pub struct Shared {
     pub(super) data: std::path::PathBuf,
     /// The program's clock.
     pub clock: Clock,
+    /// Bytes of the events of one page, unless there is only one.
+    pub(super) page_bytes: usize,
     /// Actors of active profiles, by the leading fragment that an external ID resolves to.
     pub(super) directory: DashMap<FragmentIndex, actix::Addr<super::profile::ProfileActor>>,
     /// What is between the router and its answers.
     pub(super) in_flight: Arc<InFlight>,
+    /// The first sequence that is not known to survive a power cut.
+    pub(super) durable: AtomicU64,
     /// Free space is below the watermark.
     pub(super) storage_full: AtomicBool,
     /// Why the engine failed, once it did: tells the program that it has to end.
-    pub(super) failure: watch::Sender<Option<String>>,
+    pub(super) failure: watch::Sender<Option<Failure>>,
     /// Events that were set aside because applying them panicked.
     pub(super) aside: Mutex<BTreeSet<Sequence>>,
     /// Keyed hashes of identifiers whose events are dropped; behind an `Arc`, so that the way in
     /// holds no lock while it looks.
     pub(super) suppressed: RwLock<Arc<BTreeSet<[u8; 16]>>>,
-    /// A fault to inject, for tests of supervision.
-    pub(super) panic_on: Option<PanicOn>,
+    /// Held while a snapshot is written, and while the state is rebuilt from it.
+    pub(super) writing: Mutex<()>,
+    /// Counts the times that the state was rebuilt: what was asked before is answered by nobody.
+    pub(super) era: AtomicU64,
+    /// The engine stops: its parts may end.
+    pub(super) stopping: AtomicBool,
+    /// Faults to inject, for tests of supervision.
+    pub(super) faults: Faults,
     /// What the engine counts.
     pub metrics: Arc<Metrics>,
-}
-
-/// A fault for tests: applying events of this type panics, so many times.
-#[derive(Debug)]
-pub struct PanicOn {
-    /// The event type.
-    pub kind: String,
-    /// How many times are left.
-    pub times: AtomicUsize,
 }
 
 impl Shared {
@@ -68,14 +72,9 @@ impl Shared {
         Events::new(&self.reader, &self.rereadings)
     }
 
-    /// Stops acknowledging, for good; the first cause is kept.
+    /// Stops acknowledging, for good, because of the storage; the first cause is kept.
     pub(super) fn fail(&self, why: String) {
-        tracing::error!(%why, "the engine stops: no further event is acknowledged");
-        self.failure.send_if_modified(|failure| {
-            let is_first = failure.is_none();
-            failure.get_or_insert(why);
-            is_first
-        });
+        self.fail_as(Failure { why, is_fault: false });
     }
 
     /// Puts suppressions in force on the way in.
@@ -115,12 +114,28 @@ impl Shared {
         self.failure.borrow().is_some()
     }
 
-    /// Panics where a test asked for it.
-    pub(super) fn maybe_panic(&self, kind: &str) {
-        let Some(fault) = self.panic_on.as_ref().filter(|fault| fault.kind == kind) else { return };
-        let left =
-            fault.times.fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
-        assert!(left.is_err(), "a fault injected by a test");
+    /// Stops for good, because of a fault of the program.
+    pub(super) fn fail_by_fault(&self, why: String) {
+        self.fail_as(Failure { why, is_fault: true });
+    }
+
+    fn fail_as(&self, failure: Failure) {
+        tracing::error!(why = %failure, "the engine stops: no further event is acknowledged");
+        self.failure.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert(failure);
+            is_first
+        });
+    }
+
+    /// How many times the state was rebuilt.
+    pub(super) fn era(&self) -> u64 {
+        self.era.load(Ordering::Acquire)
+    }
+
+    /// Whether the engine is being stopped.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 }
 

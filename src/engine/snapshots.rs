@@ -1,18 +1,21 @@
 //! Snapshots: gathered at one sequence, written by one thread, off the acknowledgement path.
 
+use super::fault::Stage;
 use super::identity::{IdentityActor, SnapshotDone};
 use super::retention::{Retain, RetentionError, checkpoint_path, write_checkpoint};
 use super::rows::Row;
 use super::shared::Shared;
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
+use crate::journal::folder::free_bytes;
 use actix::Addr;
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Gathers the rows of one snapshot from the actors that hold them; the last one sends it off.
 #[derive(Debug)]
@@ -28,7 +31,15 @@ pub(super) struct Collector {
 pub(super) struct Retention {
     pub(super) data: PathBuf,
     pub(super) retain: Retain,
+    /// What is to stay free on the disk.
+    pub(super) free_bytes_min: u64,
 }
+
+/// Bytes beside the rows of a store that is written anew: sled's own tables.
+const ROOM_BESIDE: u64 = 1 << 20;
+
+/// How often a snapshot that does not fit asks for room again.
+const ROOM_AGAIN: Duration = Duration::from_millis(500);
 
 impl Retention {
     /// Writes the store anew, and the checkpoint where there is one.
@@ -39,11 +50,100 @@ impl Retention {
         }
         Ok(())
     }
+
+    /// The same, where there is room for it: answers whether it was done. A disk that filled up
+    /// meanwhile leaves what was there.
+    fn renewed(&self, shared: &Shared, sequence: Sequence) -> Result<bool, RetentionError> {
+        let needed = self.renewed_bytes() + ROOM_BESIDE;
+        if !self.fits(needed, false) {
+            tracing::warn!(needed, "a snapshot without the erased waits for room on the disk");
+            return Ok(false);
+        }
+        match self.renew(shared, sequence) {
+            Ok(()) => Ok(true),
+            Err(error) if !self.fits(needed, false) => {
+                tracing::warn!(%error, "a snapshot without the erased found no room on the disk");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a checkpoint, so that segments may go; answers whether it is there. Without one they
+    /// stay, and the next snapshot tries again.
+    fn checkpoint(&self, shared: &Shared, sequence: Sequence) -> bool {
+        let written = write_checkpoint(&self.data, &shared.rest.store(), sequence);
+        if let Err(error) = &written {
+            tracing::warn!(%error, sequence, "no checkpoint was written, so old segments stay");
+        }
+        written.is_ok()
+    }
+
+    /// Whether so many bytes fit; what is to stay free is left out where `leaves` says so. A disk that
+    /// cannot be asked is tried.
+    fn fits(&self, bytes: u64, leaves: bool) -> bool {
+        let kept = if leaves { self.free_bytes_min } else { 0 };
+        free_bytes(&self.data).map_or(true, |free| free >= bytes.saturating_add(kept))
+    }
+
+    /// Waits until the rows of a snapshot fit above what is kept free; answers whether they do. It
+    /// ends where nobody wants the snapshot any more.
+    fn waits(&self, rows: &[Row], shared: &Shared) -> bool {
+        let bytes: usize = rows.iter().map(|(key, row)| row_bytes(key, row.as_ref())).sum();
+        let mut is_told = false;
+        while !self.fits(bytes as u64, true) {
+            if !std::mem::replace(&mut is_told, true) {
+                tracing::warn!(bytes, "a snapshot waits for room on the disk");
+            }
+            if shared.is_failed() || shared.stopping.load(Ordering::Acquire) {
+                return false;
+            }
+            std::thread::sleep(ROOM_AGAIN);
+        }
+        true
+    }
+
+    /// The bytes of the files that a store anew takes the place of, checkpoint included.
+    fn renewed_bytes(&self) -> u64 {
+        folder_bytes(&self.data.join("snapshot"))
+            + std::fs::metadata(checkpoint_path(&self.data)).map_or(0, |file| file.len())
+    }
+}
+
+/// sled writes a row and a note of where it is.
+fn row_bytes(key: &[u8], row: Option<&Vec<u8>>) -> usize {
+    2 * (key.len() + row.map_or(0, Vec::len)) + 64
+}
+
+/// The bytes on the disk of all files below a folder; what cannot be read counts nothing.
+fn folder_bytes(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let each = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(it) if it.is_dir() => folder_bytes(&entry.path()),
+        // sled's files have holes.
+        Ok(it) => it.blocks() * 512,
+        Err(_) => 0,
+    });
+    each.sum()
+}
+
+/// Waits until the journal would survive a power cut up to what a snapshot holds: a snapshot must
+/// never be ahead of it, or the next start could not tell that from a journal that lost its end.
+fn waits_for_journal(shared: &Shared, sequence: Sequence) -> bool {
+    while shared.durable.load(Ordering::Acquire) <= sequence {
+        if shared.is_failed() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
 }
 
 /// A snapshot to write.
 #[derive(Debug)]
 pub(super) struct Job {
+    /// The era of the state that it is of.
+    pub(super) era: u64,
     pub(super) sequence: Sequence,
     pub(super) rows: Vec<Row>,
     pub(super) started: Instant,
@@ -92,7 +192,15 @@ pub(super) fn run(
     retention: &Retention,
 ) {
     for job in queue {
-        let Job { sequence, mut rows, started, purge, gone, renew } = job;
+        let Job { era, sequence, mut rows, started, purge, gone, renew } = job;
+        shared.faults.strike(Stage::Snapshot, "");
+        if !retention.waits(&rows, shared) || !waits_for_journal(shared, sequence) {
+            return;
+        }
+        let _writing = shared.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if era != shared.era() {
+            continue; // the state was rebuilt after a panic, and is written anew
+        }
         let count = rows.len();
         let store = shared.rest.store();
         let purged = if purge { super::rows::purge(&store, &mut rows) } else { Ok(()) };
@@ -102,20 +210,16 @@ pub(super) fn run(
             return;
         }
         drop(store);
-        if renew && let Err(error) = retention.renew(shared, sequence) {
+        let renewed = renew.then(|| retention.renewed(shared, sequence));
+        if let Some(Err(error)) = renewed {
             shared.fail(format!("writing the snapshot anew: {error}"));
             return;
         }
+        let renewed = renewed.map(|outcome| outcome.unwrap_or(false));
         let took = started.elapsed();
         tracing::debug!(sequence, rows = count, ?took, "snapshot taken");
         let retire = retention.retain.cut(&shared.reader, sequence, shared.clock.now());
-        if retire.is_some() {
-            let written = write_checkpoint(&retention.data, &shared.rest.store(), sequence);
-            if let Err(error) = written {
-                shared.fail(format!("writing the checkpoint at sequence {sequence}: {error}"));
-                return;
-            }
-        }
-        identity.do_send(SnapshotDone { sequence, rows: count, took, retire });
+        let retire = retire.filter(|_| retention.checkpoint(shared, sequence));
+        identity.do_send(SnapshotDone { era, sequence, rows: count, took, retire, renewed });
     }
 }

@@ -1,21 +1,22 @@
 //! What operators can do about identity, as the HTTP layer calls it.
 
-use super::acts::Answer;
+use super::acts::{Answer, LINKS_OF_ACT};
 use super::again::{Basis, Draft};
 use super::background;
 use super::core::Core;
 use super::effective::Effective;
+use super::fault::{Stage, walled};
 use super::gathering::{Gathered, gather};
 use super::objects::ObjectRefusal;
 use super::{Engine, Refusal};
-use crate::domain::compiled::SettingsProblem;
+use crate::domain::compiled::{SettingsProblem, reserved};
 use crate::domain::event::{Payload, Standing};
 use crate::domain::fragment::content_hash;
-use crate::domain::graph::{Explanation, FragmentIndex, Graph, NONE, Pair};
+use crate::domain::graph::{Explanation, FragmentIndex, Graph, NONE, Parting, Separation};
 use crate::domain::id::{IdKind, Identifier, Sequence};
-use crate::domain::settings::{PointConfig, TypeConfig};
+use crate::domain::settings::{PointConfig, Settings, TypeConfig};
 use crate::domain::view::{ErasureView, LinkView, PreviewView, StepView};
-use crate::records::{ActRecord, LinkRow, Revised, encode_event};
+use crate::records::{ActRecord, Revised, encode_event};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,8 +40,16 @@ pub enum Explained {
     Apart(Vec<(&'static str, String)>),
 }
 
-/// What an unmerge came to: the profiles that there are now, and the links that were laid.
-pub type Unmerged = (Vec<String>, Vec<String>);
+/// What an unmerge came to, or would come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmerged {
+    /// The profiles that there are now; of what is only tried, the oldest fragment of each part.
+    pub profiles: Vec<String>,
+    /// The links that were laid; none of what is only tried.
+    pub links: Vec<String>,
+    /// The fragments of each part.
+    pub parts: Vec<Vec<String>>,
+}
 
 /// Which events are to be read again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +59,9 @@ pub struct Again {
     /// Or those that fit.
     pub filter: super::EventFilter,
 }
+
+/// Events that one act reads again at most, and bytes of their payloads unless there is only one.
+const AGAIN: (usize, usize) = (1_000, 4 << 20);
 
 /// Changed rules, to look at before they are live.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
@@ -109,26 +121,10 @@ impl Engine {
             kind: if joins { "must" } else { "cannot" },
             a: left,
             b: right,
+            parts: None,
             reason,
             at: at.to_string(),
         })
-    }
-
-    /// All links, in the order in which they were laid.
-    ///
-    /// # Errors
-    /// When the engine is stopping.
-    pub async fn links(&self) -> Result<Vec<LinkView>, Refusal> {
-        self.ask(|identity, _| identity.core.links.values().map(link_view).collect()).await
-    }
-
-    /// A link.
-    ///
-    /// # Errors
-    /// When the engine is stopping.
-    pub async fn link(&self, id: &str) -> Result<Option<LinkView>, Refusal> {
-        let Ok(number) = id.parse::<u64>() else { return Ok(None) };
-        self.ask(move |identity, _| identity.core.links.get(&number).map(link_view)).await
     }
 
     /// Lifts a link.
@@ -142,7 +138,7 @@ impl Engine {
     }
 
     /// Takes a profile apart by an identifier or a fragment; `None` where nothing holds together
-    /// by it.
+    /// by it, or the fragment has left. With `dry_run` it only says into which parts.
     ///
     /// # Errors
     /// When there is no such profile, or it does not have the part.
@@ -151,6 +147,7 @@ impl Engine {
         id: &str,
         part: Part,
         reason: String,
+        dry_run: bool,
     ) -> Result<Option<Unmerged>, ObjectRefusal> {
         let part = match part {
             Part::Identifier(identifier) => {
@@ -159,14 +156,39 @@ impl Engine {
             fragment => fragment,
         };
         let id = id.to_owned();
-        let planned = self.ask(move |identity, _| identity.core.parting(&id, &part)).await?;
-        let Some(apart) = planned.ok_or(ObjectRefusal::NotFound)? else { return Ok(None) };
+        let planned = self.ask(move |identity, _| {
+            let core = &mut identity.core;
+            core.parting(&id, &part).map(|planned| {
+                planned.map(|Parting { apart, parts }| {
+                    let ids = |part: Vec<FragmentIndex>| {
+                        part.into_iter().map(|one| core.fragment_id(one).to_string()).collect()
+                    };
+                    (apart, parts.into_iter().map(ids).collect::<Vec<Vec<String>>>())
+                })
+            })
+        });
+        let Some((apart, parts)) = planned.await?.ok_or(ObjectRefusal::NotFound)? else {
+            return Ok(None);
+        };
+        if dry_run {
+            let profiles = parts.iter().filter_map(|part| part.first().cloned()).collect();
+            return Ok(Some(Unmerged { profiles, links: Vec::new(), parts }));
+        }
         let at = self.running()?.shared.clock.now();
-        match self.act(ActRecord::Unmerge { at, apart, reason }).await? {
-            Answer::Unmerged { profiles, links } => Ok(Some((
-                profiles.iter().map(ToString::to_string).collect(),
-                links.iter().map(ToString::to_string).collect(),
-            ))),
+        let act = match apart {
+            Separation::Pairs(apart) if apart.len() > LINKS_OF_ACT => {
+                let why = format!("expected at most {LINKS_OF_ACT} links, found {}", apart.len());
+                return Err(ObjectRefusal::Invalid(vec![why]));
+            }
+            Separation::Pairs(apart) => ActRecord::Unmerge { at, apart, reason },
+            Separation::Parts(parts) => ActRecord::Cut { at, parts, reason },
+        };
+        match self.act(act).await? {
+            Answer::Unmerged { profiles, links } => Ok(Some(Unmerged {
+                profiles: profiles.iter().map(ToString::to_string).collect(),
+                links: links.iter().map(ToString::to_string).collect(),
+                parts,
+            })),
             _ => Ok(None),
         }
     }
@@ -178,7 +200,7 @@ impl Engine {
     pub async fn withdraw(&self, id: &str, identifier: Identifier) -> Result<(), ObjectRefusal> {
         let identifier = self.canonical(&identifier)?.ok_or(ObjectRefusal::NotFound)?;
         let (id, wanted) = (id.to_owned(), identifier.clone());
-        let shown_with = self.ask(move |identity, _| {
+        let shown_with = self.look(move |identity| {
             let graph = &identity.core.graph;
             let node = graph.named(&wanted)?;
             let is_own = graph.lead_of_node(node) == identity.core.profile_of_id(&id);
@@ -206,7 +228,7 @@ impl Engine {
                 return Ok(Explained::Apart(vec![("blocked", detail)]));
             }
         }
-        let found = self.ask(move |identity, _| {
+        let found = self.look(move |identity| {
             let graph = &identity.core.graph;
             let node = |one: &Identifier| match &*one.kind {
                 "session" => graph.session(&one.value),
@@ -263,18 +285,23 @@ impl Engine {
     /// # Errors
     /// When the engine takes nothing.
     pub async fn reprocess(&self, again: Again) -> Result<(usize, usize), ObjectRefusal> {
-        let sequences = self.loose_sequences(&again).await?;
+        let mut left = self.loose_sequences(&again).await?;
         let effective = self.effective()?;
         let (mut considered, mut stored) = (0, 0);
-        for run in sequences.chunks(1_000) {
+        while !left.is_empty() {
             let mut events = Vec::new();
-            for (sequence, event) in self.read_all(run.to_vec()).await? {
+            for (sequence, event) in self.read_next(&mut left, AGAIN).await? {
                 if !again.filter.fits(&event) {
                     continue;
                 }
                 considered += 1;
                 let content = content_hash(&event);
-                let now = effective.compiled.reprocess(&event.source, &event);
+                // One that panics stays where it is.
+                let read = || {
+                    self.strike(Stage::Reread, &event.kind);
+                    effective.compiled.reprocess(&event.source, &event)
+                };
+                let Ok(now) = walled(read) else { continue };
                 let is_placed = !matches!(now.standing, Standing::Quarantined(_))
                     && matches!(now.payload, Payload::Json(_))
                     && (now.external.is_some()
@@ -311,7 +338,7 @@ impl Engine {
             None => None,
         };
         let filter = again.filter.clone();
-        self.ask(move |identity, _| {
+        self.look(move |identity| {
             let core = &identity.core;
             let is_wanted = |sequence: &Sequence| wanted.is_none_or(|wanted| wanted == *sequence);
             let less =
@@ -341,7 +368,7 @@ impl Engine {
         suppress: bool,
         reason: String,
     ) -> Result<ErasureView, ObjectRefusal> {
-        let found = self.ask(move |identity, _| {
+        let found = self.look(move |identity| {
             let lead = identity.core.lead_of(&by)?;
             let birth = identity.core.graph.birth(lead);
             Some((birth.sequence, birth.generation))
@@ -355,7 +382,7 @@ impl Engine {
         };
         let (reply, known) = tokio::sync::oneshot::channel();
         self.ask(move |identity, _| identity.await_erasure(erasure, reply)).await?;
-        known.await.map_err(Refusal::from)?;
+        self.heard(known).await?;
         self.erasure(&erasure.to_string()).await?.ok_or(ObjectRefusal::NotFound)
     }
 
@@ -365,7 +392,7 @@ impl Engine {
     /// When the engine is stopping.
     pub async fn erasure(&self, id: &str) -> Result<Option<ErasureView>, Refusal> {
         let Ok(erasure) = id.parse::<Sequence>() else { return Ok(None) };
-        self.ask(move |identity, _| {
+        self.look(move |identity| {
             let row = identity.core.erasures.get(&erasure)?;
             let [events, fragments, identifiers, deliveries] = row.counts;
             Some(ErasureView {
@@ -377,6 +404,7 @@ impl Engine {
                 events,
                 identifiers,
                 deliveries,
+                unread: identity.unread.get(&erasure).map_or(0, |count| *count as u64),
             })
         })
         .await
@@ -399,6 +427,12 @@ impl Engine {
     /// # Errors
     /// When the rules do not hold together, or the engine is stopping.
     pub async fn preview(&self, preview: Preview) -> Result<PreviewView, ObjectRefusal> {
+        let points = preview.identification_points.iter();
+        let points = points.map(|point| (point.id.clone(), point.clone())).collect();
+        let wrong = reserved(&Settings { points, ..Settings::default() });
+        if !wrong.is_empty() {
+            return Err(ObjectRefusal::Invalid(wrong.iter().map(ToString::to_string).collect()));
+        }
         let mut settings = self.effective()?.compiled.settings.clone();
         settings.identity.types.extend(preview.types);
         let points = preview.identification_points.into_iter();
@@ -411,15 +445,17 @@ impl Engine {
             Effective::new(&settings, &Default::default(), hash_key).map_err(problems)?;
         let effective = std::sync::Arc::new(effective);
         let turn = std::sync::Arc::clone(&self.0.preview).lock_owned().await;
-        if self.ask(|identity, _| identity.is_cut()).await? {
+        if self.look(|identity| identity.is_cut()).await? {
             return Err(ObjectRefusal::JournalCut("there is no preview"));
         }
         let (reader, identity) = {
             let running = self.running()?;
             (running.shared.reader.clone(), running.identity.clone())
         };
+        let faults = self.running()?.shared.faults.clone();
         let read = move || {
             let _turn = turn;
+            faults.strike(Stage::Preview, "");
             let Gathered { basis, holders, .. } = gather(&identity).ok_or(Refusal::Recovering)?;
             let upto = basis.applied;
             let mut draft = Draft::of_people(Basis { effective, ..basis });
@@ -436,7 +472,7 @@ impl Engine {
 impl Core {
     /// What has to be kept apart to take a profile apart as asked. The outer `None`: there is no such
     /// profile, or it does not have the part; the inner one: nothing holds together by it.
-    fn parting(&mut self, id: &str, part: &Part) -> Option<Option<Vec<Pair>>> {
+    fn parting(&mut self, id: &str, part: &Part) -> Option<Option<Parting>> {
         let lead = self.profile_of_id(id)?;
         match part {
             Part::Identifier(identifier) => {
@@ -447,21 +483,11 @@ impl Core {
             Part::Fragment(id) => {
                 let parts = self.genesis.id_key.read(IdKind::Fragment, id)?;
                 let fragment = self.fragment((parts.sequence, parts.generation))?;
+                // One that left is nobody's here any more, and nothing holds together by it.
                 let is_own = self.graph.lead(fragment) == lead;
-                is_own.then(|| self.graph.parting_of_fragment(fragment))
+                Some(is_own.then(|| self.graph.parting_of_fragment(fragment)).flatten())
             }
         }
-    }
-}
-
-fn link_view(link: &LinkRow) -> LinkView {
-    LinkView {
-        id: link.number.to_string(),
-        kind: if link.joins { "must" } else { "cannot" },
-        a: link.a.to_string(),
-        b: link.b.to_string(),
-        reason: link.reason.clone(),
-        at: link.at.to_string(),
     }
 }
 

@@ -13,11 +13,15 @@ use std::path::Path;
 use std::time::Duration;
 
 mod campaigns;
+mod cuts;
 mod erasures;
-mod operators;
+pub(super) mod operators;
+mod panics;
+mod reading;
 mod rereadings;
 mod resolving;
 mod retention;
+mod secrets;
 
 fn settings() -> Settings {
     serde_json::from_value(json!({
@@ -44,6 +48,7 @@ pub(super) fn options(data: &Path) -> Options {
         queue_bytes: 1 << 30,
         active_profiles: 1_000,
         unsaved_bytes: 128 << 20,
+        page_bytes: 4 << 20,
         snapshot_every: Duration::from_secs(3_600),
         snapshot_every_events: u64::MAX,
         segment_bytes: 1 << 20,
@@ -51,10 +56,16 @@ pub(super) fn options(data: &Path) -> Options {
         retain: Retain::default(),
         arbiters: 2,
         metrics: Arc::default(),
-        panic_on: None,
+        panic_on: Vec::new(),
+        accept_journal_loss: false,
         guard: Default::default(),
         secrets: Default::default(),
     }
+}
+
+/// A fault to inject.
+pub(super) fn fault(stage: Stage, kind: &str, times: usize) -> Fault {
+    Fault { stage, kind: kind.to_owned(), times }
 }
 
 pub(super) async fn open(options: Options) -> Engine {
@@ -243,7 +254,7 @@ fn an_event_that_panics_twice_is_set_aside_and_neighbours_never_notice() {
     let folder = tempfile::tempdir().unwrap();
     actix::System::new().block_on(async {
         let mut faulty = options(folder.path());
-        faulty.panic_on = Some(("x".into(), 3));
+        faulty.panic_on = vec![fault(Stage::Profile, "x", 3)];
         let engine = open(faulty).await;
         // The first event panics twice, the second once, and then all is well.
         let first = send(&engine, "web", None, json!({"u": 1, "at": 1})).await;
@@ -296,7 +307,7 @@ const PATIENCE: u32 = 6_000;
 /// Waits until what is known was resolved under the rules in force.
 pub(super) async fn resolved(engine: &Engine) {
     let mut tries = 0;
-    while engine.ask(|identity, _| identity.core.awaits_resolution()).await.unwrap() {
+    while engine.look(|identity| identity.core.awaits_resolution()).await.unwrap() {
         tries += 1;
         assert!(tries < PATIENCE, "the re-resolution never came: {:?}", engine.readiness());
         tokio::time::sleep(Duration::from_millis(5)).await;

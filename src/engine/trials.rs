@@ -7,6 +7,7 @@ use super::playing::{Judged, Playing};
 use super::profile::Op;
 use super::question::{Question, Told, facts};
 use super::replay::{ReplayError, reading};
+use super::rereadings::EventError;
 use super::{Engine, Refusal};
 use crate::domain::campaign::{Counted, FragmentRuns, Preview, RuleReport, Standing};
 use crate::domain::compiled::SettingsProblem;
@@ -113,11 +114,14 @@ impl Subject {
     }
 }
 
-/// A profile's past: who it is now, its events in order, and whether these are all.
+/// A profile's past: who it is now, its events in order, and whether these are all. They are read
+/// one by one when they are played: together they may be more than memory holds.
 struct Past {
     profile: String,
-    events: Vec<(Sequence, Box<Event>)>,
+    sequences: Vec<Sequence>,
     is_whole: bool,
+    /// Events up to here are read again under the points in force.
+    resolved_to: Sequence,
 }
 
 impl Engine {
@@ -135,8 +139,8 @@ impl Engine {
             Some((born, rules))
         });
         let Some((born, rules)) = found.await? else { return Ok(None) };
-        let (question, told) = answer.await?;
-        let subject = self.ask(move |identity, _| {
+        let (question, told) = self.heard(answer).await?;
+        let subject = self.look(move |identity| {
             let runs = identity.core.runs_as_told(&question, &told);
             Subject { question, told, runs, born, rules }
         });
@@ -188,14 +192,14 @@ impl Engine {
         let campaigns = Arc::clone(&self.effective()?.compiled.campaigns);
         let standing = campaigns.get(id).ok_or(ObjectRefusal::NotFound)?.standing;
         let Trial { profile, event } = trial;
-        let lead = self.ask(move |identity, _| identity.core.profile_of_id(&profile)).await?;
+        let lead = self.look(move |identity| identity.core.profile_of_id(&profile)).await?;
         let lead = lead.ok_or(ObjectRefusal::NotFound)?;
         let (event_id, event, is_own) = match event.id.clone() {
             None => (Uuid::nil().to_string(), self.imagined(event)?, false),
             Some(event_id) => {
                 let (sequence, event) = self.event_that_was(&event_id).await?;
                 let past = self.past(lead, sequence + 1, most).await?;
-                let is_own = past.events.last().is_some_and(|(last, _)| *last == sequence);
+                let is_own = past.sequences.last() == Some(&sequence);
                 if is_own {
                     // A draft has never had a run.
                     let since = if standing == Standing::Draft { event.received_at } else { MIN };
@@ -232,7 +236,7 @@ impl Engine {
         let parts = shared.genesis.id_key.read(IdKind::Event, id).ok_or(ObjectRefusal::NotFound)?;
         let sequence = parts.sequence;
         let event = shared.events().find(sequence).ok_or(ObjectRefusal::NotFound)?;
-        let found = self.ask(move |identity, _| {
+        let found = self.look(move |identity| {
             let core = &identity.core;
             (!core.hidden.contains(&sequence)).then(|| core.as_it_reads_now(sequence, event))
         });
@@ -247,7 +251,7 @@ impl Engine {
     ) -> Result<BTreeSet<FragmentIndex>, Refusal> {
         let found = event.external.iter().chain(&event.identifiers);
         let found: Vec<Found> = found.cloned().collect();
-        self.ask(move |identity, _| {
+        self.look(move |identity| {
             let graph = &identity.core.graph;
             let own = graph.living_lead(lead);
             let owner = |one: &Found| {
@@ -272,25 +276,24 @@ impl Engine {
         let limit = most.saturating_add(1);
         let profile = self.ask(move |identity, context| {
             let lead = identity.core.graph.living_lead(lead)?;
-            identity.tell_awake(lead, Op::Timeline { before, limit, reply }, context);
+            identity.tell_awake(lead, Op::Timeline { before, limit, only: None, reply }, context);
             Some(identity.core.fragment_id(lead).to_string())
         });
         let profile = profile.await?.ok_or(ObjectRefusal::NotFound)?;
-        let mut sequences = answer.await.map_err(Refusal::from)?;
+        let mut sequences = self.heard(answer).await?;
         let is_cut = sequences.len() > most;
         sequences.truncate(most);
         sequences.reverse();
+        // Retention may have taken some of them; what is left is all that can be played.
+        let first = self.running()?.shared.reader.first_sequence();
         let wanted = sequences.len();
-        let events = self.read_all(sequences).await?;
-        let is_whole = !is_cut && events.len() == wanted;
+        sequences.retain(|sequence| *sequence >= first);
+        let is_whole = !is_cut && sequences.len() == wanted;
         if !is_whole {
             self.running()?.shared.metrics.trials_cut.inc();
         }
-        let events = self.ask(move |identity, _| {
-            let read = |(at, event)| (at, identity.core.as_it_reads_now(at, event));
-            events.into_iter().map(read).collect()
-        });
-        Ok(Past { profile, events: events.await?, is_whole })
+        let resolved_to = self.look(|identity| identity.core.counters.resolved_to).await?;
+        Ok(Past { profile, sequences, is_whole, resolved_to })
     }
 
     /// How a campaign, were it live since then, would have judged what one profile did.
@@ -300,13 +303,20 @@ impl Engine {
         past: Past,
         since: Timestamp,
     ) -> Result<Vec<Judged>, ObjectRefusal> {
+        let compiled = self.effective()?;
+        let mut events = self.running()?.shared.events();
         let (basis, reader) = self.stage(id).await?;
         let id = id.to_owned();
         let play = move || -> Result<Vec<Judged>, ReplayError> {
             let mut draft = Draft::new(basis);
             let mut playing = Playing::new(&reader, &id, since).of_profile(&past.profile);
             let mut judged = VecDeque::new();
-            for (sequence, event) in past.events {
+            for sequence in past.sequences {
+                let event = events.read(sequence).map_err(|cause| unread(sequence, cause))?;
+                let Some(mut event) = event else { continue };
+                if sequence <= past.resolved_to {
+                    event = compiled.compiled.reread_points(&event.source, &event);
+                }
                 let taken = draft.event(sequence, &event);
                 let (event, placement) = taken.map_err(|cause| reading(sequence, cause.into()))?;
                 let seen = playing.see(&mut draft, sequence, &event, &placement);
@@ -333,7 +343,7 @@ impl Engine {
         };
         let effective = self.effective()?.with_campaign_alone(id).map_err(problems)?;
         let effective = Arc::new(effective);
-        let basis = self.ask(move |identity, _| identity.core.stage(effective)).await?;
+        let basis = self.look(move |identity| identity.core.stage(effective)).await?;
         Ok((basis, self.running()?.shared.reader.clone()))
     }
 
@@ -358,7 +368,7 @@ impl Engine {
         let shared = Arc::clone(&self.running()?.shared);
         let now = shared.clock.now();
         let since = now.plus_ms(-i64::from(days) * 86_400_000);
-        let upto = self.ask(|identity, _| identity.core.applied).await?;
+        let upto = self.look(|identity| identity.core.applied).await?;
         let first = (upto + 1).saturating_sub(most).max(FIRST_SEQUENCE);
         let is_whole = first <= FIRST_SEQUENCE && reader.first_sequence() <= FIRST_SEQUENCE;
         if !is_whole {
@@ -393,7 +403,7 @@ impl Engine {
     ) -> Result<Option<ExplainedView>, ObjectRefusal> {
         let campaigns = Arc::clone(&self.effective()?.compiled.campaigns);
         let Some(campaign) = campaigns.get(id) else { return Ok(None) };
-        let lead = self.ask(move |identity, _| identity.core.profile_of_id(&profile)).await?;
+        let lead = self.look(move |identity| identity.core.profile_of_id(&profile)).await?;
         let Some(lead) = lead else { return Ok(None) };
         let Some(subject) = self.subject(lead).await? else { return Ok(None) };
         let fragments: Vec<(FragmentIndex, &FragmentRuns)> =
@@ -404,7 +414,7 @@ impl Engine {
         let (profile_id, is_whole) = (past.profile.clone(), past.is_whole);
         let judged = self.judged(id, past, MIN).await?;
         let name = id.to_owned();
-        let decisions = self.ask(move |identity, _| {
+        let decisions = self.look(move |identity| {
             let core = &identity.core;
             let view = |one: Judged| DecisionView {
                 event_id: core.event_id(one.sequence, one.event.received_at).to_string(),
@@ -462,6 +472,14 @@ fn why(standing: Standing, decisions: &[DecisionView]) -> String {
             }
         },
     }
+}
+
+fn unread(sequence: Sequence, cause: EventError) -> ReplayError {
+    let cause = match cause {
+        EventError::Journal(cause) => cause.into(),
+        EventError::Record(cause) => cause.into(),
+    };
+    reading(sequence, cause)
 }
 
 /// Something of the past cannot be read: said in the log by place, and refused.

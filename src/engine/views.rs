@@ -12,7 +12,7 @@ use crate::domain::normalise::canonical;
 use crate::domain::profile::Folded;
 use crate::domain::time::Timestamp;
 use crate::domain::view::{
-    ChangeView, EventView, FragmentView, IdentifierView, ProfileView, SessionView, Stats,
+    ChangeView, EventView, FragmentView, IdentifierView, ProfileView, SessionView, Stats, raw_json,
 };
 use crate::records::ChangeRow;
 use base64::Engine as _;
@@ -75,12 +75,13 @@ impl Core {
         Box::new(self.effective.compiled.reread_points(&event.source, &event))
     }
 
-    /// An event as shown.
+    /// An event as shown, on this profile; its payload is shown elsewhere ([`show`]), as that takes
+    /// longer the larger it is.
     pub(super) fn event_view(
         &self,
         sequence: Sequence,
         event: &Event,
-        profile: Option<FragmentIndex>,
+        profile: Option<Uuid>,
     ) -> EventView {
         let reason = self.quarantined.get(&sequence).copied().or(match event.standing {
             Standing::Quarantined(reason) => Some(reason),
@@ -91,12 +92,6 @@ impl Core {
             (None, Some(_)) => "stored",
             (None, None) => "profile-less",
         };
-        let (properties, body_base64) = match &event.payload {
-            Payload::Json(bytes) => (raw_json(bytes), None),
-            Payload::Opaque(bytes) => {
-                (None, Some(base64::engine::general_purpose::STANDARD.encode(bytes)))
-            }
-        };
         let name = |found: &crate::domain::event::Found| format!("{}:{}", found.kind, found.value);
         let identifiers = event.external.iter().chain(&event.identifiers).map(name).collect();
         EventView {
@@ -105,14 +100,15 @@ impl Core {
             kind: event.kind.to_string(),
             source: event.source.to_string(),
             session_id: event.session.as_deref().map(str::to_owned),
-            profile_id: profile.map(|lead| self.fragment_id(lead).to_string()),
+            profile_id: profile.map(|id| id.to_string()),
             status,
             reason: reason.map(crate::domain::event::Reason::name),
             occurred_at: event.occurred_at.to_string(),
+            occurred_at_from: event.timing.name(),
             received_at: event.received_at.to_string(),
             identifiers,
-            properties,
-            body_base64,
+            properties: None,
+            body_base64: None,
         }
     }
 
@@ -183,6 +179,13 @@ pub(super) fn change_view(row: &ChangeRow) -> ChangeView {
     }
 }
 
-fn raw_json(bytes: &[u8]) -> Option<Box<RawValue>> {
-    serde_json::from_slice(bytes).ok()
+/// Lays a payload beside what else is shown of its event.
+pub(super) fn show(view: EventView, payload: &Payload) -> EventView {
+    match payload {
+        Payload::Json(bytes) => EventView { properties: raw_json(bytes), ..view },
+        Payload::Opaque(bytes) => {
+            let body = base64::engine::general_purpose::STANDARD.encode(bytes);
+            EventView { body_base64: Some(body), ..view }
+        }
+    }
 }

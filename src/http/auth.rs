@@ -3,25 +3,39 @@
 
 use super::problem::{Problem, of_status};
 use super::request_id::{RequestId, X_REQUEST_ID};
-use super::{Code, Http};
+use super::{Code, Http, guard};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    AUTHORIZATION, CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
 
-/// Checks the token, calls the handler, and frames the answer.
+/// Checks who asks and the token, calls the handler, and frames the answer.
 pub async fn frame(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    framed(request, next, true).await
+}
+
+/// The same, for what is told without a token.
+pub async fn open(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    framed(request, next, false).await
+}
+
+async fn framed(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+    needs_token: bool,
+) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = RequestId::of(request.headers());
-    let allowed = request.app_data::<web::Data<Http>>().is_some_and(|http| {
-        let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        http.token.as_ref().is_none_or(|token| is_token(given, token.expose()))
-    });
-    if !allowed {
-        let problem = Problem::new(Code::TokenInvalid, "send Authorization: Bearer <admin.token>");
+    if let Err(problem) = may_ask(&mut request, needs_token).await {
         return Ok(request.into_response(problem.answer(&id)));
     }
     let answer = next.call(request).await?.map_into_boxed_body();
@@ -33,8 +47,26 @@ pub async fn frame(
         return Ok(ServiceResponse::new(request, problem.answer(&id)));
     }
     let mut answer = answer;
-    answer.headers_mut().insert(X_REQUEST_ID, id.header());
+    let headers = answer.headers_mut();
+    headers.insert(X_REQUEST_ID, id.header());
+    // No page may take an answer for a script, a style or a picture of its own.
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
     Ok(answer)
+}
+
+/// The one gate before everything of the admin side.
+async fn may_ask(request: &mut ServiceRequest, needs_token: bool) -> Result<(), Problem> {
+    let shared = request.app_data::<web::Data<Http>>().cloned();
+    let shared = shared.ok_or_else(|| of_status(StatusCode::INTERNAL_SERVER_ERROR))?;
+    guard::check(request, shared.token.is_none())?;
+    let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    match &shared.token {
+        Some(token) if needs_token && !is_token(given, token.expose()) => {
+            Err(Problem::new(Code::TokenInvalid, "send Authorization: Bearer <admin.token>"))
+        }
+        _ => guard::check_chunked(request, shared.limits.slow_request.duration()).await,
+    }
 }
 
 /// Whether a header carries the token. Compares hashes: their comparison takes the same time

@@ -12,9 +12,10 @@ use crate::code::Code;
 use crate::decode::{
     Batch, DecodeRefusal, Decoded, Piece, RawRequest, Shape, charset, decode, query_pairs,
 };
-use crate::domain::event::Event;
+use crate::domain::event::{Event, Reason, Timing};
 use crate::domain::extract::{self, NAME_CHARS, RequestFacts};
 use crate::domain::source::Source;
+use crate::engine::fault::{Panicked, Stage, walled};
 use crate::engine::{Effective, Receipt, Refusal, Status, Submission};
 use actix_web::dev::RequestHead;
 use actix_web::http::header::{
@@ -195,10 +196,14 @@ fn takes(source: &Source, method: &Method) -> Result<(), Problem> {
 }
 
 fn within_rate(http: &Http, source: &Source) -> Result<(), Problem> {
-    let Some(limit) = source.rate_limit else { return Ok(()) };
+    // No source verifies yet, so all without a limit of their own have this one.
+    let limit = source.rate_limit.unwrap_or(http.limits.unverified_rate.limit);
     http.rates.take(&source.id, limit, http.clock.now()).map_err(|seconds| Problem {
         retry_after: Some(seconds),
-        ..Problem::new(Code::RateLimited, "the source's rate_limit is used up")
+        ..Problem::new(
+            Code::RateLimited,
+            "the source's rate_limit, or limits.unverified_rate, is used up",
+        )
     })
 }
 
@@ -354,12 +359,30 @@ impl Events<'_> {
             passed_over: &|why| self.http.metrics.count_passed_over(why),
         };
         let Effective { compiled, hash_key, .. } = self.effective;
-        match piece.fault {
-            None => compiled.extract(self.source, &facts, piece.payload, hash_key),
-            Some(reason) => {
-                compiled.set_aside(self.source, &facts, piece.payload, reason, hash_key)
+        let read = || match piece.fault {
+            None => {
+                self.http.engine.strike(Stage::Extract, facts.event_type);
+                compiled.extract(self.source, &facts, piece.payload.clone(), hash_key)
             }
+            Some(reason) => {
+                compiled.set_aside(self.source, &facts, piece.payload.clone(), reason, hash_key)
+            }
+        };
+        // What the sender says is kept, whatever reading it does; and where even setting it aside
+        // panics, it is kept without its mark against duplicates.
+        let payload = || piece.payload.clone();
+        let why = Reason::Panicked;
+        let event = walled(read)
+            .or_else(|Panicked| {
+                walled(|| compiled.set_aside(self.source, &facts, payload(), why, hash_key))
+            })
+            .unwrap_or_else(|Panicked| extract::unread(self.source, &facts, payload(), why));
+        if event.timing == Timing::Unread {
+            self.http.metrics.count_unread_time(&event.source);
         }
+        let unread = compiled.unread_consents(&event);
+        self.http.metrics.consents_unread.inc_by(unread as u64);
+        event
     }
 
     /// None for an event that the source does not want.

@@ -1,4 +1,5 @@
-//! `/livez`, `/readyz`, `/metrics`, `/openapi.json`: open to whoever reaches the listener.
+//! `/livez`, `/readyz`: open to whoever reaches a listener. `/metrics`, `/openapi.json`: on the admin
+//! address, without a token.
 
 use super::Http;
 use crate::engine::Readiness;
@@ -47,8 +48,7 @@ pub async fn metrics(http: Data<Http>) -> HttpResponse {
     responses((status = 200, description = "OpenAPI 3.1")))]
 pub async fn openapi() -> HttpResponse {
     // Written once: it is long, and anybody may ask for it again and again.
-    static TEXT: LazyLock<Bytes> = LazyLock::new(|| {
-        serde_json::to_vec(super::openapi::document()).unwrap_or_default().into()
-    });
+    static TEXT: LazyLock<Bytes> =
+        LazyLock::new(|| serde_json::to_vec(super::openapi::document()).unwrap_or_default().into());
     HttpResponse::Ok().content_type("application/json").body(TEXT.clone())
 }

@@ -10,17 +10,20 @@ pub mod collect;
 mod connection;
 pub mod cors;
 mod frame;
+pub mod guard;
 pub mod health;
 pub mod openapi;
 mod pace;
 pub mod page;
 pub mod problem;
+pub mod query;
 pub mod rate;
 pub mod reply;
 pub mod request_id;
 pub mod room;
 pub mod routes;
 pub mod tracker;
+pub mod wall;
 mod wire;
 
 #[cfg(test)]
@@ -28,9 +31,10 @@ mod tests;
 
 use crate::clock::Clock;
 use crate::code::Code;
-use crate::config::{Config, Inputs, Limits, Secret};
+use crate::config::{Config, Inputs, Limits};
 use crate::decode::DecodeLimits;
 use crate::engine::Engine;
+use crate::secrets::Secret;
 use crate::telemetry::metrics::Metrics;
 use actix_http::HttpService;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt as _, map_config};
@@ -67,12 +71,16 @@ pub struct Http {
     pub decoding: DecodeLimits,
     /// The admin token; none on loopback without one.
     pub token: Option<Secret>,
+    /// The name of the stored secret that it is, where it is one.
+    pub token_name: Option<String>,
     /// Where the configuration is read from again.
     pub inputs: Inputs,
     /// What sources may still send.
     pub rates: rate::Rates,
     /// Room for the bodies of requests under way.
     pub bodies: body::Bodies,
+    /// Places for large answers: a page of events is held until it is sent.
+    pub pages: Arc<Semaphore>,
     /// Places for readers of the event stream.
     pub streams: Arc<Semaphore>,
     /// Turns true when the program stops.
@@ -118,9 +126,11 @@ impl Http {
             limits,
             decoding,
             token,
+            token_name: config.token_name.clone(),
             inputs,
             rates,
             bodies,
+            pages: Arc::new(Semaphore::new(page::AT_A_TIME)),
             streams,
             stopping,
         }
@@ -136,7 +146,7 @@ impl Http {
             .await
             .map_err(|_| Problem::new(Code::Internal, "reading was cut off; try again"))?
             .map_err(|wrong| Problem::invalid(wrong.to_string()))?;
-        self.engine.renew_secrets();
+        self.engine.renew_secrets(config.in_clear);
         Ok(self.engine.reload(config.settings).await?)
     }
 }
@@ -206,6 +216,7 @@ fn service(
     let app = App::new()
         .app_data(data.clone())
         .configure(|app| routes::install(app, &data, faces))
+        .wrap_fn(wall::walled)
         .wrap(from_fn(frame::frame))
         .into_factory()
         .map_err(|error: actix_web::Error| error.error_response());

@@ -1,10 +1,21 @@
 //! Pages of lists: `?limit=` and the opaque `cursor`.
 
+use super::Http;
 use super::problem::Problem;
+use crate::code::Code;
+use crate::domain::view::EventView;
 use crate::engine::{PageRequest, Paged};
+use actix_web::HttpResponse;
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::web::Bytes;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// What a page holds when nothing is said.
 pub const DEFAULT_LIMIT: usize = 50;
@@ -59,6 +70,21 @@ impl PageQuery {
         Ok(PageRequest { limit: self.limit()?, before })
     }
 
+    /// The page of a list that is ordered by numbers: how many, and behind which one.
+    ///
+    /// # Errors
+    /// 400 for a bad limit or cursor.
+    pub fn by_number(&self) -> Result<(usize, u64), Problem> {
+        let after = match &self.cursor {
+            None => 0,
+            Some(cursor) => {
+                let text = String::from_utf8(read(cursor)?).map_err(|_| bad())?;
+                text.parse().map_err(|_| bad())?
+            }
+        };
+        Ok((self.limit()?, after))
+    }
+
     /// The page of a list that is ordered by id: those after the cursor's.
     ///
     /// # Errors
@@ -76,9 +102,92 @@ impl PageQuery {
     }
 }
 
+impl<T> List<T> {
+    /// A page of a list that is ordered by numbers; one more item than fits says that there is a
+    /// next one.
+    pub fn numbered(mut items: Vec<T>, limit: usize, id: impl Fn(&T) -> &str) -> Self {
+        let has_more = items.len() > limit;
+        items.truncate(limit);
+        let last = items.last().filter(|_| has_more);
+        let next = last.map(|last| write(format!("{:0>20}", id(last)).as_bytes()));
+        Self { items, next }
+    }
+}
+
 impl<T> From<Paged<T>> for List<T> {
     fn from(page: Paged<T>) -> Self {
         Self { items: page.items, next: page.next.map(|next| write(&next.to_be_bytes())) }
+    }
+}
+
+/// Pages of events that are read, or sent, at a time. More wait: each holds up to `limits.page`.
+pub const AT_A_TIME: usize = 2;
+/// An answer up to so many bytes waits for nobody once it is made.
+const SMALL: usize = 64 * 1024;
+
+/// The right to hold one page of events in memory.
+#[derive(Debug)]
+pub struct Turn {
+    _place: OwnedSemaphorePermit,
+}
+
+impl Turn {
+    /// Waits for its turn.
+    ///
+    /// # Errors
+    /// 503 when others take longer than `limits.slow_request`.
+    pub async fn take(http: &Http) -> Result<Self, Problem> {
+        let places = Arc::clone(&http.pages).acquire_owned();
+        let place = tokio::time::timeout(http.limits.slow_request.duration(), places).await;
+        let busy = || Problem::new(Code::Overloaded, "other pages of events are still being sent");
+        let place = place.ok().and_then(Result::ok);
+        place.map(|place| Self { _place: place }).ok_or_else(busy)
+    }
+
+    /// Answers with a page of events, and holds on until it is sent.
+    ///
+    /// # Errors
+    /// When the page is no JSON, which does not happen.
+    pub fn answer(self, events: Paged<EventView>) -> Result<HttpResponse, Problem> {
+        // Grown by doubling, it would be half as large again.
+        let bytes = events.items.iter().map(size).sum();
+        let page = List::from(events);
+        let mut json = Vec::with_capacity(bytes);
+        serde_json::to_writer(&mut json, &page)
+            .map_err(|_| Problem::new(Code::Internal, "the page cannot be written as JSON"))?;
+        let turn = (json.len() > SMALL).then_some(self);
+        let body = Held { left: json.into(), _turn: turn };
+        Ok(HttpResponse::Ok().content_type("application/json").body(body))
+    }
+}
+
+/// About how many bytes an event takes as JSON.
+fn size(event: &EventView) -> usize {
+    let properties = event.properties.as_ref().map_or(0, |json| json.get().len());
+    let named: usize = event.identifiers.iter().map(|one| one.len() + 3).sum();
+    1_024 + properties + event.body_base64.as_ref().map_or(0, String::len) + named
+}
+
+/// A body that is given away in pieces, so that it lies in no buffer a second time.
+struct Held {
+    left: Bytes,
+    _turn: Option<Turn>,
+}
+
+impl MessageBody for Held {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.left.len() as u64)
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Infallible>>> {
+        let piece = self.left.len().min(SMALL);
+        let piece = self.left.split_to(piece);
+        Poll::Ready((!piece.is_empty()).then_some(Ok(piece)))
     }
 }
 

@@ -123,6 +123,7 @@ impl From<Refusal> for Problem {
             Refusal::StorageFailed => Code::StorageFailed,
             Refusal::Recovering => Code::Recovering,
             Refusal::TooLarge => Code::BodyTooLarge,
+            Refusal::Panicked => Code::Internal,
         };
         Self::new(code, refusal.to_string())
     }

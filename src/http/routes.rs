@@ -1,7 +1,8 @@
 //! The whole route table.
 
 use super::admin::{
-    campaigns, changes, events, identity, objects, probe, profiles, sessions, state, stream,
+    campaigns, changes, events, identity, objects, probe, profiles, secrets, sessions, state,
+    stream,
 };
 use super::problem::Problem;
 use super::{Faces, Http, auth, collect, health, tracker};
@@ -10,7 +11,7 @@ use actix_web::web::{self, ServiceConfig, delete, get, post, put};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 
 /// The methods and paths beside `/collect`, as `openapi.json` lists them.
-pub const ADMIN: [(&str, &str); 63] = [
+pub const ADMIN: [(&str, &str); 67] = [
     ("get", "/api/v1/profiles"),
     ("get", "/api/v1/profiles/{id}"),
     ("get", "/api/v1/profiles/{id}/events"),
@@ -64,6 +65,10 @@ pub const ADMIN: [(&str, &str); 63] = [
     ("post", "/api/v1/deliveries/replay"),
     ("get", "/api/v1/deliveries/{id}"),
     ("post", "/api/v1/deliveries/{id}/replay"),
+    ("get", "/api/v1/secrets"),
+    ("get", "/api/v1/secrets/{name}"),
+    ("put", "/api/v1/secrets/{name}"),
+    ("delete", "/api/v1/secrets/{name}"),
     ("get", "/api/v1/changes"),
     ("get", "/api/v1/state/digest"),
     ("get", "/api/v1/state/resolution"),
@@ -110,8 +115,6 @@ pub fn install(app: &mut ServiceConfig, http: &Http, faces: Faces) {
     }
     app.service(resource("/livez").route(get().to(health::live)))
         .service(resource("/readyz").route(get().to(health::ready)))
-        .service(resource("/metrics").route(get().to(health::metrics)))
-        .service(resource("/openapi.json").route(get().to(health::openapi)))
         .default_service(match faces {
             Faces::Admin => web::to(not_found),
             Faces::Both | Faces::Collect => web::to(other),
@@ -209,6 +212,13 @@ fn admin(app: &mut ServiceConfig) {
         .service(resource("/deliveries/replay").route(post().to(campaigns::replay_all)))
         .service(resource("/deliveries/{id}").route(get().to(campaigns::delivery)))
         .service(resource("/deliveries/{id}/replay").route(post().to(campaigns::replay)))
+        .service(resource("/secrets").route(get().to(secrets::list)))
+        .service(
+            resource("/secrets/{name}")
+                .route(get().to(secrets::get))
+                .route(put().to(secrets::set))
+                .route(delete().to(secrets::remove)),
+        )
         .service(resource("/changes").route(get().to(changes::list)))
         .service(resource("/state/digest").route(get().to(state::digest)))
         .service(resource("/state/resolution").route(get().to(state::resolution)))
@@ -217,6 +227,10 @@ fn admin(app: &mut ServiceConfig) {
         .default_service(web::to(not_found))
         .wrap(from_fn(auth::frame));
     app.service(scope);
+    // Without a token, but for no web page of another origin either.
+    let open = || from_fn(auth::open);
+    app.service(resource("/metrics").route(get().to(health::metrics)).wrap(open()));
+    app.service(resource("/openapi.json").route(get().to(health::openapi)).wrap(open()));
 }
 
 /// A resource whose other methods answer 405.

@@ -54,6 +54,7 @@ async fn call(token: Option<&str>, request: TestRequest) -> ServiceResponse {
         queue_bytes: 1 << 30,
         active_profiles: 100,
         unsaved_bytes: 128 << 20,
+        page_bytes: 4 << 20,
         snapshot_every: Duration::from_secs(60),
         snapshot_every_events: u64::MAX,
         segment_bytes: 1 << 20,
@@ -61,7 +62,8 @@ async fn call(token: Option<&str>, request: TestRequest) -> ServiceResponse {
         retain: Default::default(),
         arbiters: 1,
         metrics: Arc::default(),
-        panic_on: None,
+        panic_on: Vec::new(),
+        accept_journal_loss: false,
         guard: Default::default(),
         secrets: Default::default(),
     });
@@ -74,7 +76,7 @@ async fn call(token: Option<&str>, request: TestRequest) -> ServiceResponse {
     let app = init_service(app.configure(|app| routes::install(app, &data, Faces::Both))).await;
     // So that the rate of this source is used up.
     call_service(&app, TestRequest::post().uri("/collect/a/slow").to_request()).await;
-    call_service(&app, request.to_request()).await
+    call_service(&app, request.insert_header(("host", "localhost")).to_request()).await
 }
 
 async fn answer(request: TestRequest) -> (u16, serde_json::Value) {
@@ -91,6 +93,10 @@ async fn code(request: TestRequest) -> (u16, String) {
 
 fn post(path: &str) -> TestRequest {
     TestRequest::post().uri(path)
+}
+
+fn json(request: TestRequest, body: &str) -> TestRequest {
+    request.insert_header(("content-type", "application/json")).set_payload(body.to_owned())
 }
 
 #[actix_web::test]
@@ -204,15 +210,33 @@ async fn every_refusal_of_an_operator_has_its_code() {
         (get("/api/v1/events?limit=251"), 400, "invalid_request"),
         (get("/api/v1/events?cursor=nonsense"), 400, "invalid_request"),
         (get("/api/v1/sources/nope"), 404, "not_found"),
-        (TestRequest::put().uri("/api/v1/sources/x").set_payload("{"), 400, "invalid_request"),
-        (
-            TestRequest::put().uri("/api/v1/sources/x").set_payload("x".repeat(65)),
-            413,
-            "body_too_large",
-        ),
-        (post("/api/v1/sources/shop/test").set_payload("{\"even\":1}"), 400, "invalid_request"),
+        (json(TestRequest::put().uri("/api/v1/sources/x"), "{"), 400, "invalid_request"),
+        (json(TestRequest::put().uri("/api/v1/sources/x"), &"x".repeat(65)), 413, "body_too_large"),
+        (json(post("/api/v1/sources/shop/test"), "{\"even\":1}"), 400, "invalid_request"),
     ] {
         assert_eq!(code(request).await, (status, expected.to_owned()));
+    }
+}
+
+#[actix_web::test]
+async fn a_page_of_another_origin_is_refused_by_the_admin_side_only() {
+    for path in ["/api/v1/sources", "/api/v1/nowhere", "/metrics", "/openapi.json"] {
+        let get = || TestRequest::get().uri(path);
+        let foreign = ("origin", "https://evil.example");
+        let refused = (403, "cross_origin".to_owned());
+        assert_eq!(code(get().insert_header(foreign)).await, refused, "{path}");
+        let preflight = TestRequest::default().method(Method::OPTIONS).uri(path);
+        let preflight = preflight.insert_header(("access-control-request-method", "DELETE"));
+        let answer = call(None, preflight.insert_header(foreign)).await;
+        assert_eq!(answer.status(), 403, "{path}");
+        assert!(!answer.headers().keys().any(|name| name.as_str().starts_with("access-control")));
+        let text = post(path).insert_header(("content-type", "text/plain"));
+        assert_eq!(code(text).await, (415, "unsupported_media_type".to_owned()), "{path}");
+    }
+    for path in ["/livez", "/readyz", "/collect/a/shop"] {
+        let request =
+            TestRequest::get().uri(path).insert_header(("origin", "https://evil.example"));
+        assert_eq!(call(None, request).await.status(), 200, "{path}");
     }
 }
 
@@ -222,4 +246,14 @@ async fn a_request_keeps_the_id_that_it_came_with() {
         let request = post(path).insert_header(("x-request-id", "mine"));
         assert_eq!(call(None, request).await.headers().get("x-request-id").unwrap(), "mine");
     }
+}
+
+#[actix_web::test]
+async fn a_chunked_body_of_no_media_type_is_none_only_where_it_is_empty() {
+    let chunked = |body: &str| {
+        let chunked = ("transfer-encoding", "chunked");
+        post("/api/v1/snapshots").insert_header(chunked).set_payload(body.to_owned())
+    };
+    assert_eq!(code(chunked("{}")).await, (415, "unsupported_media_type".to_owned()));
+    assert_eq!(code(chunked("")).await.0, 200);
 }

@@ -3,14 +3,19 @@
 //! Promise: without the payload, nothing that a line says identifies anyone: no session, no
 //! identifier, no trait, no property.
 
+use crate::domain::confidential;
 use crate::domain::event::{Event, Payload, Standing};
 use crate::domain::id::{IdKey, IdKind, IdParts, Sequence};
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
+use crate::domain::view::raw_json;
 use crate::journal::Record;
-use crate::records::{ActRecord, Genesis, RecordError, decode_event, kind};
+use crate::records::{ActRecord, Genesis, ObjectKind, RecordError, decode_event, kind};
 use base64::Engine as _;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use std::fmt;
 
 /// Keys of an operator's act that are shown without the payload.
 const ACT_KEYS: [&str; 5] = ["at", "kind", "id", "sequence", "number"];
@@ -24,8 +29,9 @@ pub fn line(
     record: &Record,
     key: Option<IdKey>,
     with_payload: bool,
-) -> Result<Value, RecordError> {
+) -> Result<Line, RecordError> {
     let mut line = Map::new();
+    let mut properties = None;
     line.insert("sequence".to_owned(), sequence.into());
     line.insert("kind".to_owned(), kind::name(record.kind).into());
     line.insert("version".to_owned(), record.version.into());
@@ -42,7 +48,9 @@ pub fn line(
                 let parts = IdParts { received_at: event.received_at, sequence, generation: 0 };
                 key.mint(IdKind::Event, parts).to_string()
             };
-            event_value(&event, key.map(mint), with_payload)
+            let said = event_value(&event, key.map(mint), with_payload);
+            properties = said.1;
+            said.0
         }
         kind::ACT => act(&ActRecord::decode(record.version, &record.bytes)?, with_payload),
         _ => Value::Null,
@@ -50,7 +58,34 @@ pub fn line(
     if let Value::Object(said) = said {
         line.extend(said);
     }
-    Ok(Value::Object(line))
+    Ok(Line { said: line, properties })
+}
+
+/// What a record says.
+#[derive(Clone, Debug)]
+pub struct Line {
+    said: Map<String, Value>,
+    /// The payload as it came: no tree is built of it, however deep it is.
+    properties: Option<Box<RawValue>>,
+}
+
+impl Serialize for Line {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (key, value) in &self.said {
+            map.serialize_entry(key, value)?;
+        }
+        if let Some(properties) = &self.properties {
+            map.serialize_entry("properties", properties)?;
+        }
+        map.end()
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+    }
 }
 
 fn configuration(bytes: &[u8], with_payload: bool) -> Result<Value, RecordError> {
@@ -63,12 +98,41 @@ fn configuration(bytes: &[u8], with_payload: bool) -> Result<Value, RecordError>
     let points: Vec<&String> = settings.points.keys().collect();
     let mut said = json!({ "sources": sources, "identification_points": points });
     if with_payload {
-        said["settings"] = serde_json::from_slice(bytes).map_err(unread)?;
+        said["settings"] = shown(serde_json::from_slice(bytes).map_err(unread)?);
     }
     Ok(said)
 }
 
-fn event_value(event: &Event, id: Option<String>, with_payload: bool) -> Value {
+/// Settings as they may be shown: earlier programs journalled secrets that stood in files in clear.
+fn shown(mut settings: Value) -> Value {
+    for (section, kind) in
+        [("sources", confidential::Kind::Source), ("campaigns", confidential::Kind::Campaign)]
+    {
+        let objects = settings.get_mut(section).and_then(Value::as_object_mut);
+        for object in objects.into_iter().flat_map(Map::values_mut) {
+            *object = confidential::masked(kind, object.take());
+        }
+    }
+    settings
+}
+
+/// An object that was set by API, as it may be shown; earlier programs took secrets in clear.
+fn shown_object(kind: ObjectKind, json: &str) -> Option<String> {
+    let kind = match kind {
+        ObjectKind::Source => confidential::Kind::Source,
+        ObjectKind::Campaign => confidential::Kind::Campaign,
+        _ => return None,
+    };
+    let object: Value = serde_json::from_str(json).ok()?;
+    Some(confidential::masked(kind, object).to_string())
+}
+
+fn event_value(
+    event: &Event,
+    id: Option<String>,
+    with_payload: bool,
+) -> (Value, Option<Box<RawValue>>) {
+    let mut properties = None;
     let standing = match event.standing {
         Standing::Open => "open",
         Standing::Anonymous => "anonymous",
@@ -92,16 +156,14 @@ fn event_value(event: &Event, id: Option<String>, with_payload: bool) -> Value {
         said["session_id"] = event.session.as_deref().into();
         said["identifiers"] = found.into();
         match &event.payload {
-            Payload::Json(bytes) => {
-                said["properties"] = serde_json::from_slice(bytes).unwrap_or(Value::Null);
-            }
+            Payload::Json(bytes) => properties = raw_json(bytes),
             Payload::Opaque(bytes) => {
                 said["body_base64"] =
                     base64::engine::general_purpose::STANDARD.encode(bytes).into();
             }
         }
     }
-    said
+    (said, properties)
 }
 
 /// Acts by their own field names, so that one which is added later is shown as well.
@@ -110,6 +172,11 @@ fn act(act: &ActRecord, with_payload: bool) -> Value {
     let Some((name, Value::Object(mut said))) = tagged.into_iter().next() else {
         return Value::Null;
     };
+    if let ActRecord::PutObject { kind, json, .. } = act
+        && let Some(json) = shown_object(*kind, json)
+    {
+        said.insert("json".to_owned(), json.into());
+    }
     if !with_payload {
         said.retain(|key, _| ACT_KEYS.contains(&key.as_str()));
     }
@@ -124,4 +191,23 @@ fn act(act: &ActRecord, with_payload: bool) -> Value {
     }
     said.insert("act".to_owned(), name.into());
     Value::Object(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::{VERSION, encode_event};
+
+    #[test]
+    fn a_payload_is_shown_as_it_came_however_deep_and_in_valid_unicode() {
+        let deep = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
+        let payload = format!(r#"{{"text":"cut \ud83d","deep":{deep}}}"#);
+        let event = Event::imagined("x", "shop", payload.clone(), Timestamp(0));
+        let bytes = encode_event(&event).unwrap();
+        let record = Record { kind: kind::EVENT, version: VERSION, bytes: bytes.into() };
+        let shown = line(7, &record, None, true).unwrap().to_string();
+        assert!(shown.contains(&payload.replace("\\ud83d", "\\ufffd")), "{shown:.200}");
+        let hidden = line(7, &record, None, false).unwrap().to_string();
+        assert!(!hidden.contains("properties"));
+    }
 }

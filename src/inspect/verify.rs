@@ -3,9 +3,11 @@
 
 use super::folder::{Folder, FolderError, journal_folder};
 use super::journal::{self, VerifyError};
+use crate::domain::id::Sequence;
 use crate::engine::offline::OfflineError;
 use crate::engine::{EngineError, RowError};
 use crate::records::{RecordError, kind};
+use crate::secrets::store::{Store, StoreError};
 use crate::telemetry::progress::Progress;
 use std::path::Path;
 
@@ -30,6 +32,9 @@ pub enum Unverifiable {
     /// A checksum is wrong, or something is missing.
     #[error(transparent)]
     Bytes(#[from] VerifyError),
+    /// The sealed secrets do not open.
+    #[error(transparent)]
+    Secrets(#[from] StoreError),
     /// A record does not decode.
     #[error("the record at sequence {at}: {cause}")]
     Record {
@@ -71,9 +76,13 @@ pub fn verify(data: &Path) -> Result<Verdict, Unverifiable> {
             report.torn_bytes
         ));
     }
+    let secrets = Store::open(data)?.list().len();
+    if secrets > 0 {
+        verdict.holds(format!("every one of {secrets} sealed secrets opens with its key"));
+    }
     let folder = Folder::open(data)?;
     verdict.holds(format!("every one of {} records decodes", records(&folder)?));
-    state(&folder, &mut verdict)?;
+    state(data, &folder, &mut verdict)?;
     Ok(verdict)
 }
 
@@ -88,8 +97,24 @@ fn records(folder: &Folder) -> Result<u64, Unverifiable> {
     Ok(count)
 }
 
-fn state(folder: &Folder, verdict: &mut Verdict) -> Result<(), Unverifiable> {
+/// Whether the journal ends before what the snapshot holds. It is looked at again for that: a program
+/// that runs writes both, the journal first.
+fn ends_early(data: &Path, snapshot: Sequence) -> Result<Option<Sequence>, FolderError> {
+    let last = Folder::open(data)?.reader().next_sequence() - 1;
+    Ok((last < snapshot).then_some(last))
+}
+
+fn state(data: &Path, folder: &Folder, verdict: &mut Verdict) -> Result<(), Unverifiable> {
     let state = folder.state()?;
+    if let Some(last) = ends_early(data, state.started_at())? {
+        verdict.wrong.push(format!(
+            "the snapshot holds what happened up to sequence {}, and the journal ends at {last}: its \
+             last records are lost; keep the snapshot, it is their only witness, and restore the \
+             journal's files",
+            state.started_at()
+        ));
+        return Ok(());
+    }
     let problems = state.problems(PROBLEMS_MAX)?;
     if problems.is_empty() {
         let counts = state.counts();

@@ -27,6 +27,10 @@ impl ReplacementRecord {
     }
 }
 
+/// Bytes that are asked for beside a copy: a segment's head, names in the folder, and what else is
+/// written meanwhile.
+const ROOM_BESIDE: u64 = 256 * 1024;
+
 /// What a rewrite did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RewriteReport {
@@ -46,8 +50,9 @@ impl Journal {
     /// over. Concurrent readers see the one or the other.
     ///
     /// # Errors
-    /// A replacement that exceeds a limit leaves its segment as it was. Any other error poisons
-    /// the journal.
+    /// What fails before a segment is replaced leaves it as it was, and the journal goes on: no room
+    /// for the copy, a replacement that exceeds a limit. What fails at the replacing poisons the
+    /// journal, as does a segment that cannot be begun.
     pub fn rewrite(
         &mut self,
         sequences: &[u64],
@@ -69,9 +74,10 @@ impl Journal {
             if from == until {
                 continue;
             }
-            let rewritten =
-                self.rewrite_segment(info.first_sequence, &wanted[from..until], &mut replace);
-            report.bytes += self.poison_unless_refused(rewritten)?;
+            let copy =
+                self.copy_segment(info.first_sequence, &wanted[from..until], &mut replace)?;
+            let placed = self.put_in_place(copy);
+            report.bytes += self.poison_on(placed)?;
             report.segments += 1;
             report.records += (until - from) as u64;
         }
@@ -108,23 +114,24 @@ impl Journal {
         Ok(removed)
     }
 
-    /// A limit that a replacement exceeds has changed nothing; all else poisons.
-    fn poison_unless_refused<T>(
-        &mut self,
-        result: Result<T, JournalError>,
-    ) -> Result<T, JournalError> {
-        match result {
-            Err(JournalError::RecordTooLarge { .. } | JournalError::GroupTooLarge { .. }) => result,
-            other => self.poison_on(other),
-        }
+    /// The most bytes that a rewrite of these records takes beside the files that are there: a copy
+    /// of the largest segment that holds one of them, and the head of a new one.
+    pub fn room_to_rewrite(&self, sequences: &[u64]) -> u64 {
+        let holds_one = |info: &super::SegmentInfo| {
+            sequences.iter().any(|one| (info.first_sequence..info.next_sequence).contains(one))
+        };
+        let infos = self.shared.segment_infos();
+        let largest = infos.iter().filter(|info| holds_one(info)).map(|info| info.bytes).max();
+        largest.unwrap_or(0) + ROOM_BESIDE
     }
 
-    fn rewrite_segment(
-        &mut self,
+    /// A copy of a segment with its replacements, made to last. Its file goes where this fails.
+    fn copy_segment(
+        &self,
         first_sequence: u64,
         wanted: &[u64],
         replace: &mut dyn FnMut(u64, &Record) -> ReplacementRecord,
-    ) -> Result<u64, JournalError> {
+    ) -> Result<Copy, JournalError> {
         let (path, salt) = {
             let index = self.shared.index();
             let old = index
@@ -140,17 +147,17 @@ impl Journal {
         {
             copy.group(self, &place, wanted, replace)?;
         }
-        self.put_in_place(copy)
+        self.options.disk.sync(&copy.file).map_err(JournalError::io("sync", &copy.temporary.0))?;
+        Ok(copy)
     }
 
     fn put_in_place(&self, copy: Copy) -> Result<u64, JournalError> {
-        let Copy { file, temporary, segment, .. } = copy;
-        self.options.disk.sync(&file).map_err(JournalError::io("sync", &temporary))?;
+        let Copy { temporary, segment, .. } = copy;
         let bytes = segment.end;
         {
             let mut index = self.shared.index_mut();
-            fs::rename(&temporary, &segment.path)
-                .map_err(JournalError::io("rename", &temporary))?;
+            fs::rename(&temporary.0, &segment.path)
+                .map_err(JournalError::io("rename", &temporary.0))?;
             index.replace(segment);
         }
         // What was read before may hold what was erased.
@@ -164,9 +171,19 @@ impl Journal {
 /// A segment that is being written anew.
 struct Copy {
     file: File,
-    temporary: PathBuf,
+    temporary: Temporary,
     segment: Segment,
     encoder: Encoder,
+}
+
+/// A file that is removed when it is dropped; once it has another name, nothing is there to remove.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // What cannot be removed now goes at the next start.
+        drop(fs::remove_file(&self.0));
+    }
 }
 
 impl Copy {
@@ -176,12 +193,12 @@ impl Copy {
         first_sequence: u64,
         salt: u32,
     ) -> Result<Self, JournalError> {
-        let temporary = temporary_path(&path);
-        let file = File::create(&temporary).map_err(JournalError::io("make", &temporary))?;
+        let temporary = Temporary(temporary_path(&path));
+        let file = File::create(&temporary.0).map_err(JournalError::io("make", &temporary.0))?;
         // The salt stays, so that groups without a replacement can be copied as they are.
         let header = SegmentHeader { first_sequence, salt }.encode();
         let disk = &journal.options.disk;
-        disk.write_at(&file, &header, 0).map_err(JournalError::io("write to", &temporary))?;
+        disk.write_at(&file, &header, 0).map_err(JournalError::io("write to", &temporary.0))?;
         let segment = Segment::new(path, first_sequence, salt, SEGMENT_HEADER_BYTES as u64);
         Ok(Self { file, temporary, segment, encoder: Encoder::default() })
     }
@@ -207,7 +224,7 @@ impl Copy {
         };
         let disk = &journal.options.disk;
         disk.write_at(&self.file, bytes, self.segment.end)
-            .map_err(JournalError::io("write to", &self.temporary))?;
+            .map_err(JournalError::io("write to", &self.temporary.0))?;
         let length = bytes.len() as u64;
         self.segment
             .push(group.len() as u64, length)

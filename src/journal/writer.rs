@@ -106,6 +106,12 @@ impl Journal {
         Ok(())
     }
 
+    /// The segment that is written, where its name does not lead to it any more.
+    pub fn lost_segment(&self) -> Option<&std::path::Path> {
+        let is_there = super::folder::names_file(&self.active.path, &self.active.file);
+        (!is_there.unwrap_or(false)).then_some(self.active.path.as_path())
+    }
+
     /// The sequence that the next record gets.
     pub fn next_sequence(&self) -> u64 {
         self.active.next_sequence
@@ -114,6 +120,11 @@ impl Journal {
     /// The first sequence that is not known to survive a power cut.
     pub fn durable_sequence(&self) -> u64 {
         self.durable
+    }
+
+    /// Whether a write or a sync failed, so that nothing is taken any more.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned
     }
 
     pub(super) fn check(&self) -> Result<(), JournalError> {

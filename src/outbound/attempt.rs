@@ -6,6 +6,7 @@ use super::sign::{SignError, signature};
 use crate::domain::campaign::{Rendered, Webhook};
 use crate::domain::time::Timestamp;
 use bytes::Bytes;
+use std::time::Duration;
 use url::Url;
 
 /// What is sent and as which attempt.
@@ -80,7 +81,8 @@ impl Attempt<'_> {
         unless_set("user-agent", concat!("selfsame/", env!("CARGO_PKG_VERSION")).to_owned());
         unless_set("traceparent", self.traceparent());
         let method = webhook.method.name();
-        Ok(Call { method, url, headers, body })
+        let timeout = Some(Duration::from_millis(webhook.calling.timeout_ms.unsigned_abs()));
+        Ok(Call { method, url, headers, body, timeout })
     }
 
     /// W3C Trace Context: one trace per webhook, one span per attempt.

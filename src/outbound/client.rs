@@ -1,44 +1,48 @@
 //! Makes one call: HTTP/1.1, over TLS or, where allowed, without.
 //!
-//! The address about to be dialled is judged and then dialled itself, so DNS cannot answer
-//! differently in between. Redirects are not followed and proxy variables are ignored, as neither is
-//! known here. Connections are kept per endpoint, so endpoints do not meet in one pool.
+//! Who is dialled is judged and raced in [`dial`]. Redirects are not followed and proxy variables are
+//! ignored, as neither is known here. Connections are kept per endpoint, so endpoints do not meet in
+//! one pool. A request is written once: where it may have reached the receiver and no answer came,
+//! the call has failed, and trying again is another attempt.
 
-use super::guard::{Guard, Refused, literal};
+mod dial;
+
+use self::dial::Dialler;
+use super::guard::{Guard, Refused};
 use super::retry::Verdict;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use hyper::{Request, Response, Uri};
+use hyper_rustls::HttpsConnector;
 use rustls::{ClientConfig, RootCertStore};
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsConnector;
+use tower_service::Service;
 use url::Url;
 
 /// Bytes of a response's head.
 const HEAD: usize = 64 * 1024;
 /// Headers of a response.
 const HEADERS: usize = 256;
-/// Connections kept per endpoint: as many as it may be called at a time.
-const IDLE: usize = 32;
+/// Informational answers (1xx) before the answer; one more and the exchange has failed.
+const EARLY: usize = 8;
+/// Connections kept per endpoint: the most that it may be called at a time.
+const IDLE: usize = crate::domain::campaign::CONCURRENCY_MOST;
 /// How often connections are looked for that were kept too long.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
-/// Addresses of one name that are tried.
-const ADDRESSES: usize = 4;
 
 /// How long things may take, and how much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +79,8 @@ pub struct Call {
     pub headers: Vec<(String, String)>,
     /// Empty for none.
     pub body: Bytes,
+    /// How long the whole exchange may take, body included; none for [`Limits::exchange`].
+    pub timeout: Option<Duration>,
 }
 
 /// What came back.
@@ -113,9 +119,18 @@ pub enum CallError {
     /// It took too long.
     #[error("{0} took longer than {1:?}")]
     Timeout(&'static str, Duration),
+    /// The connection broke before anything of the request was written.
+    #[error("the connection broke before the request was written: {0}")]
+    Unwritten(String),
     /// The connection broke, or what came is not HTTP.
-    #[error("the exchange failed: {0}")]
-    Exchange(hyper::Error),
+    #[error(
+        "the exchange failed after the request was written, so it was not written again in this \
+         attempt: {0}"
+    )]
+    Exchange(String),
+    /// There was no end of informational answers.
+    #[error("expected an answer, found more than {EARLY} informational ones (1xx) before it")]
+    Informational,
 }
 
 impl CallError {
@@ -153,9 +168,7 @@ impl Resolver for SystemResolver {
 
 /// Makes calls; shared by all endpoints.
 pub struct Client {
-    resolver: Box<dyn Resolver>,
-    guard: Guard,
-    tls: TlsConnector,
+    connector: HttpsConnector<Dialler>,
     limits: Limits,
     idle: Mutex<Kept>,
 }
@@ -183,8 +196,55 @@ impl Drop for Connection {
     }
 }
 
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+impl Connection {
+    /// Writes a request, and waits for the head of its answer.
+    async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        early: &Early,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        let sent = tokio::select! {
+            biased;
+            () = early.too_many.notified() => {
+                return Err(Unanswered::Failed(CallError::Informational));
+            }
+            sent = self.sender.try_send_request(request) => sent,
+        };
+        sent.map_err(|mut failed| match failed.take_message() {
+            Some(back) => Unanswered::Unwritten(Box::new(back), failed.into_error()),
+            None => Unanswered::Failed(CallError::Exchange(spelt(&failed.into_error()))),
+        })
+    }
+}
+
+/// An error with its cause, as that is where the system's reason is.
+fn spelt(error: &hyper::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// How many informational answers a call got.
+#[derive(Default)]
+struct Early {
+    seen: AtomicUsize,
+    too_many: Notify,
+}
+
+impl Early {
+    fn count(&self) {
+        if self.seen.fetch_add(1, Ordering::Relaxed) == EARLY {
+            self.too_many.notify_one();
+        }
+    }
+}
+
+/// Why a request got no answer: what broke, and the request where nothing of it was written.
+enum Unanswered {
+    Unwritten(Box<Request<Full<Bytes>>>, hyper::Error),
+    Failed(CallError),
+}
 
 impl Client {
     /// A client that trusts the root certificates of Mozilla.
@@ -212,9 +272,10 @@ impl Client {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let tls = TlsConnector::from(Arc::new(config));
+        let dialler = Dialler { resolver: resolver.into(), guard: Arc::new(guard) };
+        let connector = HttpsConnector::from((dialler, config));
         let idle = Kept { by_endpoint: HashMap::new(), tidied: Instant::now() };
-        Ok(Self { resolver, guard, tls, limits, idle: Mutex::new(idle) })
+        Ok(Self { connector, limits, idle: Mutex::new(idle) })
     }
 
     /// Makes one call. `endpoint` names whom connections are kept for.
@@ -225,10 +286,10 @@ impl Client {
     /// When no whole answer came back in time.
     pub async fn call(&self, endpoint: &str, call: &Call) -> Result<Answer, CallError> {
         let started = Instant::now();
-        let exchange = self.exchange(endpoint, call);
-        let mut answer = timeout(self.limits.exchange, exchange)
+        let within = call.timeout.unwrap_or(self.limits.exchange);
+        let mut answer = timeout(within, self.exchange(endpoint, call))
             .await
-            .map_err(|_| CallError::Timeout("the exchange", self.limits.exchange))??;
+            .map_err(|_| CallError::Timeout("the exchange", within))??;
         answer.took = started.elapsed();
         Ok(answer)
     }
@@ -236,74 +297,55 @@ impl Client {
     async fn exchange(&self, endpoint: &str, call: &Call) -> Result<Answer, CallError> {
         let origin = call.url.origin().ascii_serialization();
         let key = format!("{endpoint} {origin}");
+        let early = Arc::new(Early::default());
+        let mut request = request(call)?;
+        let counted = Arc::clone(&early);
+        hyper::ext::on_informational(&mut request, move |_| counted.count());
         while let Some(mut connection) = self.take_idle(&key) {
-            // It may still be about to end the call before, or have been closed meanwhile.
+            // The runtime hears meanwhile whether the receiver has closed it.
+            tokio::task::yield_now().await;
+            // It may still be about to end the call before.
             if connection.sender.ready().await.is_err() {
                 continue;
             }
-            // Or be closed now; what was sent over it is sent again with the same id.
-            if let Ok(response) = connection.sender.send_request(request(call)?).await {
-                return self.finish(key, connection, response).await;
+            match connection.send(request, &early).await {
+                Ok(response) => return self.finish(key, connection, response).await,
+                Err(Unanswered::Failed(error)) => return Err(error),
+                Err(Unanswered::Unwritten(back, _)) => request = *back,
             }
             break;
         }
-        let request = request(call)?;
         let mut connection = timeout(self.limits.connect, self.connect(&call.url))
             .await
             .map_err(|_| CallError::Timeout("connecting", self.limits.connect))??;
-        let response =
-            connection.sender.send_request(request).await.map_err(CallError::Exchange)?;
-        self.finish(key, connection, response).await
+        match connection.send(request, &early).await {
+            Ok(response) => self.finish(key, connection, response).await,
+            Err(Unanswered::Failed(error)) => Err(error),
+            Err(Unanswered::Unwritten(_, error)) => Err(CallError::Unwritten(spelt(&error))),
+        }
     }
 
     async fn connect(&self, url: &Url) -> Result<Connection, CallError> {
-        let host = url.host_str().unwrap_or_default();
-        let port = url.port_or_known_default().unwrap_or(443);
-        let addresses = match literal(host) {
-            Some(address) => vec![address],
-            None => self.resolver.resolve(host).await.map_err(CallError::Name)?,
-        };
-        let stream = self.dial(&addresses, port).await?;
-        let io: Box<dyn Io> = if url.scheme() == "https" {
-            let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-            let name = ServerName::try_from(bare)
-                .map_err(|error| CallError::Invalid(error.to_string()))?;
-            Box::new(self.tls.connect(name, stream).await.map_err(CallError::Tls)?)
-        } else {
-            Box::new(stream)
-        };
+        let uri = url[..url::Position::BeforePath].parse::<Uri>();
+        let uri = uri.map_err(|error| CallError::Invalid(error.to_string()))?;
+        // Always ready, and cheap to have one's own.
+        let io = self.connector.clone().call(uri).await.map_err(|error| {
+            match error.downcast::<CallError>() {
+                Ok(own) => *own,
+                Err(error) => CallError::Tls(io::Error::other(error)),
+            }
+        })?;
         let mut builder = Builder::new();
         builder.max_buf_size(HEAD).max_headers(HEADERS);
-        let (sender, connection) =
-            builder.handshake(TokioIo::new(io)).await.map_err(CallError::Exchange)?;
+        let (sender, connection) = builder
+            .handshake(io)
+            .await
+            .map_err(|error: hyper::Error| CallError::Unwritten(spelt(&error)))?;
         let task = tokio::spawn(async move {
             // How it ended is told by the exchange that it served.
             let _ = connection.await;
         });
         Ok(Connection { sender, task: task.abort_handle() })
-    }
-
-    /// Dials the first address that may be dialled and answers.
-    async fn dial(&self, addresses: &[IpAddr], port: u16) -> Result<TcpStream, CallError> {
-        let mut failed = CallError::Name(io::ErrorKind::NotFound.into());
-        for address in addresses.iter().take(ADDRESSES) {
-            let attempt = match self.guard.judge(*address) {
-                Ok(()) => TcpStream::connect((*address, port)).await,
-                Err(refused) => {
-                    failed = refused.into();
-                    continue;
-                }
-            };
-            match attempt {
-                Ok(stream) => {
-                    // Only delays could come of it, so a refusal does not matter.
-                    let _ = stream.set_nodelay(true);
-                    return Ok(stream);
-                }
-                Err(error) => failed = CallError::Connect(error),
-            }
-        }
-        Err(failed)
     }
 
     /// Reads the body as far as it is kept.
@@ -319,7 +361,7 @@ impl Client {
         let (mut body, mut is_cut) = (Vec::new(), false);
         let mut incoming = response.into_body();
         while let Some(frame) = incoming.frame().await {
-            let frame = frame.map_err(CallError::Exchange)?;
+            let frame = frame.map_err(|error| CallError::Exchange(spelt(&error)))?;
             let Some(data) = frame.data_ref() else { continue };
             let room = self.limits.kept - body.len();
             body.extend_from_slice(&data[..data.len().min(room)]);
@@ -396,5 +438,7 @@ fn request(call: &Call) -> Result<Request<Full<Bytes>>, CallError> {
     request.body(Full::new(call.body.clone())).map_err(|error| invalid(&error))
 }
 
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 mod tests;

@@ -3,12 +3,30 @@
 //! An endpoint is one webhook step of one campaign, so that a slow one never delays the others.
 
 use super::breaker::Breaker;
+use crate::domain::campaign::{Calling, Webhook};
 use crate::domain::rate::Bucket;
 use crate::domain::source::RateLimit;
 use crate::domain::time::Timestamp;
 
-/// Calls at a time.
-const AT_A_TIME: usize = 32;
+/// What holds the calls of an endpoint back, as its webhook says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// At most so many calls.
+    pub rate: Option<RateLimit>,
+    /// Calls at a time; at least 1.
+    pub at_a_time: usize,
+}
+
+impl Pace {
+    /// That of a webhook; of one that is gone, what counts by default.
+    pub fn of(webhook: Option<&Webhook>) -> Self {
+        let default = || Calling::default().at_a_time;
+        Self {
+            rate: webhook.and_then(|one| one.rate),
+            at_a_time: webhook.map_or_else(default, |one| one.calling.at_a_time),
+        }
+    }
+}
 
 /// The state of one endpoint; not kept over a restart.
 #[derive(Clone, Debug, Default)]
@@ -32,8 +50,9 @@ impl Endpoint {
     ///
     /// # Errors
     /// When to ask again.
-    pub fn admit(&mut self, rate: Option<RateLimit>, now: Timestamp) -> Result<(), Wait> {
-        if self.under_way >= AT_A_TIME {
+    pub fn admit(&mut self, pace: Pace, now: Timestamp) -> Result<(), Wait> {
+        let Pace { rate, at_a_time } = pace;
+        if self.under_way >= at_a_time {
             return Err(Wait::Ended);
         }
         // Asked before the bucket, so that an open breaker uses nothing up.
@@ -74,15 +93,22 @@ impl Endpoint {
 mod tests {
     use super::*;
 
+    fn pace(rate: Option<RateLimit>) -> Pace {
+        Pace { rate, ..Pace::of(None) }
+    }
+
     #[test]
     fn thirty_two_calls_go_at_a_time() {
         let mut endpoint = Endpoint::default();
         for _ in 0..32 {
-            assert_eq!(endpoint.admit(None, Timestamp(0)), Ok(()));
+            assert_eq!(endpoint.admit(pace(None), Timestamp(0)), Ok(()));
         }
-        assert_eq!(endpoint.admit(None, Timestamp(0)), Err(Wait::Ended));
+        assert_eq!(endpoint.admit(pace(None), Timestamp(0)), Err(Wait::Ended));
         endpoint.ended(false, Timestamp(1));
-        assert_eq!(endpoint.admit(None, Timestamp(1)), Ok(()));
+        assert_eq!(endpoint.admit(pace(None), Timestamp(1)), Ok(()));
+        let more = Pace { at_a_time: 33, ..pace(None) };
+        assert_eq!(endpoint.admit(more, Timestamp(1)), Ok(()));
+        assert_eq!(endpoint.admit(more, Timestamp(1)), Err(Wait::Ended));
     }
 
     #[test]
@@ -90,10 +116,13 @@ mod tests {
         let (slow, fast) =
             (RateLimit { events: 1, per_ms: 1_000 }, RateLimit { events: 2, per_ms: 1_000 });
         let mut endpoint = Endpoint::default();
-        assert_eq!(endpoint.admit(Some(slow), Timestamp(0)), Ok(()));
-        assert_eq!(endpoint.admit(Some(slow), Timestamp(0)), Err(Wait::Until(Timestamp(1_000))));
-        assert_eq!(endpoint.admit(Some(fast), Timestamp(0)), Ok(()));
-        assert_eq!(endpoint.admit(None, Timestamp(0)), Ok(()));
+        assert_eq!(endpoint.admit(pace(Some(slow)), Timestamp(0)), Ok(()));
+        assert_eq!(
+            endpoint.admit(pace(Some(slow)), Timestamp(0)),
+            Err(Wait::Until(Timestamp(1_000)))
+        );
+        assert_eq!(endpoint.admit(pace(Some(fast)), Timestamp(0)), Ok(()));
+        assert_eq!(endpoint.admit(pace(None), Timestamp(0)), Ok(()));
     }
 
     #[test]
@@ -101,13 +130,16 @@ mod tests {
         let rate = Some(RateLimit { events: 21, per_ms: 3_600_000 });
         let mut endpoint = Endpoint::default();
         for _ in 0..20 {
-            endpoint.admit(rate, Timestamp(0)).unwrap();
+            endpoint.admit(pace(rate), Timestamp(0)).unwrap();
             endpoint.ended(true, Timestamp(0));
         }
         assert!(endpoint.is_open());
         for _ in 0..9 {
-            assert_eq!(endpoint.admit(rate, Timestamp(1)), Err(Wait::Until(Timestamp(5_000))));
+            assert_eq!(
+                endpoint.admit(pace(rate), Timestamp(1)),
+                Err(Wait::Until(Timestamp(5_000)))
+            );
         }
-        assert_eq!(endpoint.admit(rate, Timestamp(5_000)), Ok(()));
+        assert_eq!(endpoint.admit(pace(rate), Timestamp(5_000)), Ok(()));
     }
 }

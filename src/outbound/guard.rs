@@ -6,6 +6,7 @@
 //! successors), unless `server.allow_networks` lists it.
 
 pub use crate::config::Network;
+use ipnet::{Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use url::Host;
 
@@ -25,44 +26,52 @@ pub struct Guard {
     allowed: Vec<Network>,
 }
 
-type V4Range = ([u8; 4], u8, &'static str);
-type V6Range = ([u16; 8], u8, &'static str);
+type V4Range = (Ipv4Net, &'static str);
+type V6Range = (Ipv6Net, &'static str);
+
+const fn v4([a, b, c, d]: [u8; 4], prefix: u8, what: &'static str) -> V4Range {
+    (Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix), what)
+}
+
+const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], prefix: u8, what: &'static str) -> V6Range {
+    (Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix), what)
+}
 
 const V4: [V4Range; 18] = [
-    ([0, 0, 0, 0], 8, "of this network"),
-    ([10, 0, 0, 0], 8, "private"),
-    ([100, 64, 0, 0], 10, "shared by a carrier (CGNAT)"),
-    ([127, 0, 0, 0], 8, "loopback"),
-    ([168, 63, 129, 16], 32, "the host of a cloud machine (Azure)"),
-    ([169, 254, 0, 0], 16, "link-local, where clouds keep metadata"),
-    ([172, 16, 0, 0], 12, "private"),
-    ([192, 0, 0, 0], 24, "reserved for protocols"),
-    ([192, 0, 2, 0], 24, "for documentation"),
-    ([192, 31, 196, 0], 24, "reserved (AS112)"),
-    ([192, 52, 193, 0], 24, "reserved (AMT)"),
-    ([192, 88, 99, 0], 24, "a 6to4 relay"),
-    ([192, 168, 0, 0], 16, "private"),
-    ([192, 175, 48, 0], 24, "reserved (AS112)"),
-    ([198, 18, 0, 0], 15, "for benchmarks"),
-    ([198, 51, 100, 0], 24, "for documentation"),
-    ([203, 0, 113, 0], 24, "for documentation"),
-    ([224, 0, 0, 0], 3, "multicast or reserved"),
+    v4([0, 0, 0, 0], 8, "of this network"),
+    v4([10, 0, 0, 0], 8, "private"),
+    v4([100, 64, 0, 0], 10, "shared by a carrier (CGNAT)"),
+    v4([127, 0, 0, 0], 8, "loopback"),
+    v4([168, 63, 129, 16], 32, "the host of a cloud machine (Azure)"),
+    v4([169, 254, 0, 0], 16, "link-local, where clouds keep metadata"),
+    v4([172, 16, 0, 0], 12, "private"),
+    v4([192, 0, 0, 0], 24, "reserved for protocols"),
+    v4([192, 0, 2, 0], 24, "for documentation"),
+    v4([192, 31, 196, 0], 24, "reserved (AS112)"),
+    v4([192, 52, 193, 0], 24, "reserved (AMT)"),
+    v4([192, 88, 99, 0], 24, "a 6to4 relay"),
+    v4([192, 168, 0, 0], 16, "private"),
+    v4([192, 175, 48, 0], 24, "reserved (AS112)"),
+    v4([198, 18, 0, 0], 15, "for benchmarks"),
+    v4([198, 51, 100, 0], 24, "for documentation"),
+    v4([203, 0, 113, 0], 24, "for documentation"),
+    v4([224, 0, 0, 0], 3, "multicast or reserved"),
 ];
 
 /// All else outside of 2000::/3 is refused as well.
 const V6: [V6Range; 12] = [
-    ([0, 0, 0, 0, 0, 0, 0, 0], 128, "unspecified"),
-    ([0, 0, 0, 0, 0, 0, 0, 1], 128, "loopback"),
-    ([0x100, 0, 0, 0, 0, 0, 0, 0], 63, "for discarding"),
-    ([0x2001, 0, 0, 0, 0, 0, 0, 0], 23, "reserved for protocols"),
-    ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32, "for documentation"),
-    ([0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0], 48, "reserved (AS112)"),
-    ([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20, "for documentation"),
-    ([0x5f00, 0, 0, 0, 0, 0, 0, 0], 16, "for segment routing"),
-    ([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7, "private (unique local)"),
-    ([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10, "link-local"),
-    ([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10, "site-local"),
-    ([0xff00, 0, 0, 0, 0, 0, 0, 0], 8, "multicast"),
+    v6([0, 0, 0, 0, 0, 0, 0, 0], 128, "unspecified"),
+    v6([0, 0, 0, 0, 0, 0, 0, 1], 128, "loopback"),
+    v6([0x100, 0, 0, 0, 0, 0, 0, 0], 63, "for discarding"),
+    v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23, "reserved for protocols"),
+    v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32, "for documentation"),
+    v6([0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0], 48, "reserved (AS112)"),
+    v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20, "for documentation"),
+    v6([0x5f00, 0, 0, 0, 0, 0, 0, 0], 16, "for segment routing"),
+    v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7, "private (unique local)"),
+    v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10, "link-local"),
+    v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10, "site-local"),
+    v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8, "multicast"),
 ];
 
 impl Guard {
@@ -83,16 +92,8 @@ impl Guard {
     }
 
     fn judge_v4(&self, address: Ipv4Addr) -> Result<(), Refused> {
-        let of = |(base, prefix, _): &&V4Range| {
-            holds(
-                u128::from(u32::from_be_bytes(*base)),
-                *prefix,
-                u128::from(u32::from(address)),
-                32,
-            )
-        };
-        match V4.iter().find(of) {
-            Some((_, _, what)) if !self.allows(address.into()) => {
+        match V4.iter().find(|(network, _)| network.contains(&address)) {
+            Some((_, what)) if !self.allows(address.into()) => {
                 Err(Refused { address: address.into(), what })
             }
             _ => Ok(()),
@@ -114,34 +115,16 @@ impl Guard {
         if self.allows(address.into()) {
             return Ok(());
         }
-        let of = |(base, prefix, _): &&V6Range| {
-            holds(u128::from(Ipv6Addr::from(*base)), *prefix, u128::from(address), 128)
-        };
-        match V6.iter().find(of) {
-            Some((_, _, what)) => refused(what),
+        match V6.iter().find(|(network, _)| network.contains(&address)) {
+            Some((_, what)) => refused(what),
             None if address.segments()[0] & 0xe000 != 0x2000 => refused("reserved"),
             None => Ok(()),
         }
     }
 
     fn allows(&self, address: IpAddr) -> bool {
-        self.allowed.iter().any(|network| match (network.address, address) {
-            (IpAddr::V4(base), IpAddr::V4(one)) => {
-                holds(u32::from(base).into(), network.prefix, u32::from(one).into(), 32)
-            }
-            (IpAddr::V6(base), IpAddr::V6(one)) => {
-                holds(base.into(), network.prefix, one.into(), 128)
-            }
-            _ => false,
-        })
+        self.allowed.iter().any(|network| network.0.contains(&address))
     }
-}
-
-/// Whether the first `prefix` of `bits` bits agree.
-fn holds(base: u128, prefix: u8, address: u128, bits: u8) -> bool {
-    let shift = u32::from(bits.saturating_sub(prefix));
-    // Shifting by all 128 bits is a prefix of 0: everything.
-    base.checked_shr(shift).unwrap_or(0) == address.checked_shr(shift).unwrap_or(0)
 }
 
 fn v4_of(high: u16, low: u16) -> Ipv4Addr {
@@ -194,19 +177,13 @@ mod tests {
     #[test]
     fn every_range_is_refused_from_its_first_to_its_last_address() {
         let guard = Guard::default();
-        for (base, prefix, expected) in V4 {
-            let first = u32::from_be_bytes(base);
-            let last = first | u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
-            for address in [first, last] {
-                let address = Ipv4Addr::from(address);
+        for (network, expected) in V4 {
+            for address in [network.network(), network.broadcast()] {
                 assert_eq!(guard.judge(address.into()).unwrap_err().what, expected, "{address}");
             }
         }
-        for (base, prefix, _) in V6 {
-            let first = u128::from(Ipv6Addr::from(base));
-            let last = first | u128::MAX.checked_shr(prefix.into()).unwrap_or(0);
-            for address in [first, last] {
-                let address = Ipv6Addr::from(address);
+        for (network, _) in V6 {
+            for address in [network.network(), network.broadcast()] {
                 assert!(guard.judge(address.into()).is_err(), "{address}");
             }
         }

@@ -1,8 +1,8 @@
 //! Calling other systems: what is sent, to whom it may go, when it is tried again, and the sending.
 //!
 //! [`guard`] judges addresses, [`sign`] signs, [`retry`], [`breaker`] and [`endpoint`] decide about
-//! attempts; all of them are pure. [`attempt`] puts the request of a webhook together, [`secrets`]
-//! keeps what it refers to, and [`client`] makes the call.
+//! attempts; all of them are pure. [`attempt`] puts the request of a webhook together, and
+//! [`client`] makes the call.
 //! [`receiver`] is the other end, for trying things out.
 
 pub mod attempt;
@@ -12,5 +12,4 @@ pub mod endpoint;
 pub mod guard;
 pub mod receiver;
 pub mod retry;
-pub mod secrets;
 pub mod sign;

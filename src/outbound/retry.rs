@@ -3,18 +3,6 @@
 use crate::domain::time::Timestamp;
 use std::time::UNIX_EPOCH;
 
-/// The waits after the first, second, … attempt, in milliseconds.
-const WAITS: [i64; 9] = [
-    5_000,
-    5 * 60_000,
-    30 * 60_000,
-    2 * 3_600_000,
-    5 * 3_600_000,
-    10 * 3_600_000,
-    14 * 3_600_000,
-    20 * 3_600_000,
-    24 * 3_600_000,
-];
 /// How much of a wait is added at most, in hundredths.
 const JITTER: i64 = 20;
 /// The longest wait that `Retry-After` can ask for, in milliseconds.
@@ -51,15 +39,21 @@ impl Verdict {
 }
 
 /// How long to wait after the `attempts`-th attempt (from 1), in milliseconds; `None` when there is
-/// no further one. The jitter follows from delivery and attempt, so that a replay waits as long.
-pub fn wait_ms(webhook_id: &str, attempts: u32, retry_after_ms: Option<i64>) -> Option<i64> {
-    let base = *WAITS.get(usize::try_from(attempts.checked_sub(1)?).ok()?)?;
+/// no further one. `waits` is what the webhook says, without jitter. The jitter follows from delivery and attempt, so that a replay waits as long.
+pub fn wait_ms(
+    waits: &[i64],
+    webhook_id: &str,
+    attempts: u32,
+    retry_after_ms: Option<i64>,
+) -> Option<i64> {
+    let base = *waits.get(usize::try_from(attempts.checked_sub(1)?).ok()?)?;
     let mut hasher = blake3::Hasher::new();
     hasher.update(webhook_id.as_bytes());
     hasher.update(&attempts.to_le_bytes());
     let mut first = [0; 4];
     first.copy_from_slice(&hasher.finalize().as_bytes()[..4]);
     let share = i64::from(u32::from_le_bytes(first) % 1_000);
+    // A wait is at most days long, so nothing here comes near an overflow.
     let wait = base + base * JITTER * share / 100_000;
     Some(wait.max(retry_after_ms.unwrap_or(0).min(RETRY_AFTER)))
 }
@@ -84,6 +78,7 @@ pub fn retry_after_ms(status: u16, header: Option<&str>, now: Timestamp) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::campaign::Calling;
     use proptest::prelude::*;
 
     #[test]
@@ -99,10 +94,11 @@ mod tests {
 
     #[test]
     fn nine_waits_follow_the_first_ten_attempts() {
-        assert_eq!(wait_ms("msg_a", 0, None), None);
-        assert_eq!(wait_ms("msg_a", 10, None), None);
-        assert_eq!(wait_ms("msg_a", 10, Some(1)), None);
-        assert_ne!(wait_ms("msg_a", 2, None), wait_ms("msg_b", 2, None));
+        let waits = Calling::default().waits;
+        assert_eq!(wait_ms(&waits, "msg_a", 0, None), None);
+        assert_eq!(wait_ms(&waits, "msg_a", 10, None), None);
+        assert_eq!(wait_ms(&waits, "msg_a", 10, Some(1)), None);
+        assert_ne!(wait_ms(&waits, "msg_a", 2, None), wait_ms(&waits, "msg_b", 2, None));
     }
 
     #[test]
@@ -121,10 +117,11 @@ mod tests {
     proptest! {
         #[test]
         fn a_wait_is_lengthened_by_a_fifth_at_most_and_never_shortened(id: String, attempt in 1u32..10, after in prop::option::of(0i64..200_000_000)) {
-            let base = WAITS[attempt as usize - 1];
-            let plain = wait_ms(&id, attempt, None).unwrap();
+            let waits = Calling::default().waits;
+            let base = waits[attempt as usize - 1];
+            let plain = wait_ms(&waits, &id, attempt, None).unwrap();
             prop_assert!(plain >= base && plain <= base + base / 5);
-            let asked = wait_ms(&id, attempt, after).unwrap();
+            let asked = wait_ms(&waits, &id, attempt, after).unwrap();
             prop_assert_eq!(asked, plain.max(after.unwrap_or(0).min(RETRY_AFTER)));
         }
     }

@@ -265,6 +265,23 @@ pub enum ActRecord {
         /// The record that put the configuration in force.
         configured: Sequence,
     },
+    /// What holds together by an identifier, or with a fragment, is taken apart into many parts.
+    Cut {
+        /// When.
+        at: Timestamp,
+        /// Who is kept apart: each part from every other one.
+        parts: Vec<Vec<Identifier>>,
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// Taking a record in panicked: it counts for nothing. An event is set aside, an act has no effect,
+    /// a timer ends its run.
+    PassOver {
+        /// When.
+        at: Timestamp,
+        /// The record; or an event that an act before this one read again.
+        record: Sequence,
+    },
 }
 
 impl ActRecord {
@@ -278,6 +295,35 @@ impl ActRecord {
                 | Self::Redeliver { .. }
                 | Self::EnableCampaign { .. }
         )
+    }
+
+    /// What sort of act it is, in a word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::PutObject { .. } => "put-object",
+            Self::DeleteObject { .. } => "delete-object",
+            Self::SetAside { .. } => "set-aside",
+            Self::Lay { .. } => "lay",
+            Self::Lift { .. } => "lift",
+            Self::Unmerge { .. } => "unmerge",
+            Self::Withdraw { .. } => "withdraw",
+            Self::Reprocess { .. } => "reprocess",
+            Self::Erase { .. } => "erase",
+            Self::Erased { .. } => "erased",
+            Self::Compacted { .. } => "compacted",
+            Self::Laid { .. } => "laid",
+            Self::WithdrawHashed { .. } => "withdraw-hashed",
+            Self::Allow { .. } => "allow",
+            Self::Switch { .. } => "switch",
+            Self::Attempted { .. } => "attempted",
+            Self::TimerFired { .. } => "timer-fired",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Redeliver { .. } => "redeliver",
+            Self::EnableCampaign { .. } => "enable-campaign",
+            Self::Adopt { .. } => "adopt",
+            Self::Cut { .. } => "cut",
+            Self::PassOver { .. } => "pass-over",
+        }
     }
 
     /// The record's bytes.

@@ -75,6 +75,7 @@ pub fn encode_event(event: &Event) -> Result<Vec<u8>, RecordError> {
                 Timing::Said => 0,
                 Timing::Received => 1,
                 Timing::Unsaid => 2,
+                Timing::Unread => 3,
             },
             source: &event.source,
             kind: &event.kind,
@@ -119,7 +120,8 @@ pub fn decode_event(version: u8, bytes: &[u8]) -> Result<Event, RecordError> {
     let timing = match v1.timing {
         0 => Timing::Said,
         1 => Timing::Received,
-        _ => Timing::Unsaid,
+        2 => Timing::Unsaid,
+        _ => Timing::Unread,
     };
     let standing = match v1.standing {
         0 => Standing::Open,

@@ -17,8 +17,9 @@ pub use delivery::{
 pub use event::{decode_event, encode_event};
 pub use runs::{decode_runs, encode_runs};
 pub use state::{
-    ChangeRow, Counters, DedupeRow, ErasureRow, LinkRow, PendingErasure, decode_fragment,
-    decode_page, encode_fragment, encode_page,
+    ChangeRow, Counters, CutRow, DedupeRow, ErasureRow, LaidRow, LinkRow, PendingErasure,
+    decode_fragment, decode_laid, decode_page, encode_cut, encode_fragment, encode_link,
+    encode_page,
 };
 
 use bincode::Options;
@@ -105,8 +106,8 @@ pub fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T
         .map_err(|cause| RecordError::Encoding { what, cause: cause.to_string() })
 }
 
-/// What a row begins with that says its version. No row of version 1 begins so: theirs begin with
-/// the length of a list, and no length begins with this byte.
+/// What a row begins with that says its version. No row of version 1 begins so: theirs begin with a
+/// number or the length of a list, and none of these begins with this byte.
 const VERSIONED: u8 = 0xff;
 
 /// Encodes a row of a later version than the first.

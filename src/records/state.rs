@@ -1,6 +1,6 @@
 //! Snapshot rows: the graph's pages, fragments, and what else the engine knows at a sequence.
 
-use super::{RecordError, decode, encode};
+use super::{RecordError, decode, encode, encode_versioned, versioned};
 use crate::domain::event::{Event, Found};
 use crate::domain::fold::{Cell, Sorted};
 use crate::domain::fragment::Fragment;
@@ -62,6 +62,55 @@ pub struct LinkRow {
     pub reason: String,
     /// When it was laid.
     pub at: Timestamp,
+}
+
+/// An operator's cut, as kept: of its identifiers no two of different parts may be one person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutRow {
+    /// Its number, among those of links.
+    pub number: u64,
+    /// Its parts.
+    pub parts: Vec<Vec<Identifier>>,
+    /// Why.
+    pub reason: String,
+    /// When it was laid.
+    pub at: Timestamp,
+}
+
+/// What an operator laid: a link, or a cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LaidRow {
+    /// A link.
+    Link(LinkRow),
+    /// A cut.
+    Cut(CutRow),
+}
+
+/// The bytes of a link's row.
+///
+/// # Errors
+/// When it is larger than a row may be.
+pub fn encode_link(row: &LinkRow) -> Result<Vec<u8>, RecordError> {
+    encode("a link", row)
+}
+
+/// The bytes of a cut's row: version 2 of what operators laid.
+///
+/// # Errors
+/// When it is larger than a row may be.
+pub fn encode_cut(row: &CutRow) -> Result<Vec<u8>, RecordError> {
+    encode_versioned("a cut", 2, row)
+}
+
+/// Reads the row of a link or of a cut.
+///
+/// # Errors
+/// When the bytes do not decode.
+pub fn decode_laid(bytes: &[u8]) -> Result<LaidRow, RecordError> {
+    match versioned("a link or a cut", bytes, 2)? {
+        (1, bytes) => Ok(LaidRow::Link(decode("a link", bytes)?)),
+        (_, bytes) => Ok(LaidRow::Cut(decode("a cut", bytes)?)),
+    }
 }
 
 /// An erasure, as kept: counts, and nothing of the person.

@@ -1,5 +1,7 @@
 //! The HTTP client of a rehearsal: no redirects, no retries, errors are answers like any other.
 
+use crate::domain::json;
+use serde::Deserialize as _;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,6 +13,8 @@ use ureq::http;
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// A kept connection is used again only within this time, well before the engine closes it.
 const IDLE_MAX: Duration = Duration::from_secs(1);
+/// No answer is deeper: `limits.depth` at its most, and what is around a payload.
+const DEPTH_MAX: usize = 600;
 /// No answer is longer, in bytes.
 const BODY_MAX: u64 = 64 * 1024 * 1024;
 
@@ -72,9 +76,20 @@ impl Answer {
             return None;
         }
         let is_json = self.headers.get("content-type").is_some_and(|kind| kind.contains("json"));
-        let parsed = is_json.then(|| serde_json::from_slice(&self.body).ok()).flatten();
+        let parsed = is_json.then(|| parsed(&self.body)).flatten();
         Some(parsed.unwrap_or_else(|| String::from_utf8_lossy(&self.body).into()))
     }
+}
+
+/// A value however deep it is, up to what the program itself takes; a tree of it costs stack.
+pub(super) fn parsed(json: &[u8]) -> Option<Value> {
+    let depth = json::check(std::str::from_utf8(json).ok()?).ok()?.depth;
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    if depth <= DEPTH_MAX {
+        reader.disable_recursion_limit();
+    }
+    let value = Value::deserialize(&mut reader).ok()?;
+    reader.end().ok().map(|()| value)
 }
 
 /// A client with connections of its own.
@@ -179,5 +194,9 @@ mod tests {
         assert_eq!(answer("text/plain", "12"), Some("12".into()));
         assert_eq!(answer("application/json", "{"), Some("{".into()));
         assert_eq!(answer("application/json", ""), None);
+        let deep = format!("{}{}", "[".repeat(520), "]".repeat(520));
+        assert!(answer("application/json", &deep).unwrap().is_array());
+        let absurd = "[".repeat(100_000) + &"]".repeat(100_000);
+        assert!(answer("application/json", &absurd).unwrap().is_string());
     }
 }

@@ -166,7 +166,7 @@ fn delivery(request: &Request) -> Value {
         "headers": request.headers,
         "body": body,
     });
-    if let Ok(parsed) = serde_json::from_slice::<Value>(&request.body) {
+    if let Some(parsed) = super::client::parsed(&request.body) {
         delivery["json"] = parsed;
     }
     delivery

@@ -75,6 +75,8 @@ pub struct Metrics {
     pub queue_depth: Gauge,
     /// Live profiles.
     pub profiles: Gauge,
+    /// Bytes that the identity graph holds.
+    pub graph_bytes: Gauge,
     /// Profiles in memory.
     pub active_profiles: Gauge,
     identity_changes: Each<{ ChangeRow::KINDS.len() }>,
@@ -88,12 +90,22 @@ pub struct Metrics {
     pub recovery_done: Gauge,
     /// Records to replay.
     pub recovery_total: Gauge,
+    /// Rebuilds of the whole state after a panic.
+    pub state_rebuilds: Counter,
     /// Profile actors that were rebuilt after a panic.
     pub actor_restarts: Counter,
+    /// Lines of the log that were lost since stderr does not take them as fast as they come.
+    log_lines_dropped: Gauge,
+    /// Erasures, and snapshots that leave the erased out, that wait for room on the disk.
+    pub waiting_for_room: Gauge,
     /// Clients of the event stream.
     pub streams: Gauge,
     /// Backtests and explanations that did not see everything.
     pub trials_cut: Counter,
+    /// Secrets refused by `limits.secrets` and `limits.secret`.
+    pub secrets_refused: Counter,
+    /// Pages of lists that were full before they had as many items as asked for.
+    pub pages_cut: Counter,
     /// Events of which campaigns' conditions did not see everything.
     pub conditions_bounded: Counter,
     /// Requests whose body had to wait for room.
@@ -112,6 +124,9 @@ pub struct Metrics {
     /// Bytes kept of deliveries that no snapshot holds yet.
     pub deliveries_unsaved: Gauge,
     breakers: Family<[(&'static str, String); 1], Gauge>,
+    times_unread: Family<[(&'static str, String); 1], Counter>,
+    /// Values of consent traits that are no decision, and read as a refusal.
+    pub consents_unread: Counter,
 }
 
 /// What a peer was too slow at.
@@ -160,6 +175,9 @@ impl Metrics {
         let links = family(r, "link_refusals", "Links refused by a rule, by reason");
         let ended = family(r, "deliveries_ended", "Deliveries that are over, by how");
         let attempts = family(r, "delivery_attempts", "Calls by what came back");
+        let times_unread: Family<[(&'static str, String); 1], Counter> = Family::default();
+        let help = "Events whose time stands where the source says, and cannot be read";
+        r.register("times_unread", help, Family::clone(&times_unread));
         let breakers: Family<[(&'static str, String); 1], Gauge> = Family::default();
         let help = "Whether the breaker of an endpoint is open";
         r.register("endpoint_breaker_open", help, Family::clone(&breakers));
@@ -180,6 +198,7 @@ impl Metrics {
             journal_bytes: counter(r, "journal_written_bytes", "Bytes appended to the journal"),
             queue_depth: gauge(r, "queue_depth", "Events waiting for the committer"),
             profiles: gauge(r, "profiles", "Live profiles"),
+            graph_bytes: gauge(r, "graph_bytes", "Bytes that the identity graph holds"),
             active_profiles: gauge(r, "active_profiles", "Profiles in memory"),
             identity_changes: Each::new(&changes, "kind", ChangeRow::KINDS),
             untyped_events: counter(r, "untyped_events", "Events beyond limits.event_types"),
@@ -189,8 +208,21 @@ impl Metrics {
             recovery_done: gauge(r, "recovery_done_records", "Records replayed since the start"),
             recovery_total: gauge(r, "recovery_total_records", "Records to replay"),
             actor_restarts: counter(r, "actor_restarts", "Actors rebuilt after a panic"),
+            state_rebuilds: counter(r, "state_rebuilds", "Rebuilds of the state after a panic"),
             streams: gauge(r, "event_streams", "Clients of the event stream"),
+            log_lines_dropped: gauge(
+                r,
+                "log_lines_dropped",
+                "Lines of the log that were lost, since nobody reads it as fast as they come",
+            ),
+            waiting_for_room: gauge(
+                r,
+                "erasures_waiting_for_room",
+                "Erasures whose files wait for room on the disk",
+            ),
             trials_cut: counter(r, "trials_cut", "Backtests and explanations cut by a limit"),
+            secrets_refused: counter(r, "secrets_refused", "Secrets refused by a limit"),
+            pages_cut: counter(r, "pages_cut", "Pages of lists ended by limits.page"),
             conditions_bounded: counter(
                 r,
                 "conditions_bounded",
@@ -206,6 +238,12 @@ impl Metrics {
             deliveries_in_flight: gauge(r, "deliveries_in_flight", "Deliveries being tried"),
             deliveries_unsaved: gauge(r, "deliveries_unsaved_bytes", "Kept, in no snapshot yet"),
             breakers,
+            times_unread,
+            consents_unread: counter(
+                r,
+                "consents_unread",
+                "Values of consent traits that are no decision, and read as a refusal",
+            ),
             registry,
         }
     }
@@ -234,6 +272,11 @@ impl Metrics {
     /// Counts a connection that was ended.
     pub fn count_slow(&self, why: Slow) {
         self.slow.count(why as usize); // `ALL` is in the order of declaration
+    }
+
+    /// Counts an event of a source whose time cannot be read.
+    pub fn count_unread_time(&self, source: &str) {
+        self.times_unread.get_or_create(&[("source", source.to_owned())]).inc();
     }
 
     /// Counts a refused request.
@@ -291,6 +334,7 @@ impl Metrics {
 
     /// The text that Prometheus reads (OpenMetrics 1.0).
     pub fn text(&self) -> String {
+        self.log_lines_dropped.set(super::lines::dropped() as i64);
         let mut text = String::new();
         // Writing to a text cannot fail.
         let _written = encode(&mut text, &self.registry);
@@ -372,6 +416,6 @@ mod tests {
             let line = format!("selfsame_quarantined_total{{reason=\"{}\"}} 1\n", reason.name());
             assert!(text.contains(&line), "{line}");
         }
-        assert!(text.contains("selfsame_events_total{status=\"quarantined\"} 7\n"));
+        assert!(text.contains("selfsame_events_total{status=\"quarantined\"} 8\n"));
     }
 }

@@ -36,7 +36,7 @@ impl Progress {
                     tracing::info!(done, total, unit = self.unit, "{}", self.what);
                 }
                 true => self.bar = Some(bar(self.what, self.unit, total)),
-                false => eprintln!("{}", plain(self.what, self.unit, done, total)),
+                false => super::lines::say(&plain(self.what, self.unit, done, total)),
             }
         }
     }

@@ -13,7 +13,7 @@ const CONFIG: &str = r#"
 [server]
 allow_networks = ["127.0.0.0/8"]
 [admin]
-token = "s3cret"
+token = "s3cret-of-the-operator"
 [limits]
 url = "2KiB"
 headers = "4KiB"
@@ -71,7 +71,10 @@ impl World {
 
     /// Asks as an operator.
     pub fn call(&mut self, method: &str, target: &str, body: &str) -> Answer {
-        self.send(method, target, &[("authorization", "Bearer s3cret")], body)
+        let json = [("content-type", "application/json")];
+        let headers = [("authorization", "Bearer s3cret-of-the-operator")];
+        let json = if body.is_empty() { &json[..0] } else { &json[..] };
+        self.send(method, target, &[&headers, json].concat(), body)
     }
 
     /// Asks as an operator, and expects that status.

@@ -15,8 +15,21 @@ const ALONE: &str = "(alone)";
 const MAIL: &str = "email";
 const HASH: &str = "email_sha256";
 /// Built-in values that identify nobody, as far as worlds use such.
-const GARBAGE: [&str; 9] =
-    ["", "null", "none", "undefined", "guest", "0", "[object object]", "test@test.com", "unknown"];
+const GARBAGE: [&str; 13] = [
+    "",
+    "null",
+    "none",
+    "undefined",
+    "guest",
+    "0",
+    "[object object]",
+    "test@test.com",
+    "unknown",
+    "{{id}}",
+    "[redacted]",
+    "n/a",
+    "none none",
+];
 
 /// What evidence is about: its type and canonical value.
 pub type Node = (&'static str, String);
@@ -168,13 +181,30 @@ fn read(event: &Event) -> Read<'_> {
 
 /// The identifiers and the session in an event.
 fn named(event: &Event) -> BTreeSet<Node> {
-    let session = event.session.clone().map(|session| (SESSION, session));
+    let session = said_session(event).map(|session| (SESSION, session));
     read(event).all.into_iter().chain(session).collect()
 }
 
+/// A session that says something.
+fn said_session(event: &Event) -> Option<String> {
+    event.session.clone().filter(|session| !GARBAGE.contains(&session.to_lowercase().as_str()))
+}
+
+/// Without blanks and what nobody sees at the ends.
+fn visible(raw: &str) -> &str {
+    raw.trim_matches(|ch: char| ch.is_whitespace() || matches!(ch, '\u{FEFF}' | '\u{200B}'))
+}
+
+/// Without a name, angle brackets and `mailto:`, as far as worlds write them.
+fn bare_address(text: &str) -> &str {
+    let inner = text.split_once('<').map_or(text, |(_, inner)| inner.trim_end_matches('>'));
+    inner.strip_prefix("mailto:").unwrap_or(inner)
+}
+
 fn canonical(kind: &'static str, raw: &str) -> Option<Node> {
-    let text = raw.trim();
+    let text = visible(raw);
     let is_garbage = GARBAGE.contains(&text.to_lowercase().as_str());
+    let text = if kind == MAIL { bare_address(text) } else { text };
     let is_readable = kind != MAIL || text.contains('@');
     let text = if matches!(kind, MAIL | HASH) { text.to_lowercase() } else { text.to_owned() };
     (!is_garbage && is_readable).then_some((kind, text))
@@ -187,7 +217,7 @@ fn fate(rules: &Rules, read: &Read<'_>) -> Result<Node, Fate> {
     if types.len() < unique.count() {
         return Err(Fate::Quarantined);
     }
-    let session = read.event.session.clone().map(|session| (SESSION, session));
+    let session = said_session(read.event).map(|session| (SESSION, session));
     let strongest = || read.all.iter().min_by_key(|node| (priority(node.0), *node)).cloned();
     if let Some(origin) = read.external.clone().or(session).or_else(strongest) {
         return Ok(origin);
@@ -239,7 +269,7 @@ impl<'e> Evidence<'e> {
                 }
             }
         }
-        if let (Some(session), Some(external)) = (&read.event.session, &read.external) {
+        if let (Some(session), Some(external)) = (said_session(read.event), &read.external) {
             let candidate = (at.clone(), name(external), external.clone());
             let known = self.sessions.entry(session.clone()).or_insert_with(|| candidate.clone());
             if candidate < *known {
@@ -366,6 +396,12 @@ fn person(cluster: &BTreeSet<Node>, evidence: &Evidence<'_>, hubs: &BTreeSet<Nod
     person
 }
 
+/// Whatever is no granted consent is none.
+fn is_granted(value: &Value) -> bool {
+    let word = value.as_str().map_or_else(|| value.to_string(), str::to_lowercase);
+    ["true", "1", "yes", "on", "y", "granted", "opted_in"].contains(&word.trim())
+}
+
 fn folded(fold: &str, said: &[(&str, &Value)]) -> Option<Value> {
     let number = |value: &Value| value.as_f64().unwrap();
     let values = || said.iter().map(|(_, value)| *value);
@@ -385,7 +421,7 @@ fn folded(fold: &str, said: &[(&str, &Value)]) -> Option<Value> {
         }
         "consent" => said
             .iter()
-            .filter_map(|(at, value)| Some((*at, Reverse(value.as_bool()?))))
+            .map(|(at, value)| (*at, Reverse(is_granted(value))))
             .max()
             .map(|(_, Reverse(consent))| consent.into()),
         other => panic!("no fold {other}"),

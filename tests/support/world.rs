@@ -159,7 +159,10 @@ pub fn events(random: &mut Random, first: u64, size: Size) -> Vec<Event> {
 fn event(random: &mut Random, number: u64, users: usize) -> Event {
     let (source, _) = *random.one(&SOURCES);
     let user = random.chance(65).then(|| user(random, users));
-    let session = random.chance(30).then(|| format!("S{}", random.below(users)));
+    let session = random.chance(30).then(|| match random.below(12) {
+        0 => (*random.one(&["undefined", "null", "0", "{{id}}"])).to_owned(),
+        _ => format!("S{}", random.below(users)),
+    });
     let mut identifiers = Vec::new();
     let mut find = |percent, path, random: &mut Random, value: &dyn Fn(&mut Random) -> String| {
         if random.chance(percent) {
@@ -202,7 +205,17 @@ fn own_time(random: &mut Random, number: u64) -> String {
 
 fn user(random: &mut Random, users: usize) -> Value {
     match random.below(20) {
-        0 => json!(random.one(&["null", " ", "0", "Guest", "[object Object]"])),
+        0 => json!(random.one(&[
+            "null",
+            " ",
+            "0",
+            "Guest",
+            "[object Object]",
+            "{{id}}",
+            "[REDACTED]",
+            "\u{FEFF}n/a ",
+            "None None",
+        ])),
         1..=8 => json!(random.below(users)),
         9 => json!(format!(" {} ", random.below(users))),
         _ => json!(random.below(users).to_string()),
@@ -212,7 +225,9 @@ fn user(random: &mut Random, users: usize) -> Value {
 fn mail(random: &mut Random, users: usize) -> String {
     match random.below(20) {
         0 => (*random.one(&["test@test.com", "nobody", "undefined", "none"])).to_owned(),
-        1..5 => format!(" M{}@X.org", random.below(users)),
+        1..3 => format!(" M{}@X.org", random.below(users)),
+        3 => format!("\"Ash, Ann\" <m{}@x.org>", random.below(users)),
+        4 => format!("mailto:M{}@x.org\u{200B}", random.below(users)),
         _ => format!("m{}@x.org", random.below(users)),
     }
 }
@@ -226,9 +241,11 @@ fn value(random: &mut Random, fold: &str) -> Value {
         }
         "set" if random.chance(50) => json!([random.below(4).to_string(), "x"]),
         "set" => json!(random.below(6).to_string()),
-        "consent" => match random.below(5) {
-            0 => json!("yes"),
-            1 | 2 => json!(true),
+        "consent" => match random.below(8) {
+            0 => json!(*random.one(&["yes", "Granted", "opted_in", "on", "1"])),
+            1 => json!(*random.one(&["no", "off", "denied", "perhaps"])),
+            2 => json!(random.below(3)),
+            3 | 4 => json!(true),
             _ => json!(false),
         },
         _ => match random.below(10) {

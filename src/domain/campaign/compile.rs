@@ -1,6 +1,7 @@
 //! Campaigns, checked all at once and compiled, with the index that lets events which concern no
 //! campaign cost nothing.
 
+use super::calling::Calling;
 use super::condition::Condition;
 use super::config::{
     AudienceConfig, CampaignConfig, EventConfig, MissingConfig, StepConfig, StopConfig,
@@ -8,9 +9,11 @@ use super::config::{
 use super::counts::Counted;
 use super::fields::Field;
 use crate::domain::compiled::{SettingsProblem, is_id};
+use crate::domain::confidential::{MASK, Reference, looks_like_key};
 use crate::domain::extract::event_type;
 use crate::domain::path::read::PathSet;
 use crate::domain::source::RateLimit;
+use crate::domain::spelling;
 use crate::domain::time::parse_span;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -156,8 +159,8 @@ impl Method {
     }
 }
 
-/// A text as it stands, or a reference (`env:NAME`, `file:path`) to a secret that is only looked up
-/// when a request is sent.
+/// A text as it stands, or a reference (`env:NAME`, `file:path`, `secret:NAME`) to a secret that is
+/// only looked up when a request is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderValue(pub(super) Box<str>);
 
@@ -172,13 +175,14 @@ impl HeaderValue {
         }
     }
 
-    /// The text to show: a secret is masked.
-    pub fn masked(&self) -> &str {
-        if self.is_reference() { "***" } else { &self.0 }
+    /// The text to show under the name of its header: a secret is masked, and so is what looks like
+    /// one.
+    pub fn masked(&self, name: &str) -> &str {
+        if self.is_reference() || looks_like_key(name, &self.0) { MASK } else { &self.0 }
     }
 
     fn is_reference(&self) -> bool {
-        self.0.starts_with("env:") || self.0.starts_with("file:")
+        Reference::parse(&self.0).is_some()
     }
 }
 
@@ -201,7 +205,8 @@ pub struct Webhook {
     pub max_age_ms: i64,
     /// At most so many calls.
     pub rate: Option<RateLimit>,
-    pub(super) on_missing: MissingConfig,
+    /// For how long it is called, how many times at a time, and when again.
+    pub calling: Calling,
     pub(super) fields: Vec<NamedField>,
     /// Name and JSON.
     pub(super) fixed: Vec<(Box<str>, Box<str>)>,
@@ -213,6 +218,9 @@ pub struct Webhook {
 pub(super) struct NamedField {
     pub(super) name: Box<str>,
     pub(super) from: Field,
+    /// What `from` was read from.
+    pub(super) path: Box<str>,
+    pub(super) on_missing: MissingConfig,
     /// JSON.
     pub(super) default: Option<Box<str>>,
 }
@@ -342,10 +350,12 @@ impl Builder {
             );
             self.problem(at.clone(), sentence);
         }
-        let config: CampaignConfig = match serde_json::from_value(value.clone()) {
+        let config: CampaignConfig = match spelling::read(value.clone()) {
             Ok(config) => config,
-            Err(error) => {
-                self.problem(at, error.to_string());
+            Err(mistakes) => {
+                for (path, sentence) in mistakes {
+                    self.problem(spelling::within(&at, &path), sentence);
+                }
                 return None;
             }
         };

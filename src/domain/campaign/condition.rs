@@ -189,7 +189,8 @@ fn spread<'a>(value: Cow<'a, str>, seen: &mut Seen<'a>, reach: &Reach) {
 }
 
 fn shown(seen: &Seen<'_>) -> Value {
-    let value = |text: &Cow<'_, str>| serde_json::from_str(text).unwrap_or(Value::Null);
+    let value =
+        |text: &Cow<'_, str>| serde_json::from_str(&json::shown(text)).unwrap_or(Value::Null);
     match seen.as_slice() {
         [] => Value::Null,
         [one] => value(one),
@@ -203,7 +204,8 @@ impl Test {
             seen.iter().any(|one| number(one).is_some_and(|number| fits(&number)))
         };
         let any_time = |fits: &dyn Fn(Timestamp) -> bool| {
-            seen.iter().any(|one| scalar(one).and_then(|text| moment(&text)).is_some_and(fits))
+            seen.iter()
+                .any(|one| scalar(one).and_then(|text| occurred::compared(&text)).is_some_and(fits))
         };
         match self {
             Self::OneOf(all) => seen.iter().any(|one| all.has(one)),
@@ -232,14 +234,6 @@ impl Test {
 /// Neither null nor a blank text.
 fn is_something(spelling: &str) -> bool {
     matches!(spelling.as_bytes().first(), Some(b'{' | b'[')) || scalar(spelling).is_some()
-}
-
-/// A time as RFC 3339 spells it, a date alone (its midnight in UTC), or what senders write else.
-fn moment(text: &str) -> Option<Timestamp> {
-    match text.len() {
-        10 if text.as_bytes()[4] == b'-' => Timestamp::parse_rfc3339(&format!("{text}T00:00:00Z")),
-        _ => occurred::read(text),
-    }
 }
 
 impl Builder {
@@ -416,7 +410,7 @@ impl Builder {
     }
 
     fn time(&mut self, at: &str, test: &str, text: &str) -> Option<Timestamp> {
-        let found = moment(text.trim());
+        let found = occurred::compared(text);
         if found.is_none() {
             let sentence =
                 format!("expected a time such as \"2026-03-01T10:00:00Z\", found {text:?}");

@@ -178,13 +178,23 @@ pub struct WebhookConfig {
     /// At most so many calls, such as `50/s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<String>,
-    /// What becomes of a field that is absent and has no default.
+    /// How long one call may take, answer included; `15s` unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+    /// At most so many calls at a time; 32 unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u64>,
+    /// When a call that failed is made again; after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and
+    /// 24 h unless said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryConfig>,
+    /// What becomes of a field that is absent, has no default and does not say so itself.
     #[serde(default)]
     pub on_missing: MissingConfig,
 }
 
 /// Where a field comes from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum FieldConfig {
     /// `"traits.email"`
@@ -202,6 +212,20 @@ pub struct FullField {
     /// What is sent when it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
+    /// What becomes of it when it is absent and has no default; what the webhook says unless said
+    /// otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_missing: Option<MissingConfig>,
+}
+
+/// When a call that failed is made again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum RetryConfig {
+    /// So many times, after the waits of the schedule.
+    Times(u64),
+    /// After each of these spans.
+    After(Vec<String>),
 }
 
 /// In which order deliveries of one profile go out.

@@ -3,7 +3,7 @@
 use super::compile::{Builder, HeaderValue, Method, NamedField, Webhook, breaks_lines};
 use super::config::{FieldConfig, WebhookConfig};
 use super::{EventFacts, Person};
-use crate::domain::json::quote;
+use crate::domain::json::{quote, shown};
 use crate::domain::path::read::{PathSet, Slot, Values};
 use crate::domain::path::{self, Step};
 use crate::domain::source::RateLimit;
@@ -141,7 +141,7 @@ impl Field {
                 let is_blank = found.len() >= 2
                     && found.starts_with('"')
                     && found[1..found.len() - 1].trim().is_empty();
-                (found != "null" && !is_blank).then_some(Cow::Borrowed(found))
+                (found != "null" && !is_blank).then(|| shown(found))
             }
         }
     }
@@ -193,7 +193,7 @@ impl Builder {
             allow_http: config.allow_http,
             max_age_ms,
             rate: rate.and_then(|(_, rate)| rate),
-            on_missing: config.on_missing,
+            calling: self.calling(at, config),
             fields,
             fixed: fixed
                 .map(|(name, value)| (name.as_str().into(), value.to_string().into()))
@@ -209,16 +209,18 @@ impl Builder {
             self.problem(format!("{at}.fields"), format!("expected at most {FIELDS} fields"));
         }
         for (name, field) in &config.fields {
-            let (from, default) = match field {
-                FieldConfig::From(from) => (from, None),
-                FieldConfig::Full(full) => (&full.from, full.default.as_ref()),
+            let (path, default, on_missing) = match field {
+                FieldConfig::From(from) => (from, None, None),
+                FieldConfig::Full(full) => (&full.from, full.default.as_ref(), full.on_missing),
             };
-            match Field::parse(from, &mut paths) {
+            match Field::parse(path, &mut paths) {
                 // Static fields win.
                 Ok(_) if config.fixed.contains_key(name) => {}
                 Ok(from) => fields.push(NamedField {
                     name: name.as_str().into(),
                     from,
+                    path: path.trim().into(),
+                    on_missing: on_missing.unwrap_or(config.on_missing),
                     default: default.map(|value| value.to_string().into()),
                 }),
                 Err(sentence) => self.problem(format!("{at}.fields.{name}"), sentence),

@@ -6,10 +6,12 @@
 //! ([`FragmentRuns`]), so a merge or an unmerge of profiles moves it along like everything else, and
 //! a replay of the journal comes to the same decisions.
 
+mod calling;
 mod compile;
 mod condition;
 mod config;
 mod counts;
+mod ended;
 mod fields;
 mod late;
 mod matching;
@@ -18,15 +20,17 @@ mod request;
 mod run;
 mod state;
 
+pub use calling::{CONCURRENCY_MOST, Calling};
 pub use compile::{
     Campaign, Campaigns, HeaderValue, Method, Order, Restart, Standing, Step, Webhook,
 };
 pub use condition::RuleReport;
-pub use config::CampaignConfig;
+pub use config::{CampaignConfig, FieldConfig, FullField, RetryConfig};
 pub use counts::{Counted, RecentCounts};
+pub use ended::Ended;
 pub use preview::{Preview, PreviewRequest};
 pub use request::{Rendered, Unsendable, webhook_id};
-pub use run::{Decision, Due, Ended, Enqueued, Held, Pending, Recheck};
+pub use run::{Decision, Due, Enqueued, Held, Pending, Recheck};
 pub use state::{CampaignState, FragmentRuns, Moment, Run};
 
 use super::graph::{FragmentIndex, Shown};

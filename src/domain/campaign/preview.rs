@@ -170,7 +170,8 @@ impl Campaign {
                 headers.insert("content-type".to_owned(), "application/json".to_owned());
             }
             let own = webhook.headers.iter();
-            headers.extend(own.map(|(name, value)| (name.to_string(), value.masked().to_owned())));
+            headers
+                .extend(own.map(|(name, value)| (name.to_string(), value.masked(name).to_owned())));
             requests.push(PreviewRequest {
                 step: place,
                 method: webhook.method.name(),

@@ -26,8 +26,13 @@ const LONGEST: usize = 1024 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsendable {
     /// A field is absent, and `on_missing` is `abort`.
-    #[error("the field {0} is absent")]
-    Missing(Box<str>),
+    #[error("the field {field} is absent: there is no {path}, and its on_missing is abort")]
+    Missing {
+        /// Its name in the request.
+        field: Box<str>,
+        /// Where it comes from.
+        path: Box<str>,
+    },
     /// All fields together are larger than a request may be.
     #[error("the fields are longer than 1 MiB")]
     TooLarge,
@@ -57,14 +62,17 @@ impl Webhook {
     ) -> Result<Rendered, Unsendable> {
         let values = self.paths.read(event.map_or("", |event| event.properties));
         let mut members: Vec<(&str, Cow<'_, str>)> = Vec::new();
-        for NamedField { name, from, default } in &self.fields {
+        for NamedField { name, from, path, on_missing, default } in &self.fields {
             let found = from.json(person, event, &values);
             match found.or_else(|| default.as_deref().map(Cow::Borrowed)) {
                 Some(json) => members.push((name, json)),
-                None => match self.on_missing {
+                None => match on_missing {
                     MissingConfig::Omit => {}
                     MissingConfig::Null => members.push((name, Cow::Borrowed("null"))),
-                    MissingConfig::Abort => return Err(Unsendable::Missing(name.clone())),
+                    MissingConfig::Abort => {
+                        let (field, path) = (name.clone(), path.clone());
+                        return Err(Unsendable::Missing { field, path });
+                    }
                 },
             }
         }

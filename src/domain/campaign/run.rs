@@ -7,6 +7,7 @@
 
 use super::compile::{Audience, Campaign, Campaigns, EventFilter, Restart, Standing, Step};
 use super::condition::{Condition, Facts, values};
+use super::ended::Ended;
 use super::matching::Reach;
 use super::request::{Rendered, Unsendable, webhook_id};
 use super::state::{CampaignState, FragmentRuns, Moment, Run};
@@ -15,8 +16,6 @@ use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::path::read::Values;
 use crate::domain::time::Timestamp;
-use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::sync::Arc;
 
 /// How much longer a run waits whose wait is over while its campaign is paused, in milliseconds.
@@ -133,49 +132,6 @@ pub struct Enqueued {
     pub webhook_id: String,
     /// What is sent.
     pub rendered: Rendered,
-}
-
-/// How a run ended, or why what was enqueued is cancelled.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Ended {
-    /// Its last webhook is enqueued.
-    Done,
-    /// Its exit was reached.
-    Exit,
-    /// The profile is no longer in the audience.
-    Audience,
-    /// A field is absent and `on_missing` is `abort`.
-    Missing(Box<str>),
-    /// The fields together are longer than a request may be.
-    TooLarge,
-    /// The profile was merged with one that had its run, or its last one too lately.
-    Merged,
-    /// The campaign is not live any more.
-    NotLive,
-    /// The campaign, or its step, is not there any more.
-    Gone,
-    /// Older than `max_age`.
-    TooOld,
-    /// A newer one took its place (`order = "latest_wins"`).
-    Superseded,
-}
-
-impl fmt::Display for Ended {
-    /// As the API shows it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Done => "all webhooks are enqueued",
-            Self::Exit => "the exit was reached",
-            Self::Audience => "the audience no longer holds",
-            Self::Missing(field) => return write!(f, "the field {field} is absent"),
-            Self::TooLarge => "the fields are longer than 1 MiB",
-            Self::Merged => "the profile was merged with one that had its run already",
-            Self::NotLive => "the campaign is not live",
-            Self::Gone => "the campaign or its step is not there any more",
-            Self::TooOld => "it became older than max_age",
-            Self::Superseded => "a newer one took its place",
-        })
-    }
 }
 
 /// Why a trigger that fits begins no run.
@@ -446,7 +402,7 @@ impl Going<'_> {
                     }
                     Err(unsendable) => {
                         let how = match unsendable {
-                            Unsendable::Missing(field) => Ended::Missing(field),
+                            Unsendable::Missing { field, path } => Ended::Missing { field, path },
                             Unsendable::TooLarge => Ended::TooLarge,
                         };
                         return end(decisions, id(), fragment, (state, run), how, now);

@@ -429,7 +429,10 @@ fn a_missing_field_can_stop_the_call_and_leaves_no_restart_time() {
         "step": [{"webhook": {"url": "https://esp.example/x", "on_missing": "abort", "fields": {"n": "event.properties.n"}}}],
     }}));
     let decisions = world.send("a", json!({"n": " "}), 0);
-    assert_eq!(endings(&decisions), [&Ended::Missing("n".into())]);
+    assert_eq!(
+        endings(&decisions),
+        [&Ended::Missing { field: "n".into(), path: "event.properties.n".into() }]
+    );
     assert_eq!(calls(&world.send("a", json!({"n": 0}), 1)).len(), 1);
     assert_eq!(declined(&world.send("a", json!({"n": 0}), 2)), Some(&Held::Once));
 }
@@ -453,7 +456,7 @@ fn all_problems_are_told_at_once() {
                 {"wait": "soon"},
                 {"webhook": {"url": "http://esp.example/x"}},
                 {"webhook": {"url": "https://{traits.host}/x"}},
-                {"webhook": {"url": "https://u:p@esp.example/x", "method": "PUT", "rate": "fast", "max_age": "old",
+                {"webhook": {"url": "https://u:p@esp.example/x", "method": "PUT", "rate": "fast", "max_age": "old", "timeout": "0s", "concurrency": 0, "retry": ["5s", "soon", "31d"],
                     "headers": {"Host": "x", "Webhook-Id": "x", "Metadata-Flavor": "x", "X-A": "a\nb", "a b": "c"},
                     "fields": {"a": "traits.", "b": "event.properties.a[*]", "c": "env"}}},
                 {"wait": "1s"},
@@ -464,7 +467,7 @@ fn all_problems_are_told_at_once() {
     let text = problems.join("\n");
     for part in [
         "campaign.Bad Id",
-        "campaign.a: unknown field `stepp`",
+        "campaign.a.stepp: unknown key \"stepp\"; did you mean \"step\"?",
         "campaign.b.trigger.event_type",
         "where[0].property",
         "where[1]: expected a test",
@@ -482,6 +485,10 @@ fn all_problems_are_told_at_once() {
         "webhook.method",
         "webhook.rate",
         "webhook.max_age",
+        "webhook.timeout: expected a span longer than nothing and up to \"5m\"",
+        "webhook.concurrency: expected 1 to 1024 calls at a time, found 0",
+        "webhook.retry[1]: expected a span",
+        "webhook.retry[2]: expected a span longer than nothing and up to \"30d\"",
         "headers.Host",
         "headers.Webhook-Id",
         "headers.Metadata-Flavor",

@@ -149,8 +149,15 @@ fn the_time_is_the_senders_word_unless_it_is_unreadable_or_far_ahead() {
     };
     assert_eq!(time("s", r#"{"at":"1789999999.5"}"#), (-500, Timing::Said));
     assert_eq!(time("s", r#"{"at":"2099-01-01T00:00:00Z"}"#), (occurred::AHEAD_MS, Timing::Said));
-    assert_eq!(time("s", r#"{"at":"yesterday"}"#), (0, Timing::Unsaid));
-    assert_eq!(time("s", "{}"), (0, Timing::Unsaid));
+    for unread in [r#"{"at":"yesterday"}"#, r#"{"at":{"x":1}}"#, r#"{"at":[1]}"#, r#"{"at":true}"#]
+    {
+        assert_eq!(time("s", unread), (0, Timing::Unread), "{unread}");
+    }
+    for nothing in
+        ["{}", r#"{"at":null}"#, r#"{"at":" "}"#, r#"{"at":0}"#, r#"{"at":"0001-01-01T00:00:00Z"}"#]
+    {
+        assert_eq!(time("s", nothing), (0, Timing::Unsaid), "{nothing}");
+    }
     assert_eq!(time("silent", r#"{"at":1}"#), (0, Timing::Received));
 }
 

@@ -1,6 +1,7 @@
 //! A request as paths see it: payload, headers, query and names, each read once.
 
 use super::{PassedOver, RequestFacts, event_type};
+use crate::domain::blocked;
 use crate::domain::json;
 use crate::domain::path::read::{Values, scalar};
 use crate::domain::source::{Choice, Lookup, Piece, Source};
@@ -54,20 +55,53 @@ fn is_canonical(literal: &str) -> bool {
     })
 }
 
+/// Whether an id says something; the built-in list is asked where it is on.
+pub(super) fn says(id: &str, builtin: bool) -> bool {
+    !(builtin && blocked::says_nothing(id))
+}
+
+/// An id without what nobody sees at its ends; `None` where nothing is left of it.
+pub(super) fn seen(id: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    let id = match blocked::visible(&id) {
+        rest if rest.len() == id.len() => id,
+        rest => Cow::Owned(rest.to_owned()),
+    };
+    (!id.is_empty()).then_some(id)
+}
+
+/// The one element of a list of one; any other value as it is.
+fn one_of_list(spelling: &str) -> &str {
+    if !spelling.starts_with('[') {
+        return spelling;
+    }
+    let mut elements = json::elements(spelling.as_bytes(), 0);
+    match (elements.next(), elements.next()) {
+        (Some(one), None) => spelling.get(one).unwrap_or(spelling),
+        _ => spelling,
+    }
+}
+
 /// See the module's head.
 pub(super) struct View<'a> {
     values: Values<'a>,
     facts: &'a RequestFacts<'a>,
     source: &'a str,
     kind: Cow<'a, str>,
+    /// Whether the built-in list of what says nothing is asked.
+    builtin: bool,
 }
 
 impl<'a> View<'a> {
     /// Reads `text`, a checked JSON object, with the paths of `source`.
-    pub(super) fn new(source: &'a Source, facts: &'a RequestFacts<'a>, text: &'a str) -> Self {
+    pub(super) fn new(
+        source: &'a Source,
+        facts: &'a RequestFacts<'a>,
+        text: &'a str,
+        builtin: bool,
+    ) -> Self {
         let values = source.paths.read(text);
         let kind = Cow::Borrowed(facts.event_type);
-        let mut view = Self { values, facts, source: &source.id, kind };
+        let mut view = Self { values, facts, source: &source.id, kind, builtin };
         let said = source.event_type.as_ref().and_then(|choice| view.first_text(choice));
         if let Some(kind) = said.and_then(|text| event_type(&text)) {
             view.kind = Cow::Owned(kind);
@@ -98,13 +132,24 @@ impl<'a> View<'a> {
 
     /// The text of the first path that is present.
     pub(super) fn first_text(&self, choice: &Choice) -> Option<Cow<'_, str>> {
-        self.first_text_of(choice).map(|(_, text)| text)
+        self.texts(choice).next()
     }
 
-    /// The text of the first path that is present, with the path's place in the list.
-    pub(super) fn first_text_of(&self, choice: &Choice) -> Option<(usize, Cow<'_, str>)> {
-        let texts = choice.0.iter().map(|lookup| self.text(lookup));
-        texts.enumerate().find_map(|(place, text)| Some((place, text?)))
+    /// The texts of all paths that are present, in order.
+    pub(super) fn texts(&self, choice: &Choice) -> impl Iterator<Item = Cow<'_, str>> {
+        choice.0.iter().filter_map(|lookup| self.text(lookup))
+    }
+
+    /// The first text that says something, as an id is read.
+    pub(super) fn first_id(&self, choice: &Choice) -> Option<Cow<'_, str>> {
+        self.first_id_of(choice).map(|(_, text)| text)
+    }
+
+    /// The same with the path's place in the list.
+    pub(super) fn first_id_of(&self, choice: &Choice) -> Option<(usize, Cow<'_, str>)> {
+        let texts = choice.0.iter().map(|lookup| self.text(lookup).and_then(seen));
+        let said = |text: &Cow<'_, str>| says(text, self.builtin);
+        texts.enumerate().find_map(|(place, text)| Some((place, text.filter(said)?)))
     }
 
     /// The value, of any kind but null and blank text, of the first path that is present.
@@ -117,24 +162,27 @@ impl<'a> View<'a> {
         })
     }
 
-    /// What the first path that is present found: with `[*]` several, all of them present.
-    pub(super) fn all_texts(&self, choice: &Choice) -> Vec<Spelling<'_>> {
-        for lookup in &choice.0 {
-            let found: Vec<Spelling<'_>> = match lookup {
-                Lookup::Body(slot) => {
-                    let values = self.values.of(*slot).filter(|value| scalar(value).is_some());
-                    values.map(Spelling::Json).collect()
-                }
-                other => self.text(other).map(Spelling::Text).into_iter().collect(),
-            };
-            if !found.is_empty() {
-                return found;
+    /// What a path found: with `[*]` several, all of them present. Where `unwraps`, a list of one
+    /// value counts as that value.
+    pub(super) fn all_texts(&self, lookup: &Lookup, unwraps: bool) -> Vec<Spelling<'_>> {
+        let one = |value| if unwraps { one_of_list(value) } else { value };
+        match lookup {
+            Lookup::Body(slot) => {
+                let values = self.values.of(*slot).map(one);
+                values.filter(|value| scalar(value).is_some()).map(Spelling::Json).collect()
             }
+            other => self.text(other).map(Spelling::Text).into_iter().collect(),
         }
-        Vec::new()
     }
 
-    fn text(&self, lookup: &Lookup) -> Option<Cow<'_, str>> {
+    /// Whether something stands where a path leads that is no text: an object or a list.
+    pub(super) fn is_there(&self, lookup: &Lookup) -> bool {
+        let Lookup::Body(slot) = lookup else { return false };
+        self.values.of(*slot).any(|value| value.starts_with(['{', '[']))
+    }
+
+    /// The text that a path leads to.
+    pub(super) fn text(&self, lookup: &Lookup) -> Option<Cow<'_, str>> {
         match lookup {
             Lookup::Body(slot) => self.values.of(*slot).find_map(scalar),
             Lookup::Header(name) => Self::header(self.facts, name).map(Cow::Owned),
@@ -150,7 +198,11 @@ impl<'a> View<'a> {
                 for piece in pieces {
                     match piece {
                         Piece::Literal(text) => whole.push_str(text),
-                        Piece::Lookup(part) => whole.push_str(&self.text(part)?),
+                        Piece::Lookup(part) => {
+                            let is_said =
+                                |text: &Cow<'_, str>| !(self.builtin && blocked::is_no_word(text));
+                            whole.push_str(&self.text(part).filter(is_said)?);
+                        }
                     }
                 }
                 Some(Cow::Owned(whole))

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 impl Graph {
     pub(super) fn make_singleton(&mut self, node: NodeIndex) {
+        self.will_change(node);
         let row = &self.nodes[node as usize];
         let lead = row.fragment;
         let cluster = Cluster {

@@ -41,6 +41,7 @@ impl Graph {
                 }
             }
         }
+        self.note_cluster(cluster);
         self.profiles -= 1;
         self.clusters[cluster as usize].lead = NONE;
         self.clusters[cluster as usize].size = 0;
@@ -56,7 +57,7 @@ impl Graph {
         for node in beside {
             let is_orphan =
                 self.nodes[node as usize].edges == NONE && self.fragment_of(node).is_none();
-            if is_orphan && !self.apart.contains_key(&node) {
+            if is_orphan && !self.apart.contains_key(&node) && !self.cuts.contains_key(&node) {
                 let alone = self.cluster_of(node);
                 self.leave_raw(alone);
                 self.free_clusters.push(alone);
@@ -105,6 +106,7 @@ impl Graph {
             }
             self.dirty.apart = true;
         }
+        self.cuts.remove(&node);
         self.raw.remove(&node);
         self.mail_hashes.retain(|_, known| *known != node);
         let (place, len) = self.nodes[node as usize].text();

@@ -52,7 +52,7 @@ impl Graph {
         }
         let mut reasons = self.reasons(a, b);
         let is_apart = self.apart.get(&a).is_some_and(|all| all.iter().any(|(node, _)| *node == b));
-        if is_apart && reasons.iter().all(|one| one.code != "cannot_link") {
+        if (is_apart || self.are_cut(a, b)) && reasons.iter().all(|one| one.code != "cannot_link") {
             reasons.push(self.apart_detail(a, b));
         }
         Explanation::Apart(reasons)

@@ -40,9 +40,31 @@ pub struct Unmerged {
 /// Two ends that are to be kept apart.
 pub type Pair = (Identifier, Identifier);
 
+/// More parts than this are taken apart by one cut; fewer by a cannot-link between each two, which
+/// can be lifted one by one.
+const PAIRED: usize = 8;
+
+/// How a profile is to be taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parting {
+    /// Who is kept apart.
+    pub apart: Separation,
+    /// The fragments of each part.
+    pub parts: Vec<Vec<FragmentIndex>>,
+}
+
+/// Who is kept apart from whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Separation {
+    /// The two of each pair.
+    Pairs(Vec<Pair>),
+    /// Each part from every other one.
+    Parts(Vec<Vec<Identifier>>),
+}
+
 impl Graph {
     /// The node of an end of a link; made if it was never seen.
-    fn end(&mut self, identifier: &Identifier, disturbed: &mut Disturbed) -> NodeIndex {
+    pub(super) fn end(&mut self, identifier: &Identifier, disturbed: &mut Disturbed) -> NodeIndex {
         let kind = match &*identifier.kind {
             "session" if self.types.find("session").is_none() => SESSION,
             kind => self.type_number(kind),
@@ -51,7 +73,7 @@ impl Graph {
     }
 
     /// An end of a link as an operator would write it.
-    fn identifier_of(&self, node: NodeIndex) -> Identifier {
+    pub(super) fn identifier_of(&self, node: NodeIndex) -> Identifier {
         let kind = match self.nodes[node as usize].kind {
             SESSION => "session",
             kind => self.types.name(kind),
@@ -194,28 +216,27 @@ impl Graph {
         with_fragment.min_by_key(|(_, fragment)| self.age(*fragment)).map(|(node, _)| node)
     }
 
-    /// When a part showed a node first, by event time; ties go to the smaller name.
-    pub(super) fn first_shown(
-        &self,
-        node: NodeIndex,
-        part: &BTreeSet<NodeIndex>,
-    ) -> (Timestamp, String) {
-        let edges = self
-            .edges_of(node)
-            .filter(|(edge, other)| part.contains(other) && self.is_evidence(*edge));
-        let shown = edges
-            .map(|(edge, other)| (self.edges[edge as usize].first_at.get(), self.name_of(other)));
-        shown.min().unwrap_or((crate::domain::time::MAX, String::new()))
-    }
-
     /// What has to be kept apart so that nothing holds together by an identifier alone any more;
     /// `None` where nothing does. The graph is left as it was.
-    pub fn parting_by_identifier(&mut self, node: NodeIndex) -> Option<Vec<Pair>> {
-        let mut parts = self.parts_without(node);
+    pub fn parting_by_identifier(&mut self, node: NodeIndex) -> Option<Parting> {
+        let parts = self.parts_by_showing(node);
         if parts.len() < 2 {
             return None;
         }
-        parts.sort_by_cached_key(|part| self.first_shown(node, part));
+        let fragments = parts.iter().map(|part| self.fragments_in(part)).collect();
+        let apart = match parts.len() > PAIRED {
+            true => Separation::Parts(self.cut_by_identifier(node, &parts)),
+            false => Separation::Pairs(self.pairs_by_identifier(node, &parts)),
+        };
+        Some(Parting { apart, parts: fragments })
+    }
+
+    fn fragments_in(&self, part: &BTreeSet<NodeIndex>) -> Vec<FragmentIndex> {
+        self.by_age(part.iter().filter_map(|node| self.fragment_of(*node)).collect())
+    }
+
+    /// Tries it out. The graph is left as it was.
+    fn pairs_by_identifier(&mut self, node: NodeIndex, parts: &[BTreeSet<NodeIndex>]) -> Vec<Pair> {
         let eldest: Vec<NodeIndex> = parts.iter().filter_map(|part| self.eldest(part)).collect();
         let mut apart: Vec<(NodeIndex, NodeIndex)> = Vec::new();
         let mut seeds: Vec<NodeIndex> = parts.iter().flatten().copied().collect();
@@ -241,7 +262,7 @@ impl Graph {
         apart.iter().for_each(|(a, b)| self.let_together(*a, *b, TRIAL));
         self.settle_around(&seeds);
         let pair = |(a, b): (NodeIndex, NodeIndex)| (self.identifier_of(a), self.identifier_of(b));
-        Some(apart.into_iter().map(pair).collect())
+        apart.into_iter().map(pair).collect()
     }
 
     /// Members of parts that are with a node which links them, by name.
@@ -258,15 +279,20 @@ impl Graph {
     }
 
     /// What has to be kept apart so that a fragment is alone; `None` where it is.
-    pub fn parting_of_fragment(&self, fragment: FragmentIndex) -> Option<Vec<Pair>> {
-        let own = self.fragments[fragment as usize].node;
-        let others = self.fragments_of(self.lead(fragment)).into_iter();
-        let others: Vec<Pair> = others
-            .map(|other| self.fragments[other as usize].node)
-            .filter(|node| *node != own)
-            .map(|other| (self.identifier_of(own), self.identifier_of(other)))
-            .collect();
-        (!others.is_empty()).then_some(others)
+    pub fn parting_of_fragment(&self, fragment: FragmentIndex) -> Option<Parting> {
+        let mut others = self.fragments_of(self.lead(fragment));
+        others.retain(|other| *other != fragment);
+        if others.is_empty() {
+            return None;
+        }
+        let name = |one: FragmentIndex| self.identifier_of(self.fragments[one as usize].node);
+        let own = name(fragment);
+        let names = others.iter().map(|other| name(*other));
+        let apart = match others.len() > PAIRED {
+            true => Separation::Parts(vec![vec![own], names.collect()]),
+            false => Separation::Pairs(names.map(|other| (own.clone(), other)).collect()),
+        };
+        Some(Parting { apart, parts: vec![vec![fragment], others] })
     }
 
     /// Lays the cannot-links of an unmerge.
@@ -289,7 +315,7 @@ impl Graph {
         self.settle(disturbed, None, &mut Before::default(), false);
     }
 
-    fn by_age(&self, leads: BTreeSet<FragmentIndex>) -> Vec<FragmentIndex> {
+    pub(super) fn by_age(&self, leads: BTreeSet<FragmentIndex>) -> Vec<FragmentIndex> {
         let mut leads: Vec<FragmentIndex> = leads.into_iter().collect();
         leads.sort_unstable_by_key(|lead| self.age(*lead));
         leads

@@ -34,6 +34,7 @@ impl Graph {
         if should == self.is_hub(node) {
             return false;
         }
+        self.will_change(node);
         self.nodes[node as usize].flags ^= HUB;
         self.dirty.mark(Touched::Node(node));
         true

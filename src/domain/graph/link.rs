@@ -1,5 +1,6 @@
 //! What stands between two clusters, and how they become one.
 
+use super::cut::{Places, are_apart};
 use super::{ClusterIndex, FragmentIndex, Graph, NodeIndex};
 use smallvec::SmallVec;
 
@@ -72,7 +73,10 @@ impl Graph {
 
     fn is_constrained(&self, node: NodeIndex) -> bool {
         let rule = self.rule(node);
-        rule.unique || rule.limit.is_some() || self.apart.contains_key(&node)
+        rule.unique
+            || rule.limit.is_some()
+            || self.apart.contains_key(&node)
+            || self.cuts.contains_key(&node)
     }
 
     /// The first of the obstacles, in their declared order, so that no table's order shows.
@@ -85,6 +89,7 @@ impl Graph {
         let kind = |node: NodeIndex| self.nodes[node as usize].kind;
         let mut counts: Counts = SmallVec::new();
         let mut unique: SmallVec<[u16; 4]> = SmallVec::new();
+        let mut places = Places::new();
         let mut is_apart = false;
         for node in nodes {
             let rule = self.rule(*node);
@@ -97,12 +102,21 @@ impl Graph {
             }
             let mut others = self.apart.get(node).into_iter().flatten();
             is_apart |= others.any(|(other, _)| is_in_large(*other));
+            for place in self.places_of(*node) {
+                if !places.contains(place) {
+                    places.push(*place);
+                }
+            }
         }
         let mut is_over = false;
-        if !unique.is_empty() || !counts.is_empty() {
+        if !unique.is_empty() || !counts.is_empty() || !places.is_empty() {
             for node in large() {
                 if unique.contains(&kind(node)) {
                     return Some(Obstacle::Unique);
+                }
+                if !places.is_empty() {
+                    let mut others = self.places_of(node).iter();
+                    is_apart |= others.any(|one| places.iter().any(|own| are_apart(*own, *one)));
                 }
                 let Some(limit) = self.rule(node).limit else { continue };
                 let window = Self::window(limit, self.nodes[node as usize].first_seen.get());
@@ -121,6 +135,8 @@ impl Graph {
     pub(super) fn unite(&mut self, x: ClusterIndex, y: ClusterIndex) {
         let larger = self.clusters[x as usize].size >= self.clusters[y as usize].size;
         let (into, from) = if larger { (x, y) } else { (y, x) };
+        self.will_change(self.clusters[x as usize].head);
+        self.will_change(self.clusters[y as usize].head);
         let moving: SmallVec<[NodeIndex; 8]> = self.members(from).collect();
         for node in &moving {
             self.nodes[*node as usize].cluster = into;

@@ -12,6 +12,7 @@ mod adopt;
 mod cluster;
 mod compare;
 mod component;
+mod cut;
 mod erase;
 mod evidence;
 mod explain;
@@ -26,23 +27,27 @@ mod names;
 mod observe;
 mod pages;
 mod rebuild;
+mod room;
 mod row;
 mod settle;
 mod table;
 #[cfg(test)]
 mod tests;
 mod view;
+mod watch;
 
+pub use cut::Cut;
 pub use erase::Erased;
 pub use explain::{Apart as Reason, Explanation, Step};
 pub use fragments::Birth;
-pub use hand::{Link, Pair, Unmerged};
+pub use hand::{Link, Pair, Parting, Separation, Unmerged};
 pub use heirs::{Ancestry, Heirs};
 pub use link::Obstacle;
 pub use names::Names;
 pub use observe::{Change, Effects, Move, Observed};
 pub use pages::Page;
 pub use view::{ClusterView, Shown};
+pub use watch::Touched;
 
 use super::id::Sequence;
 use super::rules::Rules;
@@ -98,12 +103,15 @@ pub struct Graph {
     /// Spellings that differ from the canonical value.
     raw: HashMap<NodeIndex, (Timestamp, Box<str>), FixedState>,
     apart: Apart,
+    cuts: cut::Cuts,
     /// SHA-256 of clear mails, by its first eight bytes, while some rule yields mail hashes.
     mail_hashes: BTreeMap<u64, NodeIndex>,
     mail_aliases: bool,
     profiles: u64,
     rules: Arc<Rules>,
     dirty: pages::Dirty,
+    /// While somebody goes over all profiles in parts.
+    watch: Option<watch::Watch>,
     /// While a re-resolution is under way.
     heirs: Option<Heirs>,
     /// Generation and record of fragments that are made later than their first event came.
@@ -136,11 +144,13 @@ impl Graph {
             later_born: BTreeMap::new(),
             raw: HashMap::default(),
             apart: Apart::new(),
+            cuts: cut::Cuts::new(),
             mail_hashes: BTreeMap::new(),
             mail_aliases: rules.yields_mail_hashes(),
             profiles: 0,
             rules,
             dirty: pages::Dirty::default(),
+            watch: None,
             heirs: None,
             later: None,
             #[cfg(test)]
@@ -154,6 +164,7 @@ impl Graph {
     /// source, say). Rules that do touch it need a re-resolution.
     pub fn set_rules(&mut self, rules: Arc<Rules>) {
         self.mail_aliases |= rules.yields_mail_hashes();
+        self.note_rules(&rules);
         self.rules = rules;
         self.flags.clear();
         self.refresh_flags();

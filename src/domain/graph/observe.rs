@@ -257,6 +257,7 @@ impl Graph {
         self.nodes[origin as usize].fragment = fragment;
         self.dirty.mark(Touched::Node(origin));
         self.dirty.mark(Touched::Fragment(fragment));
+        self.will_change(origin);
         let cluster = self.cluster_of(origin) as usize;
         if self.clusters[cluster].lead == NONE {
             self.profiles += 1;

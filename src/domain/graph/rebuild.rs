@@ -4,6 +4,7 @@
 //! left out. The result is a function of the set of evidence. The quick path of `link` is an
 //! abbreviation of this one, for components in which nothing is violated.
 
+use super::cut::{Places, are_apart};
 use super::link::Obstacle;
 use super::observe::Before;
 use super::pages::Touched;
@@ -36,6 +37,8 @@ struct Summary {
     limited: SmallVec<[(u16, i32, u32, u32); 1]>,
     /// Local numbers of nodes that a member must stay apart from.
     apart: SmallVec<[u32; 1]>,
+    /// Cuts that members are in, and in which part.
+    places: Places,
     counted: u32,
 }
 
@@ -80,6 +83,11 @@ impl Component {
         let kept = &mut self.summary[into as usize];
         kept.unique.extend(gone.unique);
         kept.apart.extend(gone.apart);
+        for place in gone.places {
+            if !kept.places.contains(&place) {
+                kept.places.push(place);
+            }
+        }
         kept.counted += gone.counted;
         for (kind, window, values, allowed) in gone.limited {
             match kept.limited.iter_mut().find(|one| (one.0, one.1) == (kind, window)) {
@@ -109,6 +117,10 @@ impl Component {
             if self.root(other) == against {
                 return Some(Obstacle::CannotLink);
             }
+        }
+        let (a, b) = (&self.summary[into as usize].places, &self.summary[from as usize].places);
+        if a.iter().any(|one| b.iter().any(|other| are_apart(*one, *other))) {
+            return Some(Obstacle::CannotLink);
         }
         is_over_cap.then_some(Obstacle::Cap)
     }
@@ -211,6 +223,7 @@ impl Graph {
                     summary.apart.push(*other);
                 }
             }
+            summary.places.extend_from_slice(self.places_of(*node));
             all.push(summary);
         }
         component.summary = all;
@@ -338,6 +351,7 @@ impl Graph {
         latest: Key,
     ) {
         for node in &component.nodes {
+            self.will_change(*node);
             let cluster = self.nodes[*node as usize].cluster;
             if cluster != NONE && self.clusters[cluster as usize].size > 0 {
                 if self.clusters[cluster as usize].lead != NONE {

@@ -22,7 +22,10 @@ use super::pages::Touched;
 use super::row::{OVERFLOW, PENDING, SUPPRESSED};
 use super::{ClusterIndex, EdgeIndex, FragmentIndex, Graph, NONE, NodeIndex};
 use foldhash::fast::FixedState;
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
+
+/// Of more edges than this that an event brings, those that are costly are taken in together.
+const TOGETHER: usize = 8;
 
 /// Edges that were refused, and why.
 type Refused = Vec<(EdgeIndex, Obstacle)>;
@@ -44,7 +47,12 @@ impl Graph {
             refused.extend(self.rebuild(&disturbed.seeds, None, before));
         }
         self.move_ahead(&disturbed.earlier, before, &mut refused);
-        for edge in &disturbed.fresh {
+        for (at, edge) in disturbed.fresh.iter().enumerate() {
+            let left = &disturbed.fresh[at..];
+            if left.len() > TOGETHER && self.is_costly(*edge) {
+                self.take_in_together(left, before, &mut refused);
+                break;
+            }
             self.take_in(*edge, before, &mut refused);
         }
         if refused.is_empty() && before.leads.is_empty() {
@@ -88,6 +96,70 @@ impl Graph {
             let seed = self.edges[*edge as usize].a;
             refused.extend(self.rebuild(&[seed], from, before));
         }
+    }
+
+    /// Whether taking an edge in means to look at more than its two clusters.
+    fn is_costly(&self, edge: EdgeIndex) -> bool {
+        let (a, b) = (self.edges[edge as usize].a, self.edges[edge as usize].b);
+        let (x, y, key) = (self.cluster_of(a), self.cluster_of(b), self.key(edge));
+        let is_last = || self.is_last_in(x, key) && self.is_last_in(y, key);
+        !self.rebuilds_always() && x != y && !is_last() && self.obstacle(x, y).is_some()
+    }
+
+    /// Takes the edges in that one event brings and of which each may ask for a rebuild: one rebuild
+    /// for all comes to the same, as it is a function of the evidence.
+    fn take_in_together(
+        &mut self,
+        edges: &[EdgeIndex],
+        before: &mut Before,
+        refused: &mut Refused,
+    ) {
+        let mut seeds = Vec::with_capacity(edges.len());
+        let mut joined: HashMap<(bool, u32), (bool, u32), FixedState> = HashMap::default();
+        let mut counts: HashMap<(bool, u32), u32, FixedState> = HashMap::default();
+        for edge in edges {
+            self.edges[*edge as usize].flags &= !PENDING;
+            if !self.is_active(*edge) {
+                continue;
+            }
+            // As the raw components would be, were each edge taken in by itself.
+            let (a, b) = (self.edges[*edge as usize].a, self.edges[*edge as usize].b);
+            let ends = [a, b].map(|node| {
+                let mut raw = self.raw_name(self.cluster_of(node));
+                counts.entry(raw).or_insert_with(|| {
+                    let cluster = self.cluster_of(node);
+                    self.raw_edges(cluster, cluster)
+                });
+                while let Some(into) = joined.get(&raw) {
+                    raw = *into;
+                }
+                raw
+            });
+            let count = |raw| counts.get(&raw).copied().unwrap_or(0);
+            let both = match ends[0] == ends[1] {
+                true => count(ends[0]),
+                false => count(ends[0]).saturating_add(count(ends[1])),
+            };
+            if both >= self.rules.limits.component {
+                self.edges[*edge as usize].flags |= OVERFLOW;
+                refused.push((*edge, Obstacle::Component));
+                continue;
+            }
+            if ends[0] != ends[1] {
+                joined.insert(ends[1], ends[0]);
+            }
+            counts.insert(ends[0], both + 1);
+            seeds.push(a);
+        }
+        if !seeds.is_empty() {
+            refused.extend(self.rebuild(&seeds, None, before));
+        }
+    }
+
+    /// What tells the raw component of a cluster from every other one.
+    fn raw_name(&self, cluster: ClusterIndex) -> (bool, u32) {
+        let raw = self.clusters[cluster as usize].raw;
+        if raw == NONE { (false, cluster) } else { (true, raw) }
     }
 
     /// Takes one more edge in.

@@ -1,11 +1,12 @@
 //! Random worlds against a plain reference: the rule of design.md section 5, written a second time
 //! as sets and loops, without indexes, quick paths or state.
 
+mod crowd;
 mod oracle;
 mod orders;
 mod unmerge;
 
-use super::{Graph, Link};
+use super::{Cut, Graph, Link, NodeIndex, Separation};
 use crate::domain::event::{Event, Found, Payload, Standing, Timing};
 use crate::domain::rules::Rules;
 use crate::domain::settings::{Limit, Per, Settings, SourceConfig, TypeConfig};
@@ -245,8 +246,18 @@ fn link(number: u64, (joins, _, a, b): &Hand) -> Link {
     Link { number, joins: *joins, a: end(a), b: end(b) }
 }
 
+/// When a part showed a node first, by event time; ties go to the smaller name.
+fn first_shown(graph: &Graph, node: NodeIndex, part: &BTreeSet<NodeIndex>) -> (Timestamp, String) {
+    let edges = graph.edges_of(node);
+    let edges = edges.filter(|(edge, other)| part.contains(other) && graph.is_evidence(*edge));
+    let shown = edges
+        .map(|(edge, other)| (graph.edges[edge as usize].first_at.get(), graph.name_of(other)));
+    shown.min().unwrap_or((crate::domain::time::MAX, String::new()))
+}
+
 /// The cannot-links of an unmerge, numbered from `first` on.
-fn laid(first: u64, pairs: Vec<super::Pair>) -> Vec<Link> {
+fn laid(first: u64, apart: Separation) -> Vec<Link> {
+    let Separation::Pairs(pairs) = apart else { panic!("a cut, of so few") };
     let link = |(number, (a, b))| Link { number, joins: false, a, b };
     (first..).zip(pairs).map(link).collect()
 }
@@ -315,6 +326,7 @@ proptest! {
     fn an_unmerge_takes_the_parts_apart_for_good(
         all in prop::collection::vec(said(), 2..14),
         which in any::<prop::sample::Index>(),
+        as_cut in any::<bool>(),
     ) {
         let world = World { unique: false, limit: None, shared_by: None, cap: 1_000 };
         let mut graph = grown(world, &all);
@@ -330,7 +342,18 @@ proptest! {
         prop_assert_eq!((graph.partition(), graph.profiles()), (before, profiles));
         prop_assert_eq!(planned.is_some(), parts.len() > 1);
         let Some(planned) = planned else { return Ok(()) };
-        let unmerged = graph.part(&laid(1, planned));
+        let by_fragments = |part: &BTreeSet<NodeIndex>| {
+            part.iter().filter_map(|node| graph.fragment_of(*node)).collect::<BTreeSet<u32>>()
+        };
+        let all_parts: BTreeSet<BTreeSet<u32>> = parts.iter().map(by_fragments).collect();
+        prop_assert_eq!(all_parts, planned.parts.iter().map(|part| part.iter().copied().collect()).collect());
+        let unmerged = match as_cut {
+            true => {
+                let parts = graph.cut_by_identifier(node, &graph.parts_by_showing(node));
+                graph.cut(&Cut { number: 1, parts })
+            }
+            false => graph.part(&laid(1, planned.apart)),
+        };
         prop_assert!(unmerged.profiles.len() >= parts.len());
         let eldest: Vec<u32> = parts.iter().filter_map(|part| graph.eldest(part)).collect();
         let apart = |graph: &Graph| {
@@ -338,7 +361,7 @@ proptest! {
             clusters.len() == eldest.len()
         };
         prop_assert!(apart(&graph));
-        let first = parts.iter().min_by_key(|part| graph.first_shown(node, part)).unwrap();
+        let first = parts.iter().min_by_key(|part| first_shown(&graph, node, part)).unwrap();
         let home = graph.eldest(first).unwrap();
         prop_assert!(unmerged.profiles.contains(&graph.lead_of_node(home).unwrap()));
         for (at, said) in all.iter().enumerate() {

@@ -6,9 +6,11 @@
 
 mod canonical;
 mod check;
+mod shown;
 
 pub use canonical::{canonical, quote, unquote};
 pub use check::{Measure, Root, Syntax, check};
+pub use shown::shown;
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -5,6 +5,7 @@
 //! [`read::PathSet`] then finds the values of many of them in one pass over a payload.
 
 pub mod read;
+pub mod reserved;
 
 use super::json;
 use std::fmt;

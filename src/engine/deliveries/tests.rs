@@ -2,6 +2,7 @@
 
 use super::super::rest::Rest;
 use super::*;
+use crate::domain::campaign::Calling;
 use proptest::prelude::*;
 use std::sync::OnceLock;
 
@@ -32,7 +33,7 @@ fn answered(status: u16) -> Attempt {
 
 fn attempted(outbox: &mut Outbox, number: u64, status: u16) {
     let id = |_: &Delivery, _: &EndpointKey| "msg_a".to_owned();
-    outbox.attempted(number, &answered(status), id).unwrap();
+    outbox.attempted(number, &answered(status), id, |_| Calling::default().waits).unwrap();
 }
 
 fn with_one() -> Outbox {

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What an operator may do next, at random.
-async fn random_act(engine: &Engine, dice: &mut Dice) {
+pub(in crate::engine) async fn random_act(engine: &Engine, dice: &mut Dice) {
     let web = |dice: &mut Dice| Identifier::parse(&format!("web:{}", dice.roll(12))).unwrap();
     let shop = |dice: &mut Dice| Identifier::parse(&format!("shop:{}", dice.roll(12))).unwrap();
     let mail = Identifier::parse(&format!("email:m{}@site.org", dice.roll(10))).unwrap();
@@ -23,7 +23,7 @@ async fn random_act(engine: &Engine, dice: &mut Dice) {
         2 => {
             if let Some(profile) = engine.profile(lookup(&mail), false).await.unwrap() {
                 let part = Part::Identifier(mail);
-                let outcome = engine.unmerge(&profile.id, part, "r".into()).await;
+                let outcome = engine.unmerge(&profile.id, part, "r".into(), false).await;
                 assert!(matches!(outcome, Ok(_) | Err(ObjectRefusal::NotFound)));
             }
         }
@@ -51,6 +51,25 @@ async fn random_act(engine: &Engine, dice: &mut Dice) {
     }
 }
 
+/// An event of few people, at random.
+pub(in crate::engine) async fn random_step(engine: &Engine, dice: &mut Dice) {
+    let number = dice.roll(u64::from(u32::MAX));
+    step(engine, dice, number).await;
+}
+
+async fn step(engine: &Engine, dice: &mut Dice, number: u64) {
+    let (source, session, mut body) = random_event(dice, number);
+    for key in ["u", "c"] {
+        if let Some(user) = body.get(key).and_then(serde_json::Value::as_u64) {
+            body[key] = json!(user % 12);
+        }
+    }
+    if body.get("m").is_some() {
+        body["m"] = json!(format!("m{}@site.org", dice.roll(10)));
+    }
+    send(engine, source, session.as_deref(), body).await;
+}
+
 /// A world in which operators do what they like, restarted now and then, and replayed at the end.
 fn survives(seed: u64, retain: Retain) {
     let folder = tempfile::tempdir().unwrap();
@@ -64,16 +83,7 @@ fn survives(seed: u64, retain: Retain) {
         };
         let mut engine = open(tight()).await;
         for number in 0..150 {
-            let (source, session, mut body) = random_event(&mut dice, number);
-            for key in ["u", "c"] {
-                if let Some(user) = body.get(key).and_then(serde_json::Value::as_u64) {
-                    body[key] = json!(user % 12);
-                }
-            }
-            if body.get("m").is_some() {
-                body["m"] = json!(format!("m{}@site.org", dice.roll(10)));
-            }
-            send(&engine, source, session.as_deref(), body).await;
+            step(&engine, &mut dice, number).await;
             if dice.roll(6) == 0 {
                 random_act(&engine, &mut dice).await;
             }
@@ -172,7 +182,8 @@ fn a_withdrawal_counts_for_others_when_the_profile_that_it_named_is_erased() {
 fn an_unmerge_counts_for_others_when_the_profile_that_it_named_is_erased() {
     stays_apart_without_the_leader(async |engine, id| {
         let part = Part::Identifier(Identifier::parse("email:m@site.org").unwrap());
-        let (profiles, links) = engine.unmerge(id, part, "r".into()).await.unwrap().unwrap();
+        let unmerged = engine.unmerge(id, part, "r".into(), false).await.unwrap().unwrap();
+        let (profiles, links) = (unmerged.profiles, unmerged.links);
         assert_eq!((profiles.len(), links.len()), (3, 3));
     });
 }

@@ -29,7 +29,7 @@ fn a_fragment_that_is_rebuilt_after_a_panic_has_what_was_read_again() {
     let folder = tempfile::tempdir().unwrap();
     actix::System::new().block_on(async {
         let mut faulty = options(folder.path());
-        faulty.panic_on = Some(("boom".into(), 1));
+        faulty.panic_on = vec![fault(Stage::Profile, "boom", 1)];
         let engine = open(faulty).await;
         put(&engine, "hook", mute()).await;
         let early = send(&engine, "hook", None, json!({"w": 1, "at": 1, "city": "Ulm"})).await;
@@ -55,7 +55,7 @@ fn an_event_that_panicked_can_be_read_again_once_the_cause_is_mended() {
     let folder = tempfile::tempdir().unwrap();
     actix::System::new().block_on(async {
         let mut faulty = options(folder.path());
-        faulty.panic_on = Some(("x".into(), 2));
+        faulty.panic_on = vec![fault(Stage::Profile, "x", 2)];
         let engine = open(faulty).await;
         let event = send(&engine, "web", None, json!({"u": 1, "at": 1, "city": "Ulm"})).await;
         assert_eq!(event.status, Status::Quarantined(Reason::Panicked));
@@ -83,7 +83,7 @@ fn an_event_that_panics_again_when_it_is_read_again_is_set_aside_again() {
     let folder = tempfile::tempdir().unwrap();
     actix::System::new().block_on(async {
         let mut faulty = options(folder.path());
-        faulty.panic_on = Some(("x".into(), 4));
+        faulty.panic_on = vec![fault(Stage::Profile, "x", 4)];
         let engine = open(faulty).await;
         let event = send(&engine, "web", None, json!({"u": 1, "at": 1, "city": "Ulm"})).await;
         let id = event.event_id.unwrap().to_string();

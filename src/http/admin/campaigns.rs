@@ -18,7 +18,8 @@ use serde_json::json;
     responses((status = 200, description = "Campaigns")))]
 pub async fn list(http: Data<Http>, page: Query<PageQuery>) -> Answer {
     let effective = http.engine.effective()?;
-    let all = effective.compiled.settings.campaigns.iter().map(|(id, one)| (id.clone(), one));
+    let all = effective.compiled.settings.campaigns.keys();
+    let all = all.map(|id| (id.clone(), effective.object(ObjectKind::Campaign, id)));
     Ok(HttpResponse::Ok().json(page.by_id(all)?))
 }
 

@@ -4,9 +4,8 @@ use super::{Answer, found};
 use crate::domain::time::Timestamp;
 use crate::engine::EventFilter;
 use crate::http::Http;
-use crate::http::page::{List, PageQuery};
+use crate::http::page::{PageQuery, Turn};
 use crate::http::problem::Problem;
-use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
 use serde::Deserialize;
 
@@ -72,7 +71,10 @@ fn kind(text: &str) -> String {
 fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
     let Some(text) = text else { return Ok(None) };
     let wrong = || Problem::invalid(format!("expected {name} as in 2026-03-01T10:00:00Z"));
-    Timestamp::parse_rfc3339(text).map(Some).ok_or_else(wrong)
+    // In a query the plus of a zone is a blank, unless it was encoded.
+    let at = Timestamp::parse_rfc3339(text)
+        .or_else(|| Timestamp::parse_rfc3339(&text.trim().replace(' ', "+")));
+    at.map(Some).ok_or_else(wrong)
 }
 
 /// Events, newest first.
@@ -88,8 +90,10 @@ fn moment(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> 
            ("cursor" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, description = "Events")))]
 pub async fn list(http: Data<Http>, query: Query<EventQuery>, page: Query<PageQuery>) -> Answer {
-    let events = http.engine.events(query.filter()?, page.by_sequence()?).await?;
-    Ok(HttpResponse::Ok().json(List::from(events)))
+    let (filter, page) = (query.filter()?, page.by_sequence()?);
+    let turn = Turn::take(&http).await?;
+    let events = http.engine.events(filter, page).await?;
+    turn.answer(events)
 }
 
 /// An event.

@@ -6,11 +6,12 @@ use crate::domain::blocked::GARBAGE;
 use crate::domain::compiled::{is_id, is_trait_name};
 use crate::domain::id::Identifier;
 use crate::domain::settings::{TraitConfig, TypeConfig};
-use crate::engine::{Again, Explained, ObjectKind, Part, Preview, ProfileRef};
+use crate::engine::{Again, Explained, ObjectKind, Part, Preview, ProfileRef, Unmerged};
 use crate::http::Http;
 use crate::http::admin::events::EventQuery;
-use crate::http::page::PageQuery;
+use crate::http::page::{List, PageQuery};
 use crate::http::problem::Problem;
+use crate::http::query::Exact;
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Path, Query};
 use serde::Deserialize;
@@ -161,10 +162,9 @@ pub async fn lay(http: Data<Http>, bytes: Bytes) -> Answer {
            ("cursor" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, description = "Links")))]
 pub async fn links(http: Data<Http>, page: Query<PageQuery>) -> Answer {
-    let all = http.engine.links().await?.into_iter();
-    // Ids are numbers; padded, they sort as they were laid.
-    let all: Vec<_> = all.map(|link| (format!("{:0>20}", link.id), link)).collect();
-    Ok(HttpResponse::Ok().json(page.by_id(all.into_iter())?))
+    let (limit, after) = page.by_number()?;
+    let links = http.engine.links_after(after, limit + 1).await?;
+    Ok(HttpResponse::Ok().json(List::numbered(links, limit, |link| &link.id)))
 }
 
 /// What identifies nobody, whatever the type's own rules say.
@@ -208,7 +208,7 @@ pub struct Two {
 #[utoipa::path(get, path = "/api/v1/identity/explain", tag = "identity",
     params(("a" = String, Query, description = "type:value"), ("b" = String, Query, description = "type:value")),
     responses((status = 200, description = "The chain, or the reasons"), (status = 404, description = "One is unknown")))]
-pub async fn explain(http: Data<Http>, query: Query<Two>) -> Answer {
+pub async fn explain(http: Data<Http>, Exact(query): Exact<Two>) -> Answer {
     let (a, b) = (identifier("a", query.a.as_deref())?, identifier("b", query.b.as_deref())?);
     match http.engine.explain(a, b).await? {
         Explained::Unknown => Err(Problem::not_found("identifier")),
@@ -231,6 +231,9 @@ struct UnmergeBody {
     fragment: Option<String>,
     #[serde(default)]
     reason: String,
+    /// Whether to say only into which parts it would fall.
+    #[serde(default)]
+    dry_run: bool,
 }
 
 /// Takes a profile apart.
@@ -239,14 +242,18 @@ struct UnmergeBody {
     responses((status = 200, description = "The profiles and the links laid"), (status = 404, description = "None"),
               (status = 409, description = "Nothing holds together by it")))]
 pub async fn unmerge(http: Data<Http>, id: Path<String>, bytes: Bytes) -> Answer {
-    let UnmergeBody { identifier: by, fragment, reason } = body(&bytes)?;
+    let UnmergeBody { identifier: by, fragment, reason, dry_run } = body(&bytes)?;
     let part = match (by, fragment) {
         (Some(text), None) => Part::Identifier(identifier("identifier", Some(&text))?),
         (None, Some(fragment)) => Part::Fragment(fragment),
         _ => return Err(Problem::invalid("expected either identifier or fragment")),
     };
-    match http.engine.unmerge(&id, part, reason).await? {
-        Some((profiles, links)) => {
+    match http.engine.unmerge(&id, part, reason, dry_run).await? {
+        Some(Unmerged { profiles, links, parts }) if dry_run => {
+            let answer = json!({ "profiles": profiles, "links": links, "parts": parts });
+            Ok(HttpResponse::Ok().json(answer))
+        }
+        Some(Unmerged { profiles, links, .. }) => {
             Ok(HttpResponse::Ok().json(json!({ "profiles": profiles, "links": links })))
         }
         None => Err(Problem::new(crate::code::Code::NotMerged, "nothing holds together by it")),
@@ -331,7 +338,7 @@ pub struct Suppression {
 #[utoipa::path(delete, path = "/api/v1/suppressions", tag = "erasure",
     params(("identifier" = String, Query, description = "type:value")),
     responses((status = 204, description = "Allowed"), (status = 404, description = "Not suppressed")))]
-pub async fn allow(http: Data<Http>, query: Query<Suppression>) -> Answer {
+pub async fn allow(http: Data<Http>, Exact(query): Exact<Suppression>) -> Answer {
     http.engine.allow(identifier("identifier", query.identifier.as_deref())?).await?;
     Ok(HttpResponse::NoContent().finish())
 }

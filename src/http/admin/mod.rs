@@ -7,11 +7,13 @@ pub mod identity;
 pub mod objects;
 pub mod probe;
 pub mod profiles;
+pub mod secrets;
 pub mod sessions;
 pub mod state;
 pub mod stream;
 
 use super::problem::Problem;
+use crate::domain::spelling;
 use actix_web::HttpResponse;
 use serde::de::DeserializeOwned;
 
@@ -23,13 +25,13 @@ fn found<T: serde::Serialize>(thing: Option<T>, what: &str) -> Answer {
     thing.map(|thing| HttpResponse::Ok().json(thing)).ok_or_else(|| Problem::not_found(what))
 }
 
-/// Reads an object from a JSON body, with the reader's own words where it cannot be read; nothing at
-/// all is `{}`.
+/// Reads an object from a JSON body; a mistake is told with its path and what was expected there.
+/// Nothing at all is `{}`.
 fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     // The reader would take the elements of a list for the fields, in the order of the code.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(Problem::invalid("expected a JSON object"));
     }
-    serde_json::from_slice(bytes).map_err(|cause| Problem::invalid(cause.to_string()))
+    spelling::read_text(bytes).map_err(Problem::invalid)
 }

@@ -31,7 +31,8 @@ pub(super) async fn delete(http: &Http, kind: ObjectKind, id: String) -> Answer 
     responses((status = 200, description = "Sources")))]
 pub async fn list_sources(http: Data<Http>, page: Query<PageQuery>) -> Answer {
     let effective = http.engine.effective()?;
-    let all = effective.compiled.settings.sources.iter().map(|(id, one)| (id.clone(), one));
+    let all = effective.compiled.settings.sources.keys();
+    let all = all.map(|id| (id.clone(), effective.object(ObjectKind::Source, id)));
     Ok(HttpResponse::Ok().json(page.by_id(all)?))
 }
 
@@ -40,7 +41,7 @@ pub async fn list_sources(http: Data<Http>, page: Query<PageQuery>) -> Answer {
     params(("id" = String, Path, description = "The source's id")),
     responses((status = 200, description = "The source"), (status = 404, description = "None")))]
 pub async fn get_source(http: Data<Http>, id: Path<String>) -> Answer {
-    found(http.engine.effective()?.compiled.settings.sources.get(id.as_str()), "source")
+    found(http.engine.effective()?.object(ObjectKind::Source, &id), "source")
 }
 
 /// Sets a source.

@@ -6,6 +6,7 @@ use crate::domain::event::{Event, Found, Payload, Standing, Timing};
 use crate::domain::extract::{self, RequestFacts};
 use crate::domain::id::Identifier;
 use crate::domain::source::Source;
+use crate::domain::view::raw_json;
 use crate::engine::{Effective, ProfileRef};
 use crate::http::Http;
 use crate::http::problem::Problem;
@@ -148,7 +149,7 @@ async fn reading(http: &Http, effective: &Effective, event: Event) -> Result<Rea
         reason,
         profiles,
         properties: match &event.payload {
-            Payload::Json(bytes) => serde_json::from_slice(bytes).ok(),
+            Payload::Json(bytes) => raw_json(bytes),
             Payload::Opaque(_) => None,
         },
     })

@@ -2,12 +2,15 @@
 
 use super::{Answer, found};
 use crate::domain::id::Identifier;
-use crate::engine::ProfileRef;
+use crate::engine::{Export, ExportError, ProfileRef, Refusal};
 use crate::http::Http;
-use crate::http::page::{List, PageQuery};
+use crate::http::page::{List, PageQuery, Turn};
 use crate::http::problem::Problem;
-use actix_web::web::{Data, Path, Query};
-use serde::Deserialize;
+use crate::http::query::Exact;
+use actix_web::HttpResponse;
+use actix_web::web::{Bytes, Data, Path, Query};
+use futures_util::stream::{Stream, unfold};
+use serde::{Deserialize, Serialize};
 
 /// How a profile is asked for.
 #[derive(Debug, Deserialize)]
@@ -31,7 +34,7 @@ impl ProfileQuery {
     params(("identifier" = String, Query, description = "type:value, normalised like any other"),
            ("all" = Option<bool>, Query, description = "suppressed and quarantined ones too")),
     responses((status = 200, description = "The profile"), (status = 404, description = "None")))]
-pub async fn by_identifier(http: Data<Http>, query: Query<ProfileQuery>) -> Answer {
+pub async fn by_identifier(http: Data<Http>, Exact(query): Exact<ProfileQuery>) -> Answer {
     let identifier = query.identifier.as_deref().and_then(Identifier::parse).ok_or_else(|| {
         Problem::invalid("expected ?identifier=type:value, such as email:ann@example.com")
     })?;
@@ -57,8 +60,11 @@ pub async fn by_id(http: Data<Http>, id: Path<String>, query: Query<ProfileQuery
            ("cursor" = Option<String>, Query, description = "`next` of the page before")),
     responses((status = 200, description = "Events"), (status = 404, description = "None")))]
 pub async fn events(http: Data<Http>, id: Path<String>, page: Query<PageQuery>) -> Answer {
-    let events = http.engine.profile_events(id.into_inner(), page.by_sequence()?).await?;
-    found(events.map(List::from), "profile")
+    let page = page.by_sequence()?;
+    let turn = Turn::take(&http).await?;
+    let events = http.engine.profile_events(id.into_inner(), page).await?;
+    let events = events.ok_or_else(|| Problem::not_found("profile"))?;
+    turn.answer(events)
 }
 
 /// What was merged into a profile, newest first.
@@ -72,10 +78,74 @@ pub async fn merges(http: Data<Http>, id: Path<String>, page: Query<PageQuery>) 
     found(merges.map(List::from), "profile")
 }
 
-/// Everything held on a person.
+/// Everything held on a person, in parts as they are read: an export that is not whole JSON at its
+/// end was cut off, because the person was erased meanwhile or the program stopped.
 #[utoipa::path(get, path = "/api/v1/profiles/{id}/export", tag = "profiles",
     params(("id" = String, Path, description = "Any id that the person ever had")),
     responses((status = 200, description = "Everything"), (status = 404, description = "None")))]
 pub async fn export(http: Data<Http>, id: Path<String>) -> Answer {
-    found(http.engine.export(id.into_inner()).await?, "profile")
+    let export = http.engine.export(id.into_inner()).await?;
+    let export = export.ok_or_else(|| Problem::not_found("profile"))?;
+    Ok(HttpResponse::Ok().content_type("application/json").streaming(chunks(export)))
+}
+
+/// What of an export is next.
+enum Stage {
+    Profile,
+    /// Events; whether it is the first part of them.
+    Events(bool),
+    /// Changes, likewise.
+    Changes(bool),
+    Over,
+}
+
+fn chunks(export: Export) -> impl Stream<Item = Result<Bytes, ExportError>> {
+    unfold((export, Stage::Profile), |(mut export, stage)| async move {
+        match chunk(&mut export, stage).await {
+            Ok(Some((chunk, stage))) => Some((Ok(chunk), (export, stage))),
+            Ok(None) => None,
+            Err(error) => {
+                tracing::warn!(%error, "an export ends before its end");
+                Some((Err(error), (export, Stage::Over)))
+            }
+        }
+    })
+}
+
+async fn chunk(export: &mut Export, stage: Stage) -> Result<Option<(Bytes, Stage)>, ExportError> {
+    Ok(Some(match stage {
+        Stage::Profile => {
+            let mut text = b"{\"profile\":".to_vec();
+            write(&export.profile, &mut text)?;
+            text.extend_from_slice(b",\"events\":[");
+            (text.into(), Stage::Events(true))
+        }
+        Stage::Events(is_first) => match listed(&export.events().await?, is_first)? {
+            None => (Bytes::from_static(b"],\"merges\":["), Stage::Changes(true)),
+            Some(part) => (part, Stage::Events(false)),
+        },
+        Stage::Changes(is_first) => match listed(&export.changes().await?, is_first)? {
+            None => (Bytes::from_static(b"]}"), Stage::Over),
+            Some(part) => (part, Stage::Changes(false)),
+        },
+        Stage::Over => return Ok(None),
+    }))
+}
+
+/// Further elements of an array; none where there are no more.
+fn listed<T: Serialize>(items: &[T], is_first: bool) -> Result<Option<Bytes>, ExportError> {
+    let mut text = Vec::new();
+    for item in items {
+        if !(is_first && text.is_empty()) {
+            text.push(b',');
+        }
+        write(item, &mut text)?;
+    }
+    Ok((!items.is_empty()).then(|| text.into()))
+}
+
+/// Views are made of texts, numbers and JSON, so this does not fail; if it did, the export would not
+/// be whole.
+fn write(item: &impl Serialize, text: &mut Vec<u8>) -> Result<(), ExportError> {
+    serde_json::to_writer(text, item).map_err(|_| ExportError::Refused(Refusal::StorageFailed))
 }

@@ -14,10 +14,14 @@ pub async fn digest(http: Data<Http>) -> Answer {
 
 /// How what is known stands to the configuration in force.
 #[utoipa::path(get, path = "/api/v1/state/resolution", tag = "state",
-    responses((status = 200, description = "`current`; `under_way`: everything is being read again; `adopted`: the journal lost its beginning, so changed rules count for the evidence that is there and for what comes")))]
+    responses((status = 200, description = "`current`; `under_way`: everything is being read again; `failed`, with its reason: reading everything again panicked, so all stays as it was resolved before; `adopted`: the journal lost its beginning, so changed rules count for the evidence that is there and for what comes")))]
 pub async fn resolution(http: Data<Http>) -> Answer {
-    let state = http.engine.resolution().await?.name();
-    Ok(HttpResponse::Ok().json(serde_json::json!({ "state": state })))
+    let resolution = http.engine.resolution().await?;
+    let mut shown = serde_json::json!({ "state": resolution.name() });
+    if let Some(reason) = resolution.reason() {
+        shown["reason"] = reason.into();
+    }
+    Ok(HttpResponse::Ok().json(shown))
 }
 
 /// Takes a snapshot; answers when it is durable.

@@ -7,10 +7,12 @@
 use super::Answer;
 use super::events::EventQuery;
 use crate::code::Code;
+use crate::domain::id::Sequence;
 use crate::domain::view::EventView;
-use crate::engine::EventFilter;
+use crate::engine::{Engine, EventFilter, Stored};
 use crate::http::Http;
 use crate::http::problem::Problem;
+use crate::telemetry::metrics::Metrics;
 use actix_web::web::{Bytes, Data, Query};
 use actix_web::{Error, HttpResponse};
 use futures_util::stream::{Stream, unfold};
@@ -21,11 +23,29 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// Events that are read together, at most.
+const TOGETHER: usize = 64;
+
 struct Reader {
+    engine: Engine,
     filter: EventFilter,
-    events: broadcast::Receiver<Arc<EventView>>,
+    events: broadcast::Receiver<Stored>,
+    /// Events that are to be sent next, ascending.
+    waiting: Vec<Sequence>,
     stopping: watch::Receiver<bool>,
+    _connected: Connected,
+}
+
+/// A reader that is counted while it is connected.
+struct Connected {
+    metrics: Arc<Metrics>,
     _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.metrics.streams.dec();
+    }
 }
 
 /// Events as they are stored, filtered like the list.
@@ -41,11 +61,14 @@ pub async fn stream(http: Data<Http>, query: Query<EventQuery>) -> Answer {
         Problem::new(Code::Overloaded, "limits.streams readers are connected already")
     })?;
     let reader = Reader {
+        engine: http.engine.clone(),
+        waiting: Vec::new(),
         filter,
         events: http.engine.subscribe()?,
         stopping: http.stopping.clone(),
-        _place: place,
+        _connected: Connected { metrics: Arc::clone(&http.metrics), _place: place },
     };
+    http.metrics.streams.inc();
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header(("cache-control", "no-store"))
@@ -62,6 +85,14 @@ fn chunks(reader: Reader) -> impl Stream<Item = Result<Bytes, Error>> {
 impl Reader {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
+            if !self.waiting.is_empty() {
+                // An engine that is gone is a stop as well.
+                let events = self.engine.stored(&mut self.waiting).await.ok()?;
+                if events.is_empty() {
+                    continue;
+                }
+                return Some(events.iter().flat_map(chunk).collect());
+            }
             let event = tokio::select! {
                 event = self.events.recv() => event,
                 () = tokio::time::sleep(HEARTBEAT) => return Some(": alive\n\n".into()),
@@ -69,24 +100,28 @@ impl Reader {
                 _ = self.stopping.wait_for(|is_stopping| *is_stopping) => return None,
             };
             match event {
-                Ok(event) if matches(&self.filter, &event) => return Some(chunk(&event)),
-                Ok(_) => {}
+                Ok(event) => self.wait_for(&event),
                 Err(RecvError::Lagged(lost)) => return Some(format!(": lost {lost}\n\n").into()),
                 Err(RecvError::Closed) => return None,
             }
+            // What has come meanwhile is read together.
+            while self.waiting.len() < TOGETHER
+                && let Ok(event) = self.events.try_recv()
+            {
+                self.wait_for(&event);
+            }
+        }
+    }
+
+    fn wait_for(&mut self, event: &Stored) {
+        if event.fits(&self.filter) {
+            self.waiting.push(event.sequence);
         }
     }
 }
 
-fn matches(filter: &EventFilter, event: &EventView) -> bool {
-    filter.source.as_ref().is_none_or(|source| *source == event.source)
-        && filter.kind.as_ref().is_none_or(|kind| *kind == event.kind)
-        && (!filter.profile_less || event.status == "profile-less")
-        && (!filter.quarantined || event.status == "quarantined")
-}
-
 /// JSON has no raw line breaks when it is compact, so one `data` line is enough.
-fn chunk(event: &EventView) -> Bytes {
+fn chunk(event: &EventView) -> Vec<u8> {
     let mut text = format!("id: {}\ndata: ", event.sequence).into_bytes();
     match serde_json::to_vec(event) {
         // The properties are the sender's text, line breaks included.
@@ -94,7 +129,7 @@ fn chunk(event: &EventView) -> Bytes {
         Err(_) => text.extend_from_slice(b"{}"),
     }
     text.extend_from_slice(b"\n\n");
-    text.into()
+    text
 }
 
 #[cfg(test)]
@@ -112,6 +147,7 @@ mod tests {
             status: "profile-less",
             reason: None,
             occurred_at: String::new(),
+            occurred_at_from: "received",
             received_at: String::new(),
             identifiers: vec![],
             properties: serde_json::value::RawValue::from_string("{\n\"a\": 1\r\n}".into()).ok(),
@@ -121,18 +157,9 @@ mod tests {
 
     #[test]
     fn an_event_is_one_message_whatever_its_payload_looks_like() {
-        let text = String::from_utf8(chunk(&event()).to_vec()).unwrap();
+        let text = String::from_utf8(chunk(&event())).unwrap();
         assert!(text.starts_with("id: 7\ndata: {"));
         assert_eq!(text.matches('\n').count(), 3);
         assert!(text.ends_with("\n\n"));
-    }
-
-    #[test]
-    fn a_filter_lets_through_what_it_names() {
-        let filter =
-            |source: &str| EventFilter { source: Some(source.into()), ..Default::default() };
-        assert!(matches(&filter("shop"), &event()));
-        assert!(!matches(&filter("chat"), &event()));
-        assert!(!matches(&EventFilter { quarantined: true, ..Default::default() }, &event()));
     }
 }

@@ -5,7 +5,8 @@
 mod table;
 
 use super::admin::{
-    campaigns, changes, events, identity, objects, probe, profiles, sessions, state, stream,
+    campaigns, changes, events, identity, objects, probe, profiles, secrets, sessions, state,
+    stream,
 };
 use super::{health, tracker};
 use crate::code::Code;
@@ -83,6 +84,10 @@ use utoipa::OpenApi;
         changes::list,
         state::digest,
         state::resolution,
+        secrets::list,
+        secrets::get,
+        secrets::set,
+        secrets::remove,
         state::snapshot,
         state::reload,
         health::live,
@@ -146,9 +151,11 @@ pub fn document() -> &'static Value {
 /// What senders may be refused.
 const COLLECT: [u16; 12] = [400, 401, 404, 405, 408, 413, 414, 415, 429, 431, 500, 503];
 /// What operators may be refused, whatever they ask.
-const ADMIN: [u16; 3] = [401, 500, 503];
+const ADMIN: [u16; 5] = [401, 403, 421, 500, 503];
 /// And when they send a body.
-const BODY: [u16; 2] = [400, 413];
+const BODY: [u16; 3] = [400, 413, 415];
+/// What is told without a token, and to no web page of another origin.
+const OPEN: [&str; 2] = ["/metrics", "/openapi.json"];
 
 fn build() -> Value {
     let mut document = serde_json::to_value(Document::openapi())
@@ -253,7 +260,11 @@ fn complete(operation: &mut Value, method: &str, path: &str) {
         refused.extend(has_query.then_some(400));
         refused.extend(if takes.is_empty() { &[][..] } else { &BODY });
     }
-    answers(&mut operation["responses"], gives, &refused, is_collect || is_admin);
+    let is_open = OPEN.contains(&path);
+    if is_open {
+        refused.extend([403, 415, 421]);
+    }
+    answers(&mut operation["responses"], gives, &refused, is_collect || is_admin || is_open);
 }
 
 /// Gives the parameters their schemas; answers whether there are some in the query.

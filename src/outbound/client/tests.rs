@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener as Listener, TcpStream as Strea
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-const SHORT: Limits = Limits {
+pub(super) const SHORT: Limits = Limits {
     connect: Duration::from_millis(300),
     exchange: Duration::from_millis(600),
     kept: 16 * 1024,
@@ -25,19 +25,19 @@ impl Resolver for FakeNames {
     }
 }
 
-fn client(names: Vec<Vec<IpAddr>>, allowed: &[&str], limits: Limits) -> Client {
+pub(super) fn client(names: Vec<Vec<IpAddr>>, allowed: &[&str], limits: Limits) -> Client {
     let networks: Vec<crate::config::Network> =
         allowed.iter().map(|text| serde_json::from_value((*text).into()).unwrap()).collect();
     let names = FakeNames(names, AtomicUsize::new(0));
     Client::new(Box::new(names), Guard::new(&networks), limits).unwrap()
 }
 
-fn local() -> Client {
+pub(super) fn local() -> Client {
     client(vec![vec![]], &["127.0.0.0/8"], SHORT)
 }
 
 /// A server of which each connection is treated as told, with its number from 0.
-fn server(behaviour: impl Fn(usize, Stream) + Send + Sync + 'static) -> SocketAddr {
+pub(super) fn server(behaviour: impl Fn(usize, Stream) + Send + Sync + 'static) -> SocketAddr {
     let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -58,21 +58,22 @@ fn says(answer: &'static [u8]) -> SocketAddr {
     })
 }
 
-fn post(address: SocketAddr) -> Call {
+pub(super) fn post(address: SocketAddr) -> Call {
     Call {
         method: "POST",
         url: Url::parse(&format!("http://{address}/x?a=1")).unwrap(),
         headers: vec![("webhook-id".to_owned(), "msg_1".to_owned())],
         body: Bytes::from_static(b"{\"n\":1}"),
+        timeout: None,
     }
 }
 
-fn run<T>(work: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.unwrap().block_on(work)
 }
 
-fn call(address: SocketAddr) -> Result<Answer, CallError> {
+pub(super) fn call(address: SocketAddr) -> Result<Answer, CallError> {
     run(async { local().call("c/0", &post(address)).await })
 }
 
@@ -129,6 +130,13 @@ fn slow_ones_time_out() {
         }
     });
     assert!(matches!(call(dripping), Err(CallError::Timeout("the exchange", _))));
+    let short = Call { timeout: Some(Duration::from_millis(50)), ..post(silent) };
+    let patient = Limits { exchange: Duration::from_secs(600), ..SHORT };
+    let client = client(vec![vec![]], &["127.0.0.0/8"], patient);
+    let error = run(async { client.call("c/0", &short).await }).unwrap_err();
+    assert!(
+        matches!(error, CallError::Timeout("the exchange", within) if within.as_millis() == 50)
+    );
 }
 
 #[test]
@@ -173,14 +181,18 @@ fn broken_exchanges_are_tried_again_later() {
 
 #[test]
 fn a_connection_closed_between_two_calls_costs_nothing() {
-    let address = server(|_, stream| {
+    let (closed, is_closed) = std::sync::mpsc::channel();
+    let address = server(move |_, stream| {
         let _ = read_request(&mut BufReader::new(&stream));
         write_answer(&mut &stream, 200, &[], b"").unwrap();
+        drop(stream);
+        closed.send(()).unwrap();
     });
     run(async {
         let client = local();
-        for _ in 0..5 {
+        for _ in 0..20 {
             assert_eq!(client.call("c/0", &post(address)).await.unwrap().status, 200);
+            is_closed.recv().unwrap();
         }
     });
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::graph::row::{
     FREE, GONE, OVERFLOW, SUPPRESSED, WITHDRAWN, WITHDRAWN_IN_SESSION, WITHDRAWN_SEEN,
 };
-use crate::domain::graph::{Effects, NONE, NodeIndex, Page, component::RawIndex};
+use crate::domain::graph::{Cut, Effects, NONE, NodeIndex, Page, Separation, component::RawIndex};
 use crate::domain::normalise::email_hash;
 
 /// What happens to a graph.
@@ -17,11 +17,13 @@ pub(super) enum Step {
     Lift(prop::sample::Index),
     Withdraw(prop::sample::Index),
     Unmerge(prop::sample::Index),
+    Cut(prop::sample::Index),
+    LiftCut(prop::sample::Index),
     Erase(prop::sample::Index),
 }
 
 /// How many raw components there are, and what is in them.
-type Bookkeeping = BTreeMap<RawIndex, (BTreeSet<u32>, u32)>;
+pub(super) type Bookkeeping = BTreeMap<RawIndex, (BTreeSet<u32>, u32)>;
 
 /// All that decides, and all that can be seen.
 #[derive(Debug, PartialEq)]
@@ -71,7 +73,7 @@ pub(super) fn state(graph: &Graph) -> State {
 }
 
 /// What the table of raw components must hold, from the edges alone.
-fn expected_raws(graph: &Graph) -> BTreeSet<(BTreeSet<u32>, u32)> {
+pub(super) fn expected_raws(graph: &Graph) -> BTreeSet<(BTreeSet<u32>, u32)> {
     let mut groups: Vec<BTreeSet<u32>> = Vec::new();
     for row in graph.edges.iter().filter(|row| row.flags & (GONE | SUPPRESSED) == SUPPRESSED) {
         if graph.is_hub(row.a) || graph.is_hub(row.b) {
@@ -97,7 +99,7 @@ fn expected_raws(graph: &Graph) -> BTreeSet<(BTreeSet<u32>, u32)> {
     groups.into_iter().map(|group| (group.clone(), edges(&group))).collect()
 }
 
-fn kept_raws(graph: &Graph) -> BTreeSet<(BTreeSet<u32>, u32)> {
+pub(super) fn kept_raws(graph: &Graph) -> BTreeSet<(BTreeSet<u32>, u32)> {
     let mut kept = Bookkeeping::new();
     for node in living(graph) {
         let cluster = graph.cluster_of(node);
@@ -155,6 +157,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => which().prop_map(Step::Lift),
         1 => which().prop_map(Step::Withdraw),
         1 => which().prop_map(Step::Unmerge),
+        1 => which().prop_map(Step::Cut),
+        1 => which().prop_map(Step::LiftCut),
         1 => which().prop_map(Step::Erase),
     ]
 }
@@ -204,10 +208,29 @@ fn take(graph: &mut Graph, at: u64, step: &Step, links: &[Link]) -> Answer {
         }
         Step::Unmerge(which) => {
             let node = node(graph, which);
-            if let Some(pairs) = node.and_then(|node| graph.parting_by_identifier(node)) {
-                let unmerged = graph.part(&laid(at * 1_000, pairs.clone()));
-                words = format!("{pairs:?} {:?}", unmerged.profiles);
+            if let Some(planned) = node.and_then(|node| graph.parting_by_identifier(node)) {
+                words = format!("{planned:?}");
+                let unmerged = match planned.apart {
+                    Separation::Parts(parts) => graph.cut(&Cut { number: at * 1_000, parts }),
+                    apart => graph.part(&laid(at * 1_000, apart)),
+                };
+                words = format!("{words} {:?}", unmerged.profiles);
                 effects = unmerged.effects;
+            }
+        }
+        Step::Cut(which) => {
+            let parts = node(graph, which).map(|node| (node, graph.parts_by_showing(node)));
+            if let Some((node, parts)) = parts.filter(|(_, parts)| parts.len() > 1) {
+                let parts = graph.cut_by_identifier(node, &parts);
+                words = format!("{parts:?}");
+                effects = graph.cut(&Cut { number: at * 1_000, parts }).effects;
+            }
+        }
+        Step::LiftCut(which) => {
+            let all: BTreeSet<u64> = graph.cuts.values().flatten().map(|place| place.0).collect();
+            let all: Vec<u64> = all.into_iter().collect();
+            if !all.is_empty() {
+                effects = graph.lift_cut(*which.get(&all));
             }
         }
         Step::Erase(which) => {
@@ -222,6 +245,22 @@ fn take(graph: &mut Graph, at: u64, step: &Step, links: &[Link]) -> Answer {
     }
     effects.changes.sort_by_cached_key(|change| format!("{change:?}"));
     Answer { words, effects }
+}
+
+/// The cuts that there are, by names.
+fn cuts_of(graph: &Graph) -> Vec<Cut> {
+    let mut all: BTreeMap<u64, BTreeMap<u32, Vec<crate::domain::id::Identifier>>> = BTreeMap::new();
+    for (node, places) in &graph.cuts {
+        for (number, part) in places {
+            let parts = all.entry(*number).or_default();
+            parts.entry(*part).or_default().push(graph.identifier_of(*node));
+        }
+    }
+    let cut = |(number, parts): (u64, BTreeMap<u32, Vec<_>>)| Cut {
+        number,
+        parts: parts.into_values().collect(),
+    };
+    all.into_iter().map(cut).collect()
 }
 
 /// Keeps what a snapshot would hold.
@@ -261,6 +300,9 @@ proptest! {
             keep(&mut quick, &mut pages);
             let rules = rules_of(world, component);
             let mut read = Graph::from_pages(rules, pages.values().cloned()).unwrap();
+            for cut in cuts_of(&quick) {
+                read.restore_cut(&cut);
+            }
             prop_assert_eq!(&now, &state(&read));
             let all: Vec<NodeIndex> = living(&read).collect();
             let newly = read.rebuild(&all, None, &mut Default::default());

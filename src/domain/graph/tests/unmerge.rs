@@ -4,7 +4,7 @@
 use super::*;
 use crate::domain::event::TraitValue;
 use crate::domain::fragment::{Fragment, content_hash};
-use crate::domain::graph::Shown;
+use crate::domain::graph::{Cut, Shown};
 use crate::domain::profile::Folded;
 
 /// The graph with the fragments that an engine would keep beside it.
@@ -113,6 +113,7 @@ proptest! {
         right in half(4),
         at in 0i64..900,
         after in prop::collection::vec(said(), 0..4),
+        as_cut in any::<bool>(),
     ) {
         let mut merged = Engine::new(&telling_rules());
         let mut apart = Engine::new(&telling_rules());
@@ -138,9 +139,16 @@ proptest! {
             apart.observe(60 + nth as u64, &telling(said));
         }
         let device = merged.graph.identifier("device", "9").unwrap();
-        let pairs = merged.graph.parting_by_identifier(device);
-        prop_assert!(pairs.is_some());
-        merged.graph.part(&laid(1, pairs.unwrap_or_default()));
+        let planned = merged.graph.parting_by_identifier(device);
+        prop_assert!(planned.is_some());
+        match as_cut {
+            true => {
+                let parts = merged.graph.parts_by_showing(device);
+                let parts = merged.graph.cut_by_identifier(device, &parts);
+                merged.graph.cut(&Cut { number: 1, parts });
+            }
+            false => drop(merged.graph.part(&laid(1, planned.unwrap().apart))),
+        }
         let mut now = merged.profiles();
         for (_, shown, _) in now.values_mut() {
             shown.retain(|one| (&*one.kind, &*one.value) != ("device", "9"));
