@@ -213,3 +213,92 @@ fn after_a_power_cut_every_fsynced_event_is_there() {
     }
     eprintln!("{cuts} power cuts, {} acknowledged events, none lost", taken.len());
 }
+
+#[test]
+fn an_erasure_waits_for_room_and_a_full_disk_starts() {
+    let Some(disk) = Mount::tmpfs("32m") else { return skip("an erasure on a full disk") };
+    let config = format!(
+        "{SOURCE}[journal]\nfree_space = \"6MiB\"\nsegment = \"1MiB\"\n[snapshots]\nevery = \"1h\"\n"
+    );
+    let home = Home::on(disk.path().join("data"), &config);
+    let program = home.start();
+    let (taken, refused) = post_until_refused(&mut program.client(), 0..20_000);
+    assert_eq!(refused, Refused::Answer(503, "storage_full".to_owned(), true));
+    let mut client = program.client();
+    let body = r#"{"identifier": "shop:3", "suppress": false, "reason": "asked"}"#;
+    let erasure = client.post("/api/v1/erasures", body).unwrap();
+    assert!((200..300).contains(&erasure.status), "{}", erasure.json());
+    let path = format!("/api/v1/erasures/{}", erasure.json()["id"].as_str().unwrap());
+    assert_eq!(client.json(&path)["state"], "compacting");
+    program.kill();
+    // Not a byte is left: the start finds the spare room, and serves reads.
+    let filler = disk.path().join("filler");
+    run("dd", &["if=/dev/zero", &format!("of={}", self::path(&filler)), "bs=64k"]);
+    let program = home.start();
+    let mut client = program.client();
+    assert_eq!(client.get("/api/v1/profiles?identifier=shop:2").unwrap().status, 200);
+    assert_eq!(client.get("/api/v1/profiles?identifier=shop:3").unwrap().status, 404);
+    assert_eq!(client.post("/collect/order/shop", "{\"u\":9}").unwrap().code(), "storage_full");
+    std::fs::remove_file(filler).unwrap();
+    assert!(run("mount", &["-o", "remount,size=96m", self::path(disk.path())]));
+    poll(NOTICED, || (client.json(&path)["state"] == "done").then_some(()))
+        .expect("an erasure that is done once there is room");
+    let kept: Vec<u64> = taken.into_iter().filter(|number| number % 7 != 3).collect();
+    assert_all_there(&program, &kept);
+    program.stop();
+}
+
+#[test]
+fn what_is_removed_under_the_program_ends_it() {
+    for name in ["", "lock", "journal", "snapshot"] {
+        let home = Home::new(SOURCE);
+        let mut program = home.start();
+        assert_eq!(program.client().post("/collect/order/shop", "{\"u\":1}").unwrap().status, 200);
+        let removed = home.data().join(name);
+        match removed.is_dir() {
+            true => std::fs::remove_dir_all(&removed).unwrap(),
+            false => std::fs::remove_file(&removed).unwrap(),
+        }
+        let status = program.ended(NOTICED).unwrap_or_else(|| panic!("{name:?}: still running"));
+        assert_eq!(status.code(), Some(74), "{name:?}: {}", program.stderr());
+        assert!(program.stderr().contains("removed or replaced"), "{}", program.stderr());
+    }
+}
+
+#[test]
+fn a_folder_whose_lock_was_removed_is_still_one_programs() {
+    let home = Home::new(SOURCE);
+    let _program = home.start();
+    std::fs::remove_file(home.data().join("lock")).unwrap();
+    let mut second = Home::on(home.data().to_owned(), SOURCE).spawn();
+    let status = second.ended(NOTICED).expect("a second start that ends");
+    assert_eq!(status.code(), Some(74), "{}", second.stderr());
+}
+
+#[test]
+fn a_journal_that_lost_its_end_is_refused_with_both_numbers() {
+    let home = Home::new(SOURCE);
+    let program = home.start();
+    post_until_refused(&mut program.client(), 0..5);
+    program.stop();
+    let journal = home.data().join("journal");
+    let older = home.data().join("older");
+    assert!(run("cp", &["-r", path(&journal), path(&older)]));
+    let program = home.start();
+    post_until_refused(&mut program.client(), 5..10);
+    program.stop();
+    std::fs::remove_dir_all(&journal).unwrap();
+    std::fs::rename(&older, &journal).unwrap();
+    let mut program = home.spawn();
+    let status = program.ended(NOTICED).expect("a start that ends");
+    let said = program.stderr();
+    assert_eq!(status.code(), Some(74), "{said}");
+    assert!(said.contains("up to sequence 12") && said.contains("ends at 7"), "{said}");
+    assert!(said.contains("--accept-journal-loss"), "{said}");
+    let verified = Command::new(env!("CARGO_BIN_EXE_selfsame"))
+        .args(["inspect", "verify", "--data", path(home.data())])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(!verified.status.success() && told.contains("only witness"), "{told}");
+}

@@ -13,7 +13,8 @@ const OTHERS: u32 = 0o077;
 /// A folder that many share, such as `/tmp`.
 const STICKY: u32 = 0o1000;
 /// How the names of our own files and folders begin; others may lie beside them.
-const OURS: [&str; 6] = ["lock", "journal", "snapshot", "checkpoint", "erasures.log", "secrets."];
+const OURS: [&str; 7] =
+    ["lock", "spare", "journal", "snapshot", "checkpoint", "erasures.log", "secrets."];
 
 /// What was found and done.
 #[derive(Debug, Default, PartialEq, Eq)]

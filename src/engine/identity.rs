@@ -483,14 +483,15 @@ impl Handler<SetAside> for IdentityActor {
     type Result = ();
 
     fn handle(&mut self, SetAside { sequence, era }: SetAside, context: &mut Self::Context) {
-        if era != self.shared.era() {
-            // The state was rebuilt with it meanwhile; the next one is made without.
-            return self.mend(Cause::Call, context);
-        }
         let act = ActRecord::SetAside { at: self.shared.clock.now(), sequence };
-        let (Some(router), Ok(bytes)) = (&self.router, act.encode()) else { return };
-        let then = Then::Act { act, reply: None };
-        router.do_send(Append { kind: crate::records::kind::ACT, bytes, then });
+        if let (Some(router), Ok(bytes)) = (&self.router, act.encode()) {
+            let then = Then::Act { act, reply: None };
+            router.do_send(Append { kind: crate::records::kind::ACT, bytes, then });
+        }
+        if era != self.shared.era() {
+            // The state may have been rebuilt with it meanwhile; this one is made without.
+            self.mend(Cause::Call, context);
+        }
     }
 }
 

@@ -52,6 +52,7 @@ mod sending;
 mod shared;
 mod snapshots;
 mod steering;
+mod store;
 mod streaming;
 mod table;
 mod trials;

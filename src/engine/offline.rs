@@ -7,12 +7,13 @@
 use super::core::Core;
 use super::digest::digest_view;
 use super::fault::Faults;
-use super::open::{EngineError, starting_point};
+use super::open::EngineError;
 use super::profile::Viewed;
 use super::reading::ProfileRef;
 use super::replay::{Aside, Plan, Replayed, replay};
 use super::rereadings::{EventError, Events};
 use super::rest::{Rest, RowError};
+use super::store::starting_point;
 use crate::domain::event::Standing;
 use crate::domain::fragment::Fragment;
 use crate::domain::graph::{FragmentIndex, NONE};

@@ -8,37 +8,36 @@ use super::erasure_log;
 use super::fault::{Alive, Failure, Fault, Faults};
 use super::identity::{Cadence, IdentityActor};
 use super::profiles::Profiles;
-use super::replay::{Aside, Plan, ReplayError, Start, replay};
+use super::replay::{Aside, Plan, ReplayError, replay};
 use super::rest::Rest;
 use super::retention::{self, Retain, RetentionError};
 use super::router::{Close, RouterActor};
-use super::rows::{self, LoadError};
+use super::rows::LoadError;
 use super::shared::Shared;
+use super::store::{open_store, usable};
 use super::{Engine, Published, Running, snapshots};
 use crate::clock::Clock;
 use crate::domain::compiled::SettingsProblem;
 use crate::domain::event::Reason;
 use crate::domain::id::{IdKey, Sequence};
 use crate::domain::settings::Settings;
-use crate::journal::folder::{DataFolder, FolderError, Spare, Watch, free_bytes};
+use crate::journal::folder::{DataFolder, FolderError, Spare, Watch};
 use crate::journal::{self, Journal, JournalError, JournalOptions, JournalReader, RawRecord};
 use crate::outbound::client::{Client, Limits, SystemResolver};
 use crate::outbound::guard::Guard;
 use crate::records::{self, DedupeRow, Genesis, RecordError, kind};
 use crate::secrets::Secrets;
 use crate::secrets::store::StoreError;
-use crate::snapshot::{self, SnapshotError, SnapshotStore};
+use crate::snapshot::SnapshotError;
 use crate::telemetry::metrics::Metrics;
 use actix::{Actor, Arbiter, ArbiterHandle};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, oneshot, watch};
 
-/// How long sled may take to open before it is given up and the snapshot rebuilt.
-const OPEN_WATCHDOG: Duration = Duration::from_secs(20);
 /// Events that the live stream keeps for a slow reader.
 const STREAM_EVENTS: usize = 1_024;
 
@@ -511,94 +510,6 @@ fn genesis(
     }])?;
     journal.sync()?;
     Ok(Some(genesis))
-}
-
-/// With less free than this, in bytes, a snapshot store cannot be opened, be it sound or not.
-const ROOM: u64 = 1 << 20;
-
-/// Opens the snapshot store; one that cannot be used is set aside and an empty one taken.
-fn open_store(
-    path: &Path,
-    last: Sequence,
-    accept_loss: bool,
-) -> Result<(SnapshotStore, Option<String>), EngineError> {
-    let refused = match snapshot::open(path, OPEN_WATCHDOG) {
-        Ok(store) => match store.sequence() {
-            Some(at) if at > last && !accept_loss => {
-                return Err(EngineError::JournalEndsEarly { snapshot: at, journal: last });
-            }
-            Some(at) if at > last => {
-                drop(store);
-                format!("it is at sequence {at}, and the journal ends at {last}")
-            }
-            _ => return Ok((store, None)),
-        },
-        // On a full disk nothing says that it is damaged, and another one could not be made either.
-        Err(error) if free_bytes(path.parent().unwrap_or(path)).is_ok_and(|free| free < ROOM) => {
-            return Err(error.into());
-        }
-        Err(error) => error.to_string(),
-    };
-    tracing::warn!(%refused, "the snapshot is set aside and rebuilt from the journal");
-    snapshot::set_aside(path).map_err(EngineError::SetAside)?;
-    Ok((snapshot::open(path, OPEN_WATCHDOG)?, Some(refused)))
-}
-
-/// A snapshot, the state that it holds, and why another was refused.
-type Usable = (Rest, Start, Option<String>);
-
-/// The store with the state that it holds. One whose rows are damaged is set aside: the checkpoint,
-/// or the journal from its beginning, makes another.
-fn usable(
-    data: &Path,
-    store: SnapshotStore,
-    refused: Option<String>,
-    genesis: Option<Genesis>,
-    reader: &JournalReader,
-) -> Result<Usable, EngineError> {
-    let filled = |store: SnapshotStore| -> Result<Rest, EngineError> {
-        let is_cut = reader.first_sequence() > journal::FIRST_SEQUENCE;
-        if is_cut && store.sequence().unwrap_or(0) == 0 {
-            retention::read_checkpoint(data, &store)?;
-        }
-        Ok(Rest::new(store))
-    };
-    let rest = filled(store)?;
-    let why = match starting_point(&rest, genesis, reader) {
-        Ok(start) => return Ok((rest, start, refused)),
-        Err(EngineError::Load(error)) => error.to_string(),
-        Err(error) => return Err(error),
-    };
-    tracing::warn!(%why, "the snapshot is set aside and rebuilt");
-    drop(rest);
-    let path = data.join("snapshot");
-    snapshot::set_aside(&path).map_err(EngineError::SetAside)?;
-    let rest = filled(snapshot::open(&path, OPEN_WATCHDOG)?)?;
-    let start = starting_point(&rest, genesis, reader)?;
-    Ok((rest, start, Some(why)))
-}
-
-/// The state of the snapshot, or an empty one at the journal's beginning.
-pub(super) fn starting_point(
-    rest: &Rest,
-    genesis: Option<Genesis>,
-    reader: &JournalReader,
-) -> Result<Start, EngineError> {
-    if let Some(sequence) = rest.store().sequence() {
-        let loaded = rows::load(&rest.store(), sequence)?;
-        return Ok((loaded.core, loaded.dedupe));
-    }
-    let Some(genesis) = genesis else {
-        return Err(EngineError::BeginningLost { first: reader.first_sequence() });
-    };
-    Ok((empty(genesis)?, Vec::new()))
-}
-
-fn empty(genesis: Genesis) -> Result<Core, EngineError> {
-    let files = Settings::default();
-    let effective = Effective::new(&files, &Default::default(), genesis.hash_key)
-        .map_err(EngineError::Settings)?;
-    Ok(Core::new(genesis, effective, files))
 }
 
 /// Records what the files say now, where that differs from what they said last.

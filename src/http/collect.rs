@@ -138,7 +138,11 @@ fn target(path: &str) -> Result<Target, Problem> {
 }
 
 fn named(what: &str, text: &str) -> Result<String, Problem> {
-    extract::name(&decoded_part(text)).map(str::to_owned).ok_or_else(|| malformed(what))
+    let text = decoded_part(text);
+    // A name in a payload loses controls at its ends; in a URL they are a mistake of the caller's.
+    let is_clean = !text.trim().contains(char::is_control);
+    let name = extract::name(&text).filter(|_| is_clean);
+    name.map(str::to_owned).ok_or_else(|| malformed(what))
 }
 
 /// Its percent-escapes become bytes first, and these characters.

@@ -204,7 +204,7 @@ impl Drop for Stream {
         if self.life.is_cut.get() {
             // Where it cannot be set, the system gives up by itself in the end.
             let at_once = Some(Duration::ZERO);
-            let _ = rustix::net::sockopt::set_socket_linger(&self.inner, at_once);
+            let _set = rustix::net::sockopt::set_socket_linger(&self.inner, at_once);
         }
     }
 }

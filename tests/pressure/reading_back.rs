@@ -54,7 +54,7 @@ fn a_page_of_large_events_ends_sooner_and_four_at_once_take_little() {
         }
     });
     let grown = program.memory_kb("VmHWM").saturating_sub(before) >> 10;
-    let read = LARGE * LENGTH >> 20;
+    let read = (LARGE * LENGTH) >> 20;
     eprintln!("4 readers of {read} MB each, a page at a time: {grown} MB above idle at the peak");
     assert!(grown <= GROWTH, "memory grew by {grown} MB");
     assert!(program.metric("selfsame_pages_cut_total") > 0.0);
@@ -93,9 +93,11 @@ fn an_export_comes_in_parts_and_waits_for_its_reader() {
     thread::sleep(Duration::from_millis(500));
     let export = program.client().json(&path);
     let grown = program.memory_kb("VmHWM").saturating_sub(before) >> 10;
-    eprintln!("5 exports of {} MB, 4 of them unread: {grown} MB above idle", LARGE * LENGTH >> 20);
-    let numbers: Vec<u64> =
-        export["events"].as_array().unwrap().iter().map(|e| number(e)).collect();
+    eprintln!(
+        "5 exports of {} MB, 4 of them unread: {grown} MB above idle",
+        (LARGE * LENGTH) >> 20
+    );
+    let numbers: Vec<u64> = export["events"].as_array().unwrap().iter().map(number).collect();
     assert_eq!(numbers, (0..LARGE as u64).rev().collect::<Vec<_>>(), "newest first, each once");
     assert_eq!(export["profile"]["stats"]["events"], LARGE);
     assert_eq!(export["merges"], Value::Array(vec![]));
@@ -132,7 +134,7 @@ fn a_stream_that_nobody_reads_holds_names_and_not_payloads() {
         assert_eq!(client.post("/collect/order/shop", &body).unwrap().status, 200);
     }
     let grown = program.memory_kb("VmHWM").saturating_sub(before) >> 10;
-    eprintln!("8 streams unread while {} MB come in: {grown} MB", LARGE * LENGTH >> 20);
+    eprintln!("8 streams unread while {} MB come in: {grown} MB", (LARGE * LENGTH) >> 20);
     assert!(grown <= GROWTH, "memory grew by {grown} MB");
     drop(streams);
     program.stop();
