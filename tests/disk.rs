@@ -270,7 +270,8 @@ fn a_folder_whose_lock_was_removed_is_still_one_programs() {
     let home = Home::new(SOURCE);
     let _program = home.start();
     std::fs::remove_file(home.data().join("lock")).unwrap();
-    let mut second = Home::on(home.data().to_owned(), SOURCE).spawn();
+    let other = Home::on(home.data().to_owned(), SOURCE);
+    let mut second = other.spawn();
     let status = second.ended(NOTICED).expect("a second start that ends");
     assert_eq!(status.code(), Some(74), "{}", second.stderr());
 }
