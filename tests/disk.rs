@@ -266,16 +266,6 @@ fn what_is_removed_under_the_program_ends_it() {
 }
 
 #[test]
-fn a_folder_whose_lock_was_removed_is_still_one_programs() {
-    let home = Home::new(SOURCE);
-    let _program = home.start();
-    std::fs::remove_file(home.data().join("lock")).unwrap();
-    let mut second = Home::on(home.data().to_owned(), SOURCE).spawn();
-    let status = second.ended(NOTICED).expect("a second start that ends");
-    assert_eq!(status.code(), Some(74), "{}", second.stderr());
-}
-
-#[test]
 fn a_journal_that_lost_its_end_is_refused_with_both_numbers() {
     let home = Home::new(SOURCE);
     let program = home.start();
