@@ -2,6 +2,7 @@
 //! label, else UTF-8, else windows-1252, in which every byte has a character. Encodings and labels
 //! are those of the WHATWG Encoding Standard.
 
+use bytes::Bytes;
 use encoding_rs::{Encoding, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use std::borrow::Cow;
 
@@ -37,6 +38,35 @@ pub fn text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
     match bytes {
         Cow::Borrowed(bytes) => characters(bytes, None).text,
         Cow::Owned(bytes) => Cow::Owned(characters(&bytes, None).text.into_owned()),
+    }
+}
+
+/// A whole body in UTF-8, and whether something was replaced; the same bytes where they are that
+/// already.
+pub fn whole(body: &Bytes, declared: Option<&'static Encoding>) -> (Bytes, bool) {
+    let Characters { text, is_lossy } = characters(body, declared.or_else(|| wide(body)));
+    match text {
+        Cow::Borrowed(text) => (body.slice_ref(text.as_bytes()), is_lossy),
+        Cow::Owned(text) => (text.into(), is_lossy),
+    }
+}
+
+/// A body without the marks of UTF-8.
+pub fn unmarked(body: &Bytes) -> Bytes {
+    body.slice_ref(marked(body).1)
+}
+
+/// Whether what has a meaning in a form is one byte each, as in ASCII.
+pub fn is_like_ascii(body: &[u8], declared: Option<&'static Encoding>) -> bool {
+    marked(body).0.or(declared).is_none_or(Encoding::is_ascii_compatible)
+}
+
+/// JSON in UTF-16 that does not say so: its first character is one of ASCII.
+fn wide(body: &[u8]) -> Option<&'static Encoding> {
+    match body {
+        [0, b'{' | b'[', ..] => Some(UTF_16BE),
+        [b'{' | b'[', 0, ..] => Some(UTF_16LE),
+        _ => None,
     }
 }
 

@@ -5,28 +5,83 @@
 //! cannot be read like that, or that contradicts an earlier one, stays as it is spelt.
 
 use super::DecodeLimits;
+use super::charset::{self, characters};
 use crate::domain::event::Reason;
 use crate::domain::json;
+use encoding_rs::Encoding;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// The decoded pairs of a query or an urlencoded body, in their order.
+/// The decoded pairs of a query, in their order.
 pub fn query_pairs(query: &str) -> Vec<(String, String)> {
-    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+    let pairs = pairs(query.as_bytes());
+    let declared = declared(&pairs);
+    let text = |bytes: &[u8]| characters(bytes, declared).text.into_owned();
+    pairs.iter().map(|(name, value)| (text(name), text(value))).collect()
 }
 
-/// An urlencoded text as a JSON object; `None` when it holds nothing.
-pub(super) fn parse(text: &str, limits: &DecodeLimits) -> Result<Option<String>, Reason> {
+/// An urlencoded text as a JSON object; `None` when it holds nothing. Its escapes become bytes
+/// first, and these characters by what is declared, or by the form's own field that says so.
+pub(super) fn parse(
+    text: &[u8],
+    encoding: Option<&'static Encoding>,
+    limits: &DecodeLimits,
+) -> Result<Option<String>, Fault> {
     if text.is_empty() {
         return Ok(None);
     }
+    let pairs = pairs(text);
+    let declared = declared(&pairs).or(encoding);
     let mut form = Form::new(limits);
-    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-        let mut literal = String::with_capacity(value.len() + 2);
-        json::quote(&value, &mut literal);
-        form.add(&name, literal)?;
+    let mut is_lossy = false;
+    for (name, value) in &pairs {
+        let (name, value) = (characters(name, declared), characters(value, declared));
+        is_lossy |= name.is_lossy || value.is_lossy;
+        let mut literal = String::with_capacity(value.text.len() + 2);
+        json::quote(&value.text, &mut literal);
+        form.add(&name.text, literal)?;
     }
-    Ok(form.finish())
+    if is_lossy { Err(Fault::Lossy) } else { Ok(form.finish()) }
+}
+
+/// Why a form becomes no object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is over a limit.
+    Limit(Reason),
+    /// A byte has no character in the encoding that is declared.
+    Lossy,
+}
+
+impl From<Reason> for Fault {
+    fn from(reason: Reason) -> Self {
+        Self::Limit(reason)
+    }
+}
+
+/// The pairs, their escapes undone.
+fn pairs(text: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let plain = |part: &[u8]| -> Vec<u8> {
+        let part: Vec<u8> =
+            part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+        percent_encoding::percent_decode(&part).collect()
+    };
+    let parts = text.split(|byte| *byte == b'&').filter(|part| !part.is_empty());
+    parts
+        .map(|part| match memchr::memchr(b'=', part) {
+            Some(at) => (plain(&part[..at]), plain(&part[at + 1..])),
+            None => (plain(part), Vec::new()),
+        })
+        .collect()
+}
+
+/// The encoding that a form names in a field of its own.
+fn declared(pairs: &[(Vec<u8>, Vec<u8>)]) -> Option<&'static Encoding> {
+    let said = |name: &[u8]| {
+        let mut named = pairs.iter().filter(|(known, _)| known == name);
+        named.find_map(|(_, value)| charset::named(std::str::from_utf8(value).ok()?))
+    };
+    said(b"_charset_").or_else(|| said(b"charset"))
 }
 
 /// A form that is being read.
@@ -191,7 +246,10 @@ mod tests {
     use serde_json::{Value, json};
 
     fn read(text: &str) -> Value {
-        serde_json::from_str(&parse(text, &DecodeLimits::default()).unwrap().unwrap()).unwrap()
+        serde_json::from_str(
+            &parse(text.as_bytes(), None, &DecodeLimits::default()).unwrap().unwrap(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -218,9 +276,26 @@ mod tests {
     #[test]
     fn limits_hold() {
         let limits = DecodeLimits { depth: 3, keys: 4, ..DecodeLimits::default() };
-        assert_eq!(parse("a[b][c][d]=1", &limits), Err(Reason::TooDeep));
-        assert_eq!(parse("a=&a=&a=&a=&a=", &limits), Err(Reason::TooManyKeys));
-        assert_eq!(parse("", &limits), Ok(None));
+        assert_eq!(parse(b"a[b][c][d]=1", None, &limits), Err(Fault::Limit(Reason::TooDeep)));
+        let many = parse(b"a=&a=&a=&a=&a=", None, &limits);
+        assert_eq!(many, Err(Fault::Limit(Reason::TooManyKeys)));
+        assert_eq!(parse(b"", None, &limits), Ok(None));
+    }
+
+    #[test]
+    fn escapes_are_bytes_first_and_a_form_may_name_its_encoding() {
+        assert_eq!(read("name=Jos%E9+Mu%F1oz"), json!({"name": "José Muñoz"}));
+        assert_eq!(read("name=Jos%C3%A9"), json!({"name": "José"}));
+        let said = read("n=%E3&charset=windows-1251&_charset_=iso-8859-2");
+        assert_eq!(said["n"], "ă");
+        assert_eq!(read("n=%E3&charset=windows-1251")["n"], "г");
+        assert_eq!(read("n=%E3&charset=blue")["n"], "ã");
+        let pairs = query_pairs("a=%E9&b&c=%c3%a9=");
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(pairs, [pair("a", "é"), pair("b", ""), pair("c", "é=")]);
+        let limits = DecodeLimits::default();
+        let utf8 = charset::named("utf-8");
+        assert_eq!(parse(b"a=%E9", utf8, &limits), Err(Fault::Lossy));
     }
 
     fn spell(prefix: &str, value: &Value, out: &mut form_urlencoded::Serializer<'_, String>) {
@@ -265,7 +340,7 @@ mod tests {
 
         #[test]
         fn any_text_is_a_form(text in any::<String>()) {
-            if let Ok(Some(object)) = parse(&text, &DecodeLimits::default()) {
+            if let Ok(Some(object)) = parse(text.as_bytes(), None, &DecodeLimits::default()) {
                 prop_assert!(json::check(&object).is_ok());
             }
         }

@@ -9,6 +9,7 @@ pub mod charset;
 mod compress;
 mod fields;
 mod form;
+mod lenient;
 mod media;
 mod multipart;
 
@@ -21,6 +22,8 @@ use crate::domain::json::{self, Measure, Root, Syntax};
 use crate::domain::path::Step;
 use crate::domain::settings::FieldDecoding;
 use bytes::Bytes;
+use encoding_rs::Encoding;
+use form::Fault;
 use media::Media;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -157,12 +160,14 @@ pub fn decode<'a>(
         return Err(DecodeRefusal::BodyTooLarge { limit: limits.body, decoded: false });
     }
     let body = decompress(request.content_encoding, request.body.clone(), limits.body)?;
-    let query = match form::parse(request.query, limits) {
+    let query = match form::parse(request.query.as_bytes(), None, limits) {
         Ok(query) => query,
-        Err(fault) => return Ok(Decoded::Single(whole(&body, fault))),
+        Err(Fault::Limit(fault)) => return Ok(Decoded::Single(whole(&body, fault))),
+        Err(Fault::Lossy) => return Ok(Decoded::Single(unreadable(body))),
     };
     let decoder = Decoder { shape, limits, query: query.map(Into::into) };
-    decoder.decode(&Media::of(request.content_type), body)
+    let declared = media::encoding(request.content_type);
+    decoder.decode(&Media::of(request.content_type), declared, body)
 }
 
 /// Decodes bytes that were quarantined as they came, when their limits may have changed: what is
@@ -173,7 +178,7 @@ pub fn decode_stored<'a>(
     limits: &'a DecodeLimits,
 ) -> Option<Decoded<'a>> {
     let decoder = Decoder { shape, limits, query: None };
-    decoder.decode(&Media::Json, body).ok()
+    decoder.decode(&Media::Json, None, body).ok()
 }
 
 #[derive(Clone, Debug)]
@@ -185,15 +190,31 @@ struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    fn decode(&self, media: &Media, body: Bytes) -> Result<Decoded<'a>, DecodeRefusal> {
-        let body = strip_bom(body);
+    fn decode(
+        &self,
+        media: &Media,
+        declared: Option<&'static Encoding>,
+        body: Bytes,
+    ) -> Result<Decoded<'a>, DecodeRefusal> {
+        // The parts and fields of these are decoded one by one.
+        let is_of_parts = matches!(media, Media::Form | Media::Multipart { .. });
+        let (text, is_lossy) = match is_of_parts && charset::is_like_ascii(&body, declared) {
+            true => (charset::unmarked(&body), false),
+            false => charset::whole(&body, declared),
+        };
+        if is_lossy {
+            return Ok(Decoded::Single(unreadable(body))); // with all of its bytes
+        }
+        self.fits(text.len())?;
+        let body = lenient::without_nan(text, *media == Media::Lines);
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(self.object(Bytes::from_static(b"{}")));
         }
-        if media.is_sniffed()
-            && let Some((text, measure)) = as_container(&body)
-        {
-            return Ok(self.json(&body, text, measure));
+        if media.is_sniffed() && matches!(first_byte(&body), Some(b'{' | b'[')) {
+            let (body, _) = charset::whole(&body, declared);
+            if let Some((text, measure)) = as_container(&body) {
+                return Ok(self.json(&body, text, measure));
+            }
         }
         match media {
             Media::Json => {
@@ -201,32 +222,30 @@ impl<'a> Decoder<'a> {
                 Ok(self.json(&body, text, measure))
             }
             Media::Lines => batch::lines(self, &body),
-            Media::Form => {
-                let text = String::from_utf8_lossy(&body);
-                self.fields(form::parse(&text, self.limits), &body)
-            }
+            Media::Form => self.fields(form::parse(&body, declared, self.limits), &body),
             Media::Multipart { boundary } => {
-                let fields = multipart::parse(boundary.as_deref(), &body, self.limits)?;
+                let boundary = boundary.as_deref();
+                let fields = multipart::parse(boundary, declared, &body, self.limits)?;
                 self.fields(fields, &body)
             }
-            Media::Text { latin1 } => self.text(&body, *latin1),
             Media::Unknown if matches!(first_byte(&body), Some(b'{' | b'[')) => {
                 let (text, measure) = as_json(&body)?;
                 Ok(self.json(&body, text, measure))
             }
-            Media::Unknown => self.text(&body, false),
+            Media::Text | Media::Unknown => self.text(&body),
         }
     }
 
     /// A form's fields, already written as an object.
     fn fields(
         &self,
-        fields: Result<Option<String>, Reason>,
+        fields: Result<Option<String>, Fault>,
         body: &Bytes,
     ) -> Result<Decoded<'a>, DecodeRefusal> {
         match fields {
             Ok(fields) => self.made(fields.unwrap_or_else(|| "{}".to_owned())),
-            Err(fault) => Ok(Decoded::Single(whole(body, fault))),
+            Err(Fault::Limit(fault)) => Ok(Decoded::Single(whole(body, fault))),
+            Err(Fault::Lossy) => Ok(Decoded::Single(unreadable(body.clone()))),
         }
     }
 
@@ -242,7 +261,7 @@ impl<'a> Decoder<'a> {
         if bytes > limit { Err(DecodeRefusal::TooLargeAsJson { limit }) } else { Ok(()) }
     }
 
-    fn text(&self, body: &Bytes, latin1: bool) -> Result<Decoded<'a>, DecodeRefusal> {
+    fn text(&self, body: &Bytes) -> Result<Decoded<'a>, DecodeRefusal> {
         // Before it is written: of control characters, those without a short form take six bytes.
         let is_short = |byte: &u8| *byte >= b' ' || matches!(byte, 8 | 9 | 10 | 12 | 13);
         let long = body.iter().filter(|byte| !is_short(byte)).count();
@@ -250,10 +269,6 @@ impl<'a> Decoder<'a> {
         let mut object = String::from("{\"body\":");
         match std::str::from_utf8(body) {
             Ok(text) => json::quote(text, &mut object),
-            Err(_) if latin1 => {
-                let text: String = body.iter().map(|byte| char::from(*byte)).collect();
-                json::quote(&text, &mut object);
-            }
             Err(error) => return Err(malformed("text in UTF-8", error.to_string(), body.clone())),
         }
         object.push('}');
@@ -364,10 +379,6 @@ fn merge(query: &str, text: &str) -> String {
     }
     merged.push_str(text.get(start + 1..).unwrap_or("}"));
     merged
-}
-
-fn strip_bom(body: Bytes) -> Bytes {
-    if body.starts_with(b"\xEF\xBB\xBF") { body.slice(3..) } else { body }
 }
 
 fn first_byte(body: &[u8]) -> Option<u8> {
