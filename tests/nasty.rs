@@ -25,7 +25,7 @@ use selfsame::domain::normalise::LENGTH;
 use selfsame::domain::occurred::{self, Format, SAYS_SOMETHING_FROM, Said, Zone};
 use selfsame::domain::path::Path;
 use selfsame::domain::profile::Folded;
-use selfsame::domain::settings::Settings;
+use selfsame::domain::settings::{FieldDecoding, Settings};
 use selfsame::domain::time::{MAX, MIN, Timestamp, parse_span};
 use selfsame::http::page::PageQuery;
 use selfsame::records::{decode_event, encode_event};
@@ -296,16 +296,21 @@ fn bodies() {
     let types = [
         None,
         Some("application/json"),
+        Some("application/json; charset=utf-16le"),
         Some("application/x-www-form-urlencoded"),
+        Some("application/x-www-form-urlencoded; charset=shift_jis"),
         Some("multipart/form-data; boundary=x"),
         Some("application/x-ndjson"),
         Some("application/xml"),
         Some("text/plain; charset=utf-8"),
     ];
-    let splits = ["a", "a[*].b"].map(|path| match Path::parse(path) {
+    let steps = |path| match Path::parse(path) {
         Ok(Path::Body(steps)) => steps,
         other => panic!("{other:?}"),
-    });
+    };
+    let splits = ["a", "a[*].b"].map(steps);
+    let fields = [("payload", FieldDecoding::Json), ("b.c", FieldDecoding::Base64)];
+    let fields = fields.map(|(path, how)| (steps(path), how));
     play("bodies", include_str!("nasty/bodies.txt"), |text| {
         // Low characters stand for bytes of no encoding, too.
         let bytes: Vec<u8> =
@@ -318,7 +323,7 @@ fn bodies() {
                     query: text.split('?').next_back().unwrap_or_default(),
                     body: body.clone(),
                 };
-                let shape = Shape { splits: &splits, fields: &[] };
+                let shape = Shape { splits: &splits, fields: &fields };
                 match decode(&request, shape, &limits) {
                     Err(_) => {}
                     Ok(Decoded::Single(piece)) => checked(&piece),

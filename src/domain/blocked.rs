@@ -335,6 +335,26 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_sees_at_either_end_is_left_out() {
+        let listed = ['\u{FEFF}', '\u{2060}', '\0', '\t', '\n', '\r', '\u{7F}', '\u{85}'];
+        for ch in listed.into_iter().chain('\u{200B}'..='\u{200F}') {
+            assert_eq!(visible(&format!("{ch}U{ch}1{ch}{ch}")), format!("U{ch}1"), "{ch:?}");
+            assert!(says_nothing(&format!("{ch}null{ch}")), "{ch:?}");
+            assert!(says_nothing(&ch.to_string()), "{ch:?}");
+        }
+    }
+
+    #[test]
+    fn every_template_that_was_not_filled_in_is_no_word() {
+        for (open, close) in TEMPLATES {
+            for text in [format!("{open}id{close}"), format!(" a-{open} user.id {close}/b ")] {
+                assert!(is_no_word(&text) && says_nothing(&text), "{text:?}");
+            }
+            assert!(!says_nothing(&format!("a{open}")), "{open}");
+        }
+    }
+
+    #[test]
     fn configured_values_are_compared_in_their_canonical_form() {
         let blocked = Blocked {
             exact: vec!["Office@Site.org".into()],

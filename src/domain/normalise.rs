@@ -127,7 +127,8 @@ fn one_address(text: &str) -> Option<String> {
     };
     match inner.get(..7) {
         Some(scheme) if scheme.eq_ignore_ascii_case("mailto:") => {
-            decoded(inner[7..].split('?').next().unwrap_or_default())
+            let address = inner[7..].strip_prefix("//").unwrap_or(&inner[7..]);
+            decoded(address.split('?').next().unwrap_or_default())
         }
         _ if !inner.contains('@') && inner.contains("%40") => decoded(inner),
         _ => Some(inner.to_owned()),
@@ -206,7 +207,16 @@ fn nfc_lower(text: &str) -> String {
 }
 
 fn is_zero_width(ch: char) -> bool {
-    matches!(ch, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}')
+    // Address books put embeddings and isolates around what they copy (U+202A, U+2066 and on).
+    matches!(
+        ch,
+        '\u{AD}'
+            | '\u{200B}'..='\u{200F}'
+            | '\u{202A}'..='\u{202E}'
+            | '\u{2060}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{FEFF}'
+    )
 }
 
 fn is_no_address(ch: char) -> bool {
@@ -229,6 +239,7 @@ fn phone(raw: &str, region: Option<&str>) -> Option<String> {
         Some(scheme) if scheme.eq_ignore_ascii_case("tel:") => text[4..].trim_start(),
         _ => text,
     };
+    let text = whole_number(text)?;
     if text.chars().count() > PHONE_CHARS || !text.chars().all(is_of_a_phone) {
         return None;
     }
@@ -237,6 +248,19 @@ fn phone(raw: &str, region: Option<&str>) -> Option<String> {
         let international = text.strip_prefix("00")?;
         e164(&format!("+{international}"), None)
     })
+}
+
+/// A number that went through a float (`4915112345678.0`) without its fraction, of which the zero
+/// would be one digit more. One with an exponent has lost its last digits: `None`.
+fn whole_number(text: &str) -> Option<&str> {
+    if text.contains(['e', 'E']) && text.parse::<f64>().is_ok() {
+        return None;
+    }
+    let is_whole = |whole: &&str| {
+        let digits = whole.strip_prefix('+').unwrap_or(whole);
+        digits.len() >= 7 && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    Some(text.strip_suffix(".0").filter(is_whole).unwrap_or(text))
 }
 
 /// What people write a phone number with. Parameters of RFC 3966 (`;ext=`, `;phone-context=`) are
@@ -333,6 +357,8 @@ mod tests {
             "<ann@example.com>",
             "< Ann@Example.com >",
             "mailto:ann@example.com",
+            "mailto://ann@example.com",
+            "\u{2066}ann@example.com\u{2069}",
             "MAILTO:Ann@Example.com?subject=x",
             "<mailto:ann@example.com>",
             "ann@example.com (Ann)",
@@ -423,6 +449,23 @@ mod tests {
             let tel = read(Normaliser::Phone, None, text);
             assert_eq!(tel.as_deref(), Some("+442079460958"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_phone_that_went_through_a_table_or_an_address_book_is_the_same() {
+        let phone = |raw| read(Normaliser::Phone, Some("DE"), raw);
+        for raw in [
+            "015112345678.0",
+            "+4915112345678.0",
+            "\u{202A}+49 151 12345678\u{202C}",
+            "\u{2066}0151 12345678\u{2069}",
+        ] {
+            assert_eq!(phone(raw).as_deref(), Some("+4915112345678"), "{raw}");
+        }
+        for raw in ["1.5112345678e10", "4.91511E+12", "15e9"] {
+            assert_eq!(phone(raw), None, "{raw}");
+        }
+        assert_eq!(phone("030.901820.0"), phone("0309018200"));
     }
 
     #[test]

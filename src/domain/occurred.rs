@@ -10,7 +10,7 @@ use jiff::civil::{DateTime, Time};
 use jiff::fmt::rfc2822;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::fmt::temporal::Pieces;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 use std::borrow::Cow;
 
 /// How far ahead of our clock a sender's clock may be, in milliseconds; later times become this.
@@ -55,7 +55,8 @@ impl Zone {
     }
 
     fn moment(&self, local: DateTime) -> Option<Timestamp> {
-        within(self.0.to_timestamp(local).ok()?.as_millisecond())
+        let last = || last_hours(local, self.0.to_offset(jiff::Timestamp::MAX));
+        within(self.0.to_timestamp(local).map_or_else(|_| last(), jiff::Timestamp::as_millisecond))
     }
 }
 
@@ -95,7 +96,7 @@ impl Format {
 /// What `text` says, in a format where the source names one, local times being those of `zone`.
 pub fn say(text: &str, format: Option<&Format>, zone: &Zone) -> Said {
     let text = text.trim();
-    if blocked::is_no_word(text) || is_all_zero(text) {
+    if blocked::is_no_word(text) || is_no_date(text) {
         return Said::Nothing;
     }
     let read = match format {
@@ -128,13 +129,14 @@ pub fn compared(text: &str) -> Option<Timestamp> {
     }
 }
 
-/// `0000-00-00 00:00:00`, which some databases have for no time: no calendar holds it.
-fn is_all_zero(text: &str) -> bool {
+/// `0000-00-00 00:00:00`, which some databases have for no time, and what PHP makes of it: no
+/// calendar holds the one, and the other is nobody's moment.
+fn is_no_date(text: &str) -> bool {
+    let is_zero = |byte| matches!(byte, b'0' | b'-' | b'/' | b':' | b'.' | b' ' | b'T' | b'Z');
     let zeros = text.bytes().filter(|byte| *byte == b'0').count();
-    zeros >= 8
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b'0' | b'-' | b'/' | b':' | b'.' | b' ' | b'T' | b'Z'))
+    text.starts_with("0000-00-00")
+        || text.starts_with("-0001-11-30")
+        || (zeros >= 8 && text.bytes().all(is_zero))
 }
 
 fn read_in(text: &str, zone: &Zone) -> Option<Timestamp> {
@@ -157,11 +159,14 @@ fn iso(text: &str, zone: &Zone) -> Option<Timestamp> {
     if !is_calendar {
         return None;
     }
-    let spelt = zone_joined(text);
-    let pieces = Pieces::parse(spelt.as_ref()).ok()?;
+    // A zone in brackets says nothing about how the time before it is spelt.
+    let (time, named) = text.split_at(text.find('[').unwrap_or(text.len()));
+    let spelt = format!("{}{named}", zone_joined(time.trim_end()));
+    let pieces = Pieces::parse(&spelt).ok()?;
     let local = DateTime::from_parts(pieces.date(), pieces.time().unwrap_or(Time::midnight()));
     if let Some(offset) = pieces.to_numeric_offset() {
-        return within(offset.to_timestamp(local).ok()?.as_millisecond());
+        let at = offset.to_timestamp(local).map(jiff::Timestamp::as_millisecond);
+        return within(at.unwrap_or_else(|_| last_hours(local, offset)));
     }
     match pieces.time_zone_annotation() {
         Some(named) => Zone(named.to_time_zone().ok()?).moment(local),
@@ -352,8 +357,17 @@ fn exponent(text: &str) -> Option<Timestamp> {
     within(ms as i64)
 }
 
+/// A local time of the last hours of the year 9999, which `jiff` holds for too late to be a moment,
+/// in milliseconds: `9999-12-31` stands for "without an end". No earlier one is out of its range.
+fn last_hours(local: DateTime, offset: Offset) -> i64 {
+    let since = local.duration_since(jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0));
+    let ms = since.as_secs() * 1_000 + i64::from(since.subsec_millis());
+    ms - i64::from(offset.seconds()) * 1_000
+}
+
+/// What is too late to be spelt is no moment; what is too early says no less than the earliest.
 fn within(ms: i64) -> Option<Timestamp> {
-    (MIN.0..=MAX.0).contains(&ms).then_some(Timestamp(ms))
+    (ms <= MAX.0).then_some(Timestamp(ms.max(MIN.0)))
 }
 
 #[cfg(test)]
