@@ -68,6 +68,14 @@ pub(super) fn fault(stage: Stage, kind: &str, times: usize) -> Fault {
     Fault { stage, kind: kind.to_owned(), times }
 }
 
+/// Stops an engine and starts it from the journal alone.
+pub(super) async fn replayed(engine: Engine, options: Options) -> Engine {
+    engine.stop(Duration::from_secs(20)).await;
+    drop(engine);
+    std::fs::remove_dir_all(options.data.join("snapshot")).unwrap();
+    open(options).await
+}
+
 pub(super) async fn open(options: Options) -> Engine {
     let engine = Engine::start(options);
     tokio::select! {

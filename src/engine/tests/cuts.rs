@@ -68,10 +68,7 @@ fn what_many_share_is_taken_apart_by_one_cut_that_lasts() {
         share_a_mail(&engine).await;
         are_apart(&engine, MANY).await;
         let before = engine.digest().await.unwrap();
-        engine.stop(Duration::from_secs(5)).await;
-        drop(engine);
-        std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
-        let engine = open(options(folder.path())).await;
+        let engine = replayed(engine, options(folder.path())).await;
         assert_eq!(engine.digest().await.unwrap().digest, before.digest);
         are_apart(&engine, MANY).await;
         // Lifted as one.
@@ -99,10 +96,7 @@ fn a_cut_counts_for_others_when_one_of_them_is_erased() {
         let links = engine.links().await.unwrap();
         assert_eq!(links[0].parts.as_ref().unwrap().len(), MANY - 1);
         let before = engine.digest().await.unwrap();
-        engine.stop(Duration::from_secs(5)).await;
-        drop(engine);
-        std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
-        let engine = open(options(folder.path())).await;
+        let engine = replayed(engine, options(folder.path())).await;
         resolved(&engine).await;
         assert_eq!(engine.digest().await.unwrap().digest, before.digest);
         are_apart(&engine, 2).await;

@@ -159,10 +159,7 @@ fn stays_apart_without_the_leader(act: impl AsyncFn(&Engine, &str)) {
         cleaned(&engine, &erasure.id).await;
         let before = engine.digest().await.unwrap();
         assert_ne!(by(&engine, "shop:2").await.id, by(&engine, "shop:3").await.id);
-        engine.stop(Duration::from_secs(5)).await;
-        drop(engine);
-        std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
-        let engine = open(options(folder.path())).await;
+        let engine = replayed(engine, options(folder.path())).await;
         resolved(&engine).await;
         assert_eq!(engine.digest().await.unwrap().digest, before.digest);
         assert_ne!(by(&engine, "shop:2").await.id, by(&engine, "shop:3").await.id);
@@ -230,10 +227,7 @@ fn ids_stay_through_a_re_resolution_that_events_race_with() {
         let told: Vec<String> =
             receipts.iter().map(|one| one.profile_id.unwrap().to_string()).collect();
         assert_eq!(ids(&engine, &users).await, told);
-        engine.stop(Duration::from_secs(5)).await;
-        drop(engine);
-        std::fs::remove_dir_all(folder.path().join("snapshot")).unwrap();
-        let engine = open(options(folder.path())).await;
+        let engine = replayed(engine, options(folder.path())).await;
         assert_eq!(ids(&engine, &users).await, told);
         engine.stop(Duration::from_secs(5)).await;
     });

@@ -16,14 +16,6 @@ async fn put(engine: &Engine, id: &str, json: serde_json::Value) {
     engine.put_object(ObjectKind::Source, id.into(), json).await.unwrap();
 }
 
-/// Stops the engine and starts it from the journal alone.
-async fn replayed(engine: Engine, folder: &Path) -> Engine {
-    engine.stop(Duration::from_secs(5)).await;
-    drop(engine);
-    std::fs::remove_dir_all(folder.join("snapshot")).unwrap();
-    open(options(folder)).await
-}
-
 #[test]
 fn a_fragment_that_is_rebuilt_after_a_panic_has_what_was_read_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -44,7 +36,7 @@ fn a_fragment_that_is_rebuilt_after_a_panic_has_what_was_read_again() {
         let profile = by(&engine, "hook:1").await;
         assert_eq!((profile.stats.events, profile.traits["city"].get()), (3, "\"Ulm\""));
         let digest = engine.digest().await.unwrap().digest;
-        let engine = replayed(engine, folder.path()).await;
+        let engine = replayed(engine, options(folder.path())).await;
         assert_eq!(engine.digest().await.unwrap().digest, digest);
         engine.stop(Duration::from_secs(5)).await;
     });
@@ -70,7 +62,7 @@ fn an_event_that_panicked_can_be_read_again_once_the_cause_is_mended() {
         let profile = by(&engine, "web:1").await;
         assert_eq!((profile.stats.events, profile.traits["city"].get()), (2, "\"Ulm\""));
         let digest = engine.digest().await.unwrap().digest;
-        let engine = replayed(engine, folder.path()).await;
+        let engine = replayed(engine, options(folder.path())).await;
         assert_eq!(engine.digest().await.unwrap().digest, digest);
         assert_eq!(engine.event(id).await.unwrap().unwrap().status, "stored");
         assert_eq!(by(&engine, "web:1").await.stats.events, 2);
@@ -99,7 +91,7 @@ fn an_event_that_panics_again_when_it_is_read_again_is_set_aside_again() {
         assert_eq!(next.status, Status::Stored);
         assert_eq!(by(&engine, "web:1").await.stats.events, 1);
         let digest = engine.digest().await.unwrap().digest;
-        let engine = replayed(engine, folder.path()).await;
+        let engine = replayed(engine, options(folder.path())).await;
         assert_eq!(engine.digest().await.unwrap().digest, digest);
         engine.stop(Duration::from_secs(5)).await;
     });
