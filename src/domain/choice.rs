@@ -2,7 +2,7 @@
 //! reader of an untagged enum only says that nothing fitted.
 
 use super::campaign::{FieldConfig, FullField, RetryConfig};
-use super::settings::OneOrMany;
+use super::settings::{OneOrMany, TimeFormat, TimePath, TimePaths};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -21,15 +21,64 @@ impl<'de> Deserialize<'de> for OneOrMany {
                 Ok(OneOrMany::One(text.to_owned()))
             }
 
-            fn visit_string<E: Error>(self, text: String) -> Result<OneOrMany, E> {
-                Ok(OneOrMany::One(text))
-            }
-
             fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<OneOrMany, A::Error> {
                 Vec::deserialize(SeqAccessDeserializer::new(list)).map(OneOrMany::Many)
             }
         }
         deserializer.deserialize_any(Texts)
+    }
+}
+
+impl<'de> Deserialize<'de> for TimePath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Place;
+        impl<'de> Visitor<'de> for Place {
+            type Value = TimePath;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "a path, or a table such as { path = \"created\", format = \"%m/%d/%Y %H:%M\" }",
+                )
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<TimePath, E> {
+                Ok(TimePath::Path(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<TimePath, A::Error> {
+                TimeFormat::deserialize(MapAccessDeserializer::new(table)).map(TimePath::Format)
+            }
+        }
+        deserializer.deserialize_any(Place)
+    }
+}
+
+impl<'de> Deserialize<'de> for TimePaths {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Places;
+        impl<'de> Visitor<'de> for Places {
+            type Value = TimePaths;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "a path, a table such as { path = \"created\", format = \"%m/%d/%Y %H:%M\" }, \
+                     or a list of them",
+                )
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<TimePaths, E> {
+                Ok(TimePaths::One(TimePath::Path(text.to_owned())))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<TimePaths, A::Error> {
+                TimePath::deserialize(MapAccessDeserializer::new(table)).map(TimePaths::One)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<TimePaths, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(TimePaths::Many)
+            }
+        }
+        deserializer.deserialize_any(Places)
     }
 }
 
@@ -48,10 +97,6 @@ impl<'de> Deserialize<'de> for FieldConfig {
 
             fn visit_str<E: Error>(self, text: &str) -> Result<FieldConfig, E> {
                 Ok(FieldConfig::From(text.to_owned()))
-            }
-
-            fn visit_string<E: Error>(self, text: String) -> Result<FieldConfig, E> {
-                Ok(FieldConfig::From(text))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<FieldConfig, A::Error> {

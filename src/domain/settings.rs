@@ -25,8 +25,8 @@ impl OneOrMany {
 }
 
 /// Where a time is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected a path or { path = \"…\", format = \"%m/%d/%Y %H:%M\" }")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum TimePath {
     /// In a form that is known.
     Path(String),
@@ -46,16 +46,13 @@ pub struct TimeFormat {
 }
 
 /// One place of a time or several, of which the first that says something counts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "expected a path, { path = \"…\", format = \"%m/%d/%Y %H:%M\" }, or a list of them"
-)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum TimePaths {
-    /// `["a", { path = "b", format = "%F" }]`; first, since a table can be read from a list as well.
-    Many(Vec<TimePath>),
     /// `"a"`
     One(TimePath),
+    /// `["a", { path = "b", format = "%F" }]`
+    Many(Vec<TimePath>),
 }
 
 impl TimePaths {
