@@ -98,8 +98,8 @@ impl Committer {
                 Ok(first) => {
                     let group = self.gather(first);
                     self.shared.faults.strike(Stage::Committer, "");
-                    if let Err(error) = self.commit(group, &mut is_synced) {
-                        return self.shared.fail(error.to_string());
+                    if self.commit(group, &mut is_synced).is_err() {
+                        return; // the engine knows already
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -119,18 +119,23 @@ impl Committer {
                     ));
                 }
                 if !is_synced {
-                    if let Err(error) = self.journal.sync() {
+                    if let Err(error) = self.sync() {
                         return self.shared.fail(error.to_string());
                     }
                     is_synced = true;
-                    self.shared.durable.store(self.journal.durable_sequence(), Ordering::Release);
                 }
             }
         }
-        match self.journal.sync() {
-            Ok(()) => self.shared.durable.store(self.journal.durable_sequence(), Ordering::Release),
-            Err(error) => self.shared.fail(error.to_string()),
+        if let Err(error) = self.sync() {
+            self.shared.fail(error.to_string());
         }
+    }
+
+    /// Makes all that was written survive a power cut, and tells who must not be ahead of it.
+    fn sync(&mut self) -> Result<(), JournalError> {
+        self.journal.sync()?;
+        self.shared.durable.store(self.journal.durable_sequence(), Ordering::Release);
+        Ok(())
     }
 
     fn gather(&self, first: Entry) -> Vec<Entry> {
@@ -183,10 +188,9 @@ impl Committer {
         *is_synced = false;
         if level == Durability::Fsynced {
             let started = Instant::now();
-            self.journal.sync()?;
+            self.sync()?;
             self.shared.metrics.observe_fsync(started.elapsed());
             *is_synced = true;
-            self.shared.durable.store(self.journal.durable_sequence(), Ordering::Release);
         }
         Ok(())
     }

@@ -55,13 +55,13 @@ impl Retention {
     /// meanwhile leaves what was there.
     fn renewed(&self, shared: &Shared, sequence: Sequence) -> Result<bool, RetentionError> {
         let needed = self.renewed_bytes() + ROOM_BESIDE;
-        if !self.fits(needed, false) {
+        if !self.fits(needed) {
             tracing::warn!(needed, "a snapshot without the erased waits for room on the disk");
             return Ok(false);
         }
         match self.renew(shared, sequence) {
             Ok(()) => Ok(true),
-            Err(error) if !self.fits(needed, false) => {
+            Err(error) if !self.fits(needed) => {
                 tracing::warn!(%error, "a snapshot without the erased found no room on the disk");
                 Ok(false)
             }
@@ -79,23 +79,22 @@ impl Retention {
         written.is_ok()
     }
 
-    /// Whether so many bytes fit; what is to stay free is left out where `leaves` says so. A disk that
-    /// cannot be asked is tried.
-    fn fits(&self, bytes: u64, leaves: bool) -> bool {
-        let kept = if leaves { self.free_bytes_min } else { 0 };
-        free_bytes(&self.data).map_or(true, |free| free >= bytes.saturating_add(kept))
+    /// Whether so many bytes fit. A disk that cannot be asked is tried.
+    fn fits(&self, bytes: u64) -> bool {
+        free_bytes(&self.data).map_or(true, |free| free >= bytes)
     }
 
     /// Waits until the rows of a snapshot fit above what is kept free; answers whether they do. It
     /// ends where nobody wants the snapshot any more.
     fn waits(&self, rows: &[Row], shared: &Shared) -> bool {
         let bytes: usize = rows.iter().map(|(key, row)| row_bytes(key, row.as_ref())).sum();
+        let needed = (bytes as u64).saturating_add(self.free_bytes_min);
         let mut is_told = false;
-        while !self.fits(bytes as u64, true) {
+        while !self.fits(needed) {
             if !std::mem::replace(&mut is_told, true) {
                 tracing::warn!(bytes, "a snapshot waits for room on the disk");
             }
-            if shared.is_failed() || shared.stopping.load(Ordering::Acquire) {
+            if shared.is_failed() || shared.is_stopping() {
                 return false;
             }
             std::thread::sleep(ROOM_AGAIN);
@@ -210,12 +209,13 @@ pub(super) fn run(
             return;
         }
         drop(store);
-        let renewed = renew.then(|| retention.renewed(shared, sequence));
-        if let Some(Err(error)) = renewed {
-            shared.fail(format!("writing the snapshot anew: {error}"));
-            return;
-        }
-        let renewed = renewed.map(|outcome| outcome.unwrap_or(false));
+        let renewed = match renew.then(|| retention.renewed(shared, sequence)).transpose() {
+            Ok(renewed) => renewed,
+            Err(error) => {
+                shared.fail(format!("writing the snapshot anew: {error}"));
+                return;
+            }
+        };
         let took = started.elapsed();
         tracing::debug!(sequence, rows = count, ?took, "snapshot taken");
         let retire = retention.retain.cut(&shared.reader, sequence, shared.clock.now());

@@ -56,15 +56,7 @@ impl Campaigns {
         let values = self.values(Some(event));
         let reach = self.reach();
         let moment = self.moment(event, now);
-        let at = moment.at;
-        let facts = Facts {
-            person,
-            values: &values,
-            fragments,
-            now: at,
-            is_past: !self.by_arrival,
-            reach: &reach,
-        };
+        let facts = self.facts((person, &values, fragments), moment.at, &reach);
         let mut rules = campaign.trigger.report(event, &facts);
         if let Some(known) = campaign.audience.known {
             rules.push(RuleReport {

@@ -183,14 +183,7 @@ impl Campaigns {
         let reach = self.reach();
         let moment = self.moment(event, now);
         let at = moment.at;
-        let facts = Facts {
-            person,
-            values: &values,
-            fragments,
-            now: at,
-            is_past: !self.by_arrival,
-            reach: &reach,
-        };
+        let facts = self.facts((person, &values, fragments), moment.at, &reach);
         for campaign in self.ended_by(event.kind) {
             if campaign.exit.as_ref().is_some_and(|exit| exit.fits(event, &facts)) {
                 campaign.leave((event.fragment, moment), fragments, now, &mut decisions);
@@ -351,6 +344,16 @@ impl Campaigns {
             return Err(Ended::Exit);
         }
         Ok(campaign)
+    }
+
+    /// What conditions are judged by, as of `now`.
+    pub(super) fn facts<'a>(
+        &self,
+        (person, values, fragments): (&'a Person<'a>, &'a Values<'a>, &'a Fragments<'a>),
+        now: Timestamp,
+        reach: &'a Reach,
+    ) -> Facts<'a> {
+        Facts { person, values, fragments, now, is_past: !self.by_arrival, reach }
     }
 
     /// How far conditions look from here on.
