@@ -1,6 +1,6 @@
 //! Makes one call: HTTP/1.1, over TLS or, where allowed, without.
 //!
-//! Who is dialled is judged and raced in [`dial`]. Redirects are not followed and proxy variables are
+//! Who is dialled is judged and raced in `dial`. Redirects are not followed and proxy variables are
 //! ignored, as neither is known here. Connections are kept per endpoint, so endpoints do not meet in
 //! one pool. A request is written once: where it may have reached the receiver and no answer came,
 //! the call has failed, and trying again is another attempt.
