@@ -12,6 +12,10 @@ use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
 
+/// A time of events, in seconds: one about 1970 would be a clock that was never set, and the time of
+/// receipt would count, which two may share.
+pub(super) const T: u64 = 1_700_000_000;
+
 mod campaigns;
 mod cuts;
 mod erasures;
@@ -139,7 +143,7 @@ pub(super) fn random_event(
     dice: &mut Dice,
     number: u64,
 ) -> (&'static str, Option<String>, serde_json::Value) {
-    let mut body = json!({"at": 1_700_000_000 + dice.roll(5_000), "k": format!("k{number}"), "city": format!("c{}", dice.roll(9)), "spent": dice.roll(10)});
+    let mut body = json!({"at": T + dice.roll(5_000), "k": format!("k{number}"), "city": format!("c{}", dice.roll(9)), "spent": dice.roll(10)});
     let source = if dice.roll(2) == 0 { "web" } else { "shop" };
     if dice.roll(4) > 0 {
         body[if source == "web" { "u" } else { "c" }] = json!(dice.roll(40));
@@ -159,17 +163,19 @@ fn two_systems_meet_and_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     actix::System::new().block_on(async {
         let engine = open(options(folder.path())).await;
-        let first = send(&engine, "web", None, json!({"u": 1, "m": "a@site.org", "at": 1})).await;
+        let first =
+            send(&engine, "web", None, json!({"u": 1, "m": "a@site.org", "at": T + 1})).await;
         assert_eq!(first.status, Status::Stored);
-        let other = send(&engine, "shop", None, json!({"c": 2, "at": 2})).await;
+        let other = send(&engine, "shop", None, json!({"c": 2, "at": T + 2})).await;
         assert_ne!(first.profile_id, other.profile_id);
-        let joined = send(&engine, "shop", None, json!({"c": 2, "m": "A@site.org", "at": 3})).await;
+        let joined =
+            send(&engine, "shop", None, json!({"c": 2, "m": "A@site.org", "at": T + 3})).await;
         assert_eq!(joined.profile_id, first.profile_id);
         let profile = by(&engine, "shop:2").await;
         assert_eq!(profile.id, first.profile_id.unwrap().to_string());
         assert_eq!(profile.merged_ids, [other.profile_id.unwrap().to_string()]);
         assert_eq!(profile.stats.events, 3);
-        let nobody = send(&engine, "web", None, json!({"at": 3})).await;
+        let nobody = send(&engine, "web", None, json!({"at": T + 3})).await;
         assert_eq!(nobody.status, Status::ProfileLess);
         let digest = engine.digest().await.unwrap().digest;
         engine.stop(Duration::from_secs(5)).await;
@@ -265,9 +271,9 @@ fn an_event_that_panics_twice_is_set_aside_and_neighbours_never_notice() {
         faulty.panic_on = vec![fault(Stage::Profile, "x", 3)];
         let engine = open(faulty).await;
         // The first event panics twice, the second once, and then all is well.
-        let first = send(&engine, "web", None, json!({"u": 1, "at": 1})).await;
+        let first = send(&engine, "web", None, json!({"u": 1, "at": T + 1})).await;
         assert_eq!(first.status, Status::Quarantined(Reason::Panicked));
-        let second = send(&engine, "web", None, json!({"u": 1, "at": 2, "city": "Ulm"})).await;
+        let second = send(&engine, "web", None, json!({"u": 1, "at": T + 2, "city": "Ulm"})).await;
         assert_eq!(second.status, Status::Stored);
         let profile = by(&engine, "web:1").await;
         assert_eq!(profile.stats.events, 1);

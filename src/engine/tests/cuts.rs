@@ -8,7 +8,7 @@ const MANY: usize = 900;
 async fn share_a_mail(engine: &Engine) {
     for from in (0..MANY).step_by(100) {
         let bodies: Vec<_> = (from..from + 100)
-            .map(|user| json!({"c": format!("c{user}"), "at": 1_700_000_000 + user, "m": "m@site.org"}))
+            .map(|user| json!({"c": format!("c{user}"), "at": T + user as u64, "m": "m@site.org"}))
             .collect();
         let all = bodies.iter().map(|body| submission(engine, "shop", None, body)).collect();
         let receipts = engine.ingest_batch(all).await.unwrap();

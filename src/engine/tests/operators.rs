@@ -144,8 +144,9 @@ fn stays_apart_without_the_leader(act: impl AsyncFn(&Engine, &str)) {
     actix::System::new().block_on(async {
         let engine = open(options(folder.path())).await;
         // With times of their own: who showed the mail first decides where it stays.
-        let first = ("web", json!({"u": 1, "at": 1}));
-        let others = [("shop", json!({"c": 2, "at": 2})), ("shop", json!({"c": 3, "at": 3}))];
+        let first = ("web", json!({"u": 1, "at": T + 1}));
+        let others =
+            [("shop", json!({"c": 2, "at": T + 2})), ("shop", json!({"c": 3, "at": T + 3}))];
         for (source, user) in [first].into_iter().chain(others) {
             let mut body = user;
             body["m"] = json!("m@site.org");

@@ -58,11 +58,15 @@ fn an_event_that_panics_at_any_stage_is_quarantined_and_neighbours_are_served() 
         play(async |folder| {
             let faults = || vec![fault(stage, BOOM, EVER)];
             let engine = open(with_types(folder, faults())).await;
-            send(&engine, "web", None, json!({"u": 1, "m": "a@site.org", "at": 1, "city": "Ulm"}))
-                .await;
-            send(&engine, "shop", None, json!({"c": 2, "at": 2})).await;
-            let body =
-                json!({"u": 1, "m": "b@site.org", "at": 3, "city": "Rom", "kind": BOOM, "k": "e"});
+            send(
+                &engine,
+                "web",
+                None,
+                json!({"u": 1, "m": "a@site.org", "at": T + 1, "city": "Ulm"}),
+            )
+            .await;
+            send(&engine, "shop", None, json!({"c": 2, "at": T + 2})).await;
+            let body = json!({"u": 1, "m": "b@site.org", "at": T + 3, "city": "Rom", "kind": BOOM, "k": "e"});
             let boom = send(&engine, "web", None, body.clone()).await;
             if stage != Stage::Campaign {
                 // A campaign is asked behind the answer.
@@ -76,7 +80,7 @@ fn an_event_that_panics_at_any_stage_is_quarantined_and_neighbours_are_served() 
             }
             assert_eq!(send(&engine, "web", None, body).await.status, Status::Duplicate);
             let joined =
-                send(&engine, "shop", None, json!({"c": 2, "m": "a@site.org", "at": 4})).await;
+                send(&engine, "shop", None, json!({"c": 2, "m": "a@site.org", "at": T + 4})).await;
             assert_eq!(joined.status, Status::Stored, "{stage:?}");
             let profile = by(&engine, "web:1").await;
             assert_eq!((profile.stats.events, profile.traits["city"].get()), (3, "\"Ulm\""));
@@ -105,7 +109,7 @@ fn no_record_that_was_accepted_stops_a_start() {
             let mut booms = Vec::new();
             for number in 0..40 {
                 let kind = if number % 10 == 3 { BOOM } else { "y" };
-                let body = json!({"u": number % 3 + 1, "at": number, "kind": kind});
+                let body = json!({"u": number % 3 + 1, "at": T + number, "kind": kind});
                 let receipt = send(&engine, "web", None, body).await;
                 if kind == BOOM {
                     booms.push(receipt);
@@ -118,7 +122,7 @@ fn no_record_that_was_accepted_stops_a_start() {
             for boom in &booms {
                 assert_eq!(status(&engine, boom).await, ("quarantined", Some("panicked")));
             }
-            send(&engine, "web", None, json!({"u": 1, "at": 99})).await;
+            send(&engine, "web", None, json!({"u": 1, "at": T + 99})).await;
             assert_eq!(by(&engine, "web:1").await.stats.events, 14 - 2 + 1, "{stage:?}");
             let digest = engine.digest().await.unwrap();
             assert_eq!(digest.events, 41);
@@ -133,7 +137,8 @@ fn no_record_that_was_accepted_stops_a_start() {
 fn an_act_that_panics_is_answered_and_has_no_effect_in_any_replay() {
     play(async |folder| {
         let engine = open(with_types(folder, vec![fault(Stage::Act, "lay", 1)])).await;
-        for (source, id) in [("web", json!({"u": 1, "at": 1})), ("shop", json!({"c": 2, "at": 1}))]
+        for (source, id) in
+            [("web", json!({"u": 1, "at": T + 1})), ("shop", json!({"c": 2, "at": T + 1}))]
         {
             send(&engine, source, None, id).await;
         }
@@ -156,7 +161,7 @@ fn an_act_that_panics_is_answered_and_has_no_effect_in_any_replay() {
 fn a_timer_that_panics_ends_its_run() {
     play(async |folder| {
         let engine = open(with_types(folder, vec![fault(Stage::Timer, "waits", EVER)])).await;
-        send(&engine, "web", None, json!({"u": 1, "at": 1})).await;
+        send(&engine, "web", None, json!({"u": 1, "at": T + 1})).await;
         let page = PageRequest { limit: 10, before: None };
         let mut tries = 0;
         loop {
@@ -170,7 +175,7 @@ fn a_timer_that_panics_ends_its_run() {
             assert!(tries < PATIENCE, "{runs}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let next = send(&engine, "shop", None, json!({"c": 1, "at": 1})).await;
+        let next = send(&engine, "shop", None, json!({"c": 1, "at": T + 1})).await;
         assert_eq!(next.status, Status::Stored);
         let digest = engine.digest().await.unwrap().digest;
         let engine = replayed(engine, sound(folder)).await;
@@ -186,12 +191,12 @@ fn a_read_that_panics_costs_that_read() {
     for stage in [Stage::Ask, Stage::View] {
         play(async |folder| {
             let engine = open(with_types(folder, vec![fault(stage, "", 1)])).await;
-            send(&engine, "web", None, json!({"u": 1, "at": 1})).await;
+            send(&engine, "web", None, json!({"u": 1, "at": T + 1})).await;
             let by_id = ProfileRef::Identifier(Identifier::parse("web:1").unwrap());
             let refused = engine.profile(by_id, false).await.unwrap_err();
             assert_eq!(refused, Refusal::Panicked, "{stage:?}");
             assert_eq!(by(&engine, "web:1").await.stats.events, 1);
-            let next = send(&engine, "web", None, json!({"u": 1, "at": 2})).await;
+            let next = send(&engine, "web", None, json!({"u": 1, "at": T + 2})).await;
             assert_eq!(next.status, Status::Stored);
             assert_eq!(by(&engine, "web:1").await.stats.events, 2);
             engine.stop(Duration::from_secs(20)).await;
@@ -205,7 +210,7 @@ fn a_batch_with_an_event_that_panics_is_answered_one_by_one() {
         let engine = open(with_types(folder, vec![fault(Stage::Graph, BOOM, EVER)])).await;
         let one = |number: u64| {
             let kind = if number % 4 == 1 { BOOM } else { "y" };
-            submission(&engine, "web", None, &json!({"u": number + 1, "at": 1, "kind": kind}))
+            submission(&engine, "web", None, &json!({"u": number + 1, "at": T + 1, "kind": kind}))
         };
         let receipts = engine.ingest_batch((0..12).map(one).collect()).await.unwrap();
         for (number, receipt) in receipts.iter().enumerate() {
@@ -230,12 +235,12 @@ fn an_erasure_goes_on_past_what_cannot_be_read_and_says_what_it_left() {
         let faults = vec![fault(Stage::Search, BOOM, EVER)];
         let engine = open(with_types(folder, faults)).await;
         // On nobody: one of another person, and one that spells the person's mail.
-        let other = json!({"at": 1, "kind": BOOM, "late": "c@site.org"});
+        let other = json!({"at": T + 1, "kind": BOOM, "late": "c@site.org"});
         let other = send(&engine, "web", None, other).await;
-        let own = json!({"at": 1, "kind": BOOM, "late": "ANN@site.org"});
+        let own = json!({"at": T + 1, "kind": BOOM, "late": "ANN@site.org"});
         let own = send(&engine, "web", None, own).await;
-        send(&engine, "web", None, json!({"u": 1, "m": "ann@site.org", "at": 1})).await;
-        send(&engine, "web", None, json!({"u": 2, "m": "bob@site.org", "at": 1})).await;
+        send(&engine, "web", None, json!({"u": 1, "m": "ann@site.org", "at": T + 1})).await;
+        send(&engine, "web", None, json!({"u": 2, "m": "bob@site.org", "at": T + 1})).await;
         let ann = ProfileRef::Identifier(Identifier::parse("web:1").unwrap());
         let receipt = engine.erase(ann, false, String::new()).await.unwrap();
         assert_eq!((receipt.events, receipt.unread), (2, 1));
@@ -256,7 +261,7 @@ fn an_erasure_goes_on_past_what_cannot_be_read_and_says_what_it_left() {
 fn a_re_resolution_that_panics_ends_as_failed_and_another_one_may_come() {
     play(async |folder| {
         let engine = open(with_types(folder, vec![fault(Stage::Resolution, "", 1)])).await;
-        send(&engine, "web", None, json!({"u": 1, "at": 1, "late": "a@site.org"})).await;
+        send(&engine, "web", None, json!({"u": 1, "at": T + 1, "late": "a@site.org"})).await;
         point_at(&engine, "late").await;
         let mut tries = 0;
         while engine.resolution().await.unwrap() != Resolution::Failed {
@@ -264,7 +269,7 @@ fn a_re_resolution_that_panics_ends_as_failed_and_another_one_may_come() {
             assert!(tries < PATIENCE);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let next = send(&engine, "web", None, json!({"u": 1, "at": 2})).await;
+        let next = send(&engine, "web", None, json!({"u": 1, "at": T + 2})).await;
         assert_eq!(next.status, Status::Stored);
         let digest = engine.digest().await.unwrap().digest;
         point_at(&engine, "later").await;
@@ -284,9 +289,9 @@ fn a_re_resolution_that_panics_ends_as_failed_and_another_one_may_come() {
 fn what_panics_when_it_is_read_again_stays_and_all_else_is_resolved() {
     play(async |folder| {
         let engine = open(with_types(folder, vec![fault(Stage::Reread, BOOM, EVER)])).await;
-        let boom = json!({"at": 1, "kind": BOOM, "late": "b@site.org"});
+        let boom = json!({"at": T + 1, "kind": BOOM, "late": "b@site.org"});
         let boom = send(&engine, "web", None, boom).await;
-        let other = send(&engine, "web", None, json!({"at": 1, "late": "a@site.org"})).await;
+        let other = send(&engine, "web", None, json!({"at": T + 1, "late": "a@site.org"})).await;
         point_at(&engine, "late").await;
         resolved(&engine).await;
         assert_eq!(status(&engine, &boom).await.0, "profile-less");
@@ -300,7 +305,7 @@ fn what_panics_when_it_is_read_again_stays_and_all_else_is_resolved() {
 fn a_preview_that_panics_costs_that_preview() {
     play(async |folder| {
         let engine = open(with_types(folder, vec![fault(Stage::Preview, "", 1)])).await;
-        send(&engine, "web", None, json!({"u": 1, "at": 1})).await;
+        send(&engine, "web", None, json!({"u": 1, "at": T + 1})).await;
         let refused = engine.preview(Preview::default()).await.unwrap_err();
         assert_eq!(refused, ObjectRefusal::Refused(Refusal::Panicked));
         assert_eq!(engine.preview(Preview::default()).await.unwrap().profiles_before, 1);
@@ -312,9 +317,9 @@ fn a_preview_that_panics_costs_that_preview() {
 fn reprocessing_passes_over_an_event_that_panics_when_it_is_placed() {
     play(async |folder| {
         let engine = open(with_types(folder, vec![fault(Stage::Graph, BOOM, EVER)])).await;
-        let late = |kind: &str, number: u64| json!({"at": 1, "kind": kind, "w": number});
+        let late = |kind: &str, number: u64| json!({"at": T + 1, "kind": kind, "w": number});
         put_web(&engine, "nothing").await;
-        let boom = json!({"at": 1, "type": BOOM, "w": 1});
+        let boom = json!({"at": T + 1, "type": BOOM, "w": 1});
         let boom = send(&engine, "hook", None, boom).await;
         for number in 2..5 {
             send(&engine, "hook", None, late("y", number)).await;
@@ -347,7 +352,7 @@ fn a_delivery_that_cannot_be_judged_or_called_is_over() {
             let campaign = options.settings.campaigns.get_mut("greets").unwrap();
             campaign["audience"] = json!({"where": [{"property": "at", "at_least": 0}]});
             let engine = open(options).await;
-            send(&engine, "web", None, json!({"u": 1, "at": 1, "kind": BOOM})).await;
+            send(&engine, "web", None, json!({"u": 1, "at": T + 1, "kind": BOOM})).await;
             let page = PageRequest { limit: 10, before: None };
             let mut tries = 0;
             loop {
@@ -360,7 +365,7 @@ fn a_delivery_that_cannot_be_judged_or_called_is_over() {
                 assert!(tries < PATIENCE, "{stage:?} {all}");
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            let next = send(&engine, "web", None, json!({"u": 1, "at": 2})).await;
+            let next = send(&engine, "web", None, json!({"u": 1, "at": T + 2})).await;
             assert_eq!(next.status, Status::Stored);
             engine.stop(Duration::from_secs(20)).await;
         });
@@ -372,14 +377,14 @@ fn a_part_that_ends_all_the_same_fails_the_engine() {
     for stage in [Stage::Router, Stage::Committer, Stage::Identity, Stage::Snapshot] {
         play(async |folder| {
             let engine = open(with_types(folder, Vec::new())).await;
-            send(&engine, "web", None, json!({"u": 1, "at": 1})).await;
+            send(&engine, "web", None, json!({"u": 1, "at": T + 1})).await;
             engine.stop(Duration::from_secs(20)).await;
             drop(engine);
             let options = with_types(folder, vec![fault(stage, "", 1)]);
             let engine = Engine::start(options);
             tokio::select! {
                 () = engine.ready() => {
-                    let one = submission(&engine, "shop", None, &json!({"c": 9, "at": 1}));
+                    let one = submission(&engine, "shop", None, &json!({"c": 9, "at": T + 1}));
                     let _answer = tokio::join!(engine.ingest(one), engine.snapshot());
                 }
                 _ = engine.failed() => {}

@@ -23,7 +23,7 @@ async fn rest(export: &mut Export) -> Result<Vec<u64>, ExportError> {
 
 async fn fill(engine: &Engine, user: u64, numbers: std::ops::Range<u64>) {
     for n in numbers {
-        send(engine, "web", None, json!({"u": user, "n": n, "at": n})).await;
+        send(engine, "web", None, json!({"u": user, "n": n, "at": T + n})).await;
     }
 }
 
@@ -37,7 +37,7 @@ fn an_export_is_of_the_profile_as_it_was_when_it_began() {
         engine.snapshot().await.unwrap();
         fill(&engine, 1, 2_000..2_600).await;
         for n in 5_000..5_010 {
-            send(&engine, "shop", None, json!({"c": 2, "n": n, "at": n})).await;
+            send(&engine, "shop", None, json!({"c": 2, "n": n, "at": T + n})).await;
         }
         let begun = engine.export(by(&engine, "web:1").await.id).await.unwrap();
         let mut export = begun.unwrap();

@@ -24,15 +24,15 @@ fn a_fragment_that_is_rebuilt_after_a_panic_has_what_was_read_again() {
         faulty.panic_on = vec![fault(Stage::Profile, "boom", 1)];
         let engine = open(faulty).await;
         put(&engine, "hook", mute()).await;
-        let early = send(&engine, "hook", None, json!({"w": 1, "at": 1, "city": "Ulm"})).await;
+        let early = send(&engine, "hook", None, json!({"w": 1, "at": T + 1, "city": "Ulm"})).await;
         assert_eq!(early.status, Status::ProfileLess);
         put(&engine, "hook", told()).await;
-        send(&engine, "hook", None, json!({"w": 1, "at": 0})).await;
+        send(&engine, "hook", None, json!({"w": 1, "at": T + 0})).await;
         assert_eq!(engine.reprocess(Again::default()).await.unwrap(), (1, 1));
         let shown = engine.event(early.event_id.unwrap().to_string()).await.unwrap().unwrap();
         assert_eq!((shown.status, shown.identifiers), ("stored", vec!["hook:1".to_owned()]));
         // Nothing of the fragment is in the snapshot when it is lost.
-        send(&engine, "hook", None, json!({"w": 1, "at": 0, "kind": "boom"})).await;
+        send(&engine, "hook", None, json!({"w": 1, "at": T + 0, "kind": "boom"})).await;
         let profile = by(&engine, "hook:1").await;
         assert_eq!((profile.stats.events, profile.traits["city"].get()), (3, "\"Ulm\""));
         let digest = engine.digest().await.unwrap().digest;
@@ -49,9 +49,9 @@ fn an_event_that_panicked_can_be_read_again_once_the_cause_is_mended() {
         let mut faulty = options(folder.path());
         faulty.panic_on = vec![fault(Stage::Profile, "x", 2)];
         let engine = open(faulty).await;
-        let event = send(&engine, "web", None, json!({"u": 1, "at": 1, "city": "Ulm"})).await;
+        let event = send(&engine, "web", None, json!({"u": 1, "at": T + 1, "city": "Ulm"})).await;
         assert_eq!(event.status, Status::Quarantined(Reason::Panicked));
-        send(&engine, "web", None, json!({"u": 1, "at": 2})).await;
+        send(&engine, "web", None, json!({"u": 1, "at": T + 2})).await;
         let id = event.event_id.unwrap().to_string();
         let again = Again { event_id: Some(id.clone()), ..Again::default() };
         while engine.event(id.clone()).await.unwrap().unwrap().status != "quarantined" {
@@ -77,7 +77,7 @@ fn an_event_that_panics_again_when_it_is_read_again_is_set_aside_again() {
         let mut faulty = options(folder.path());
         faulty.panic_on = vec![fault(Stage::Profile, "x", 4)];
         let engine = open(faulty).await;
-        let event = send(&engine, "web", None, json!({"u": 1, "at": 1, "city": "Ulm"})).await;
+        let event = send(&engine, "web", None, json!({"u": 1, "at": T + 1, "city": "Ulm"})).await;
         let id = event.event_id.unwrap().to_string();
         let again = Again { event_id: Some(id.clone()), ..Again::default() };
         while engine.event(id.clone()).await.unwrap().unwrap().status != "quarantined" {
@@ -87,7 +87,7 @@ fn an_event_that_panics_again_when_it_is_read_again_is_set_aside_again() {
         while engine.event(id.clone()).await.unwrap().unwrap().status != "quarantined" {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let next = send(&engine, "web", None, json!({"u": 1, "at": 2, "city": "Bonn"})).await;
+        let next = send(&engine, "web", None, json!({"u": 1, "at": T + 2, "city": "Bonn"})).await;
         assert_eq!(next.status, Status::Stored);
         assert_eq!(by(&engine, "web:1").await.stats.events, 1);
         let digest = engine.digest().await.unwrap().digest;

@@ -39,8 +39,8 @@ fn a_draft_that_read_a_person_before_a_whole_erasure_does_not_bring_them_back() 
     let folder = tempfile::tempdir().unwrap();
     actix::System::new().block_on(async {
         let engine = open(options(folder.path())).await;
-        send(&engine, "web", None, json!({"u": 1, "m": "ann@site.org", "at": 1})).await;
-        send(&engine, "shop", None, json!({"c": 2, "m": "bob@site.org", "at": 2})).await;
+        send(&engine, "web", None, json!({"u": 1, "m": "ann@site.org", "at": T + 1})).await;
+        send(&engine, "shop", None, json!({"c": 2, "m": "bob@site.org", "at": T + 2})).await;
         let draft = draft_in_hand(&engine).await;
         let ann = || ProfileRef::Identifier(Identifier::parse("email:ann@site.org").unwrap());
         let erasure = engine.erase(ann(), false, "r".into()).await.unwrap();
@@ -138,8 +138,9 @@ fn a_draft_that_read_what_slipped_in_behind_a_suppression_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     actix::System::new().block_on(async {
         let engine = open(options(folder.path())).await;
-        send(&engine, "web", None, json!({"u": 1, "at": 1})).await;
-        let slipped = send(&engine, "web", None, json!({"u": 2, "m": "b@site.org", "at": 2})).await;
+        send(&engine, "web", None, json!({"u": 1, "at": T + 1})).await;
+        let slipped =
+            send(&engine, "web", None, json!({"u": 2, "m": "b@site.org", "at": T + 2})).await;
         let draft = draft_in_hand(&engine).await;
         assert_eq!(slipped.status, Status::Stored);
         let good = engine.ask(move |identity, _| {
@@ -158,7 +159,7 @@ fn an_id_that_only_follows_its_event_is_gone_with_the_person() {
     let folder = tempfile::tempdir().unwrap();
     actix::System::new().block_on(async {
         let engine = open(options(folder.path())).await;
-        send(&engine, "web", None, json!({"m": "ann@site.org", "d": "d1", "at": 1})).await;
+        send(&engine, "web", None, json!({"m": "ann@site.org", "d": "d1", "at": T + 1})).await;
         let old = by(&engine, "email:ann@site.org").await.id;
         // The event's fragment is by its device now, and the one by its mail holds nothing.
         let rule = json!({"priority": 5});
@@ -170,7 +171,7 @@ fn an_id_that_only_follows_its_event_is_gone_with_the_person() {
         let erasure = engine.erase(device, false, "r".into()).await.unwrap();
         cleaned(&engine, &erasure.id).await;
         // Whoever comes next may well get the rows that the erased left.
-        send(&engine, "web", None, json!({"u": 7, "m": "bob@site.org", "at": 2})).await;
+        send(&engine, "web", None, json!({"u": 7, "m": "bob@site.org", "at": T + 2})).await;
         for id in [old, profile.id] {
             assert!(engine.profile(ProfileRef::Id(id), true).await.unwrap().is_none());
         }
