@@ -229,6 +229,8 @@ impl Core {
         }
         self.quarantined.insert(event, reason);
         self.touch_loose(event);
+        // A draft that became the state since may have taken it in, as nothing said this yet.
+        self.counters.must_resolve |= event < self.counters.resolved_to;
     }
 
     /// Tells the changes of an act, with the operator's reason where the rule gives none.

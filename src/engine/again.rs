@@ -104,6 +104,8 @@ pub(super) struct Draft {
     /// Events that identified nobody when they came, and come with a suppressed identifier as they read
     /// now; and all that were emptied, which only a state from before that knows.
     dropped: BTreeSet<Sequence>,
+    /// Whether it took in what turned out later to count for nothing.
+    is_spoilt: bool,
     /// How far behind it was when somebody looked last.
     was_behind: Option<Sequence>,
     /// What was found out before the switch about who changes hands by it; none in a replay, which
@@ -168,6 +170,7 @@ impl Draft {
             suppressed: basis.suppressed,
             revised: basis.revised,
             dropped: BTreeSet::new(),
+            is_spoilt: false,
             was_behind: None,
             comparison: None,
         }
@@ -186,10 +189,13 @@ impl Draft {
     /// Whether it began under what holds now. It did not where the configuration is another; where a
     /// link that it laid was lifted (a must-link leaves its time on the edge); where events that were
     /// read again made fragments since; where an erasure passed meanwhile (one that is over hides
-    /// nothing any more, but the draft may have read the person before); and where other records are
-    /// hidden (one that slips in behind a suppression is no erasure's).
+    /// nothing any more, but the draft may have read the person before); where other records are
+    /// hidden (one that slips in behind a suppression is no erasure's); and where it took in what
+    /// panicked elsewhere and counts for nothing.
     pub(super) fn is_of_now(&self, core: &Core) -> bool {
-        Arc::ptr_eq(&self.core.effective, &core.effective)
+        !self.is_spoilt
+            && core.passed.unsaid().events().all(|record| self.core.passed.holds(record, record))
+            && Arc::ptr_eq(&self.core.effective, &core.effective)
             && self.core.hidden == core.hidden
             && self.erasures == core.erasures.len()
             && self.suppressed == core.suppressed
@@ -273,6 +279,9 @@ impl Draft {
     ) -> Result<(), ReplayError> {
         let from = (self.core.applied + 1).max(reader.first_sequence());
         let Asides { aside, passed } = set_aside(reader, from)?;
+        let mut late = aside.beyond(&self.aside).chain(passed.beyond(&self.core.passed));
+        self.is_spoilt |= late.any(|one| one < from);
+        drop(late);
         self.aside.append(aside);
         self.core.passed.append(passed);
         for record in reader.scan(from) {
@@ -429,6 +438,10 @@ impl Draft {
         self.extend(old.graph.ancestry(self.taken, usize::MAX));
         self.core.hidden.clone_from(&old.hidden);
         self.catch_up(reader, at - 1)?;
+        if self.is_spoilt {
+            // One that begins now knows of all that counts for nothing before it reads.
+            return Self::new(Basis::of(old)).take_over(old, reader, at, now);
+        }
         self.relink(old);
         let heirs = self.core.graph.close_inheritance(at);
         let suspects = self.suspects(old);

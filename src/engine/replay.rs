@@ -280,6 +280,19 @@ impl Aside {
         self.0.append(&mut more.0);
     }
 
+    /// All of them.
+    pub(super) fn events(&self) -> impl Iterator<Item = Sequence> {
+        self.0.keys().copied()
+    }
+
+    /// Those of which `known` does not know that they were in vain up to the same act.
+    pub(super) fn beyond(&self, known: &Self) -> impl Iterator<Item = Sequence> {
+        let is_new = |(event, act): &(&Sequence, &Sequence)| {
+            known.0.get(*event).is_none_or(|known| known < *act)
+        };
+        self.0.iter().filter(is_new).map(|(event, _)| *event)
+    }
+
     /// Those that no act says yet.
     pub(super) fn unsaid(&self) -> Self {
         let all = self.0.iter().filter(|(_, act)| **act == Sequence::MAX);

@@ -30,7 +30,8 @@ pub struct Counters {
     /// The configuration that was adopted without reading events again, by its record; 0 where there
     /// is none, or events were read again since.
     pub adopted: Sequence,
-    /// An erasure took evidence that others had a part in: all is to be resolved anew.
+    /// All is to be resolved anew: an erasure took evidence that others had a part in, or an event was
+    /// set aside that the last re-resolution may have taken in.
     pub must_resolve: bool,
     /// The sum of the content hashes of events on no profile.
     pub loose_content: u128,

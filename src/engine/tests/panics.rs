@@ -2,6 +2,9 @@
 //! record, and a restart and a replay of the journal alone come to the same.
 
 use super::*;
+use crate::domain::id::Sequence;
+use crate::engine::again::{Basis, Draft};
+use crate::records::{ActRecord, ObjectKind};
 
 /// All of an event type that a fault strikes.
 const BOOM: &str = "boom";
@@ -399,6 +402,61 @@ fn a_part_that_ends_all_the_same_fails_the_engine() {
             engine.stop(Duration::from_secs(20)).await;
         });
     }
+}
+
+/// Says that an event was in vain, as its profile would.
+async fn set_aside(engine: &Engine, sequence: Sequence) {
+    engine.act(ActRecord::SetAside { at: Clock::system().now(), sequence }).await.unwrap();
+}
+
+/// Sends an event of one user, and answers its sequence.
+async fn sent_alone(engine: &Engine) -> Sequence {
+    send(engine, "web", None, json!({"u": 1, "at": T, "m": "a@site.org", "city": "Ulm"})).await;
+    engine.ask(|identity, _| identity.core.applied).await.unwrap()
+}
+
+/// A re-resolution reads an event before the journal says that it panicked on its profile.
+#[test]
+fn a_draft_that_took_in_what_is_set_aside_later_is_thrown_away() {
+    play(async |folder| {
+        let engine = open(sound(folder)).await;
+        let boom = sent_alone(&engine).await;
+        let (basis, reader) = engine
+            .ask(|identity, _| (Basis::of(&identity.core), identity.shared.reader.clone()))
+            .await
+            .unwrap();
+        let mut draft = Draft::new(basis);
+        draft.read(&reader).unwrap();
+        set_aside(&engine, boom).await;
+        let is_good = engine.ask(move |identity, _| {
+            let was_good = draft.is_of_now(&identity.core);
+            draft.catch_up(&reader, identity.core.applied).unwrap();
+            let mut other = Draft::new(Basis::of(&identity.core));
+            other.catch_up(&reader, identity.core.applied).unwrap();
+            [was_good, draft.is_of_now(&identity.core), other.is_of_now(&identity.core)]
+        });
+        assert_eq!(is_good.await.unwrap(), [true, false, true]);
+        engine.stop(Duration::from_secs(20)).await;
+    });
+}
+
+/// The same, and the draft has become the state before the journal says it.
+#[test]
+fn what_is_set_aside_behind_a_switch_is_resolved_anew() {
+    play(async |folder| {
+        let engine = open(sound(folder)).await;
+        let boom = sent_alone(&engine).await;
+        let mail = json!({"limit": {"values": 1, "per": "ever"}, "priority": 1});
+        engine.put_object(ObjectKind::IdentityType, "email".into(), mail).await.unwrap();
+        resolved(&engine).await;
+        set_aside(&engine, boom).await;
+        resolved(&engine).await;
+        assert!(by(&engine, "web:1").await.traits.is_empty());
+        let digest = engine.digest().await.unwrap().digest;
+        let engine = replayed(engine, sound(folder)).await;
+        assert_eq!(engine.digest().await.unwrap().digest, digest);
+        engine.stop(Duration::from_secs(20)).await;
+    });
 }
 
 /// Random worlds, in which a part of the events strikes somewhere, with snapshots, passivation and
