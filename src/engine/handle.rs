@@ -233,7 +233,10 @@ impl Engine {
     }
 
     /// Waits for an answer, no longer than the engine lives.
-    pub(in crate::engine) async fn heard<T>(&self, answer: tokio::sync::oneshot::Receiver<T>) -> Result<T, Refusal> {
+    pub(in crate::engine) async fn heard<T>(
+        &self,
+        answer: tokio::sync::oneshot::Receiver<T>,
+    ) -> Result<T, Refusal> {
         tokio::select! {
             biased;
             answer = answer => answer.map_err(|_| self.lost()),

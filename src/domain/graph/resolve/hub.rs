@@ -1,15 +1,18 @@
 //! Quarantine of shared identifiers: one that is seen in the same events as many values of one
 //! unique type belongs to nobody, and what it linked before falls apart again.
 
-use super::pages::Touched;
-use super::row::{HUB, LINK, SEEN};
-use super::{Graph, NodeIndex};
+use crate::domain::graph::Graph;
+use crate::domain::graph::NodeIndex;
+use crate::domain::graph::read::pages::Touched;
+use crate::domain::graph::tables::row::HUB;
+use crate::domain::graph::tables::row::LINK;
+use crate::domain::graph::tables::row::SEEN;
 use smallvec::SmallVec;
 
 impl Graph {
     /// Whether `node`'s evidence makes it a hub: it was seen in the same events as `shared_by` or
     /// more values of one unique type.
-    pub(super) fn should_be_hub(&self, node: NodeIndex) -> bool {
+    pub(in crate::domain::graph) fn should_be_hub(&self, node: NodeIndex) -> bool {
         let Some(shared_by) = self.rule(node).shared_by else { return false };
         let mut met: SmallVec<[(u16, NodeIndex); 8]> = SmallVec::new();
         for (edge, other) in self.edges_of(node) {
@@ -29,7 +32,7 @@ impl Graph {
     }
 
     /// Brings the mark of a hub in line with the evidence; answers whether it changed.
-    pub(super) fn refresh_hub(&mut self, node: NodeIndex) -> bool {
+    pub(in crate::domain::graph) fn refresh_hub(&mut self, node: NodeIndex) -> bool {
         let should = self.should_be_hub(node);
         if should == self.is_hub(node) {
             return false;

@@ -16,11 +16,21 @@
 //! two. None of this hangs on what else is suppressed nearby. The rebuild from nothing is the oracle
 //! (`tests::oracle`).
 
-use super::link::Obstacle;
-use super::observe::{Before, Change, Disturbed, Effects};
-use super::pages::Touched;
-use super::row::{OVERFLOW, PENDING, SUPPRESSED};
-use super::{ClusterIndex, EdgeIndex, FragmentIndex, Graph, NONE, NodeIndex};
+use crate::domain::graph::ClusterIndex;
+use crate::domain::graph::EdgeIndex;
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::NONE;
+use crate::domain::graph::NodeIndex;
+use crate::domain::graph::change::observe::Before;
+use crate::domain::graph::change::observe::Change;
+use crate::domain::graph::change::observe::Disturbed;
+use crate::domain::graph::change::observe::Effects;
+use crate::domain::graph::read::pages::Touched;
+use crate::domain::graph::resolve::obstacle::Obstacle;
+use crate::domain::graph::tables::row::OVERFLOW;
+use crate::domain::graph::tables::row::PENDING;
+use crate::domain::graph::tables::row::SUPPRESSED;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 
@@ -32,7 +42,7 @@ type Refused = Vec<(EdgeIndex, Obstacle)>;
 
 impl Graph {
     /// Brings the clusters in line with the evidence.
-    pub(super) fn settle(
+    pub(in crate::domain::graph) fn settle(
         &mut self,
         mut disturbed: Disturbed,
         fragment: Option<FragmentIndex>,
@@ -263,7 +273,7 @@ impl Graph {
         }
     }
 
-    pub(super) fn refusal(&self, edge: EdgeIndex, obstacle: Obstacle) -> Change {
+    pub(in crate::domain::graph) fn refusal(&self, edge: EdgeIndex, obstacle: Obstacle) -> Change {
         let row = &self.edges[edge as usize];
         let (weaker, other) = match self.rule(row.a).priority > self.rule(row.b).priority {
             true => (row.a, row.b),

@@ -1,11 +1,26 @@
 //! One event's way through the graph: its fragment, its evidence, and what follows for profiles.
 
-use super::evidence::{Showing, Shown};
-use super::kinds::Mail;
-use super::pages::Touched;
-use super::row::{ALIAS, CHOSEN, IN_SESSION, LINK, SEEN, SPELT, SUPPRESSED, ShortTime};
-use super::{ANONYMOUS, Birth, EdgeIndex, FragmentIndex, Graph, NONE, NodeIndex, SESSION};
 use crate::domain::event::{Event, Found, Standing};
+use crate::domain::graph::ANONYMOUS;
+use crate::domain::graph::EdgeIndex;
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::NONE;
+use crate::domain::graph::NodeIndex;
+use crate::domain::graph::SESSION;
+use crate::domain::graph::read::pages::Touched;
+use crate::domain::graph::resolve::evidence::Showing;
+use crate::domain::graph::resolve::evidence::Shown;
+use crate::domain::graph::tables::fragments::Birth;
+use crate::domain::graph::tables::row::ALIAS;
+use crate::domain::graph::tables::row::CHOSEN;
+use crate::domain::graph::tables::row::IN_SESSION;
+use crate::domain::graph::tables::row::LINK;
+use crate::domain::graph::tables::row::SEEN;
+use crate::domain::graph::tables::row::SPELT;
+use crate::domain::graph::tables::row::SUPPRESSED;
+use crate::domain::graph::tables::row::ShortTime;
+use crate::domain::graph::tables::type_flags::Mail;
 use crate::domain::id::Sequence;
 use crate::domain::normalise::email_hash;
 use crate::domain::time::{MIN, Timestamp};
@@ -62,26 +77,27 @@ pub struct Observed {
 
 /// Which profile held a fragment before, for the fragments that may have moved.
 #[derive(Debug, Default)]
-pub(super) struct Before {
-    pub(super) leads: HashMap<FragmentIndex, FragmentIndex, foldhash::fast::FixedState>,
+pub(in crate::domain::graph) struct Before {
+    pub(in crate::domain::graph) leads:
+        HashMap<FragmentIndex, FragmentIndex, foldhash::fast::FixedState>,
 }
 
 impl Before {
-    pub(super) fn note(&mut self, fragment: FragmentIndex, lead: FragmentIndex) {
+    pub(in crate::domain::graph) fn note(&mut self, fragment: FragmentIndex, lead: FragmentIndex) {
         self.leads.entry(fragment).or_insert(lead);
     }
 }
 
 /// The structure that an event disturbs, gathered before anything is decided.
 #[derive(Debug, Default)]
-pub(super) struct Disturbed {
+pub(in crate::domain::graph) struct Disturbed {
     /// Edges that are new and may link.
-    pub(super) fresh: SmallVec<[EdgeIndex; 8]>,
+    pub(in crate::domain::graph) fresh: SmallVec<[EdgeIndex; 8]>,
     /// Suppressed edges that come earlier in the order now.
-    pub(super) earlier: SmallVec<[EdgeIndex; 2]>,
+    pub(in crate::domain::graph) earlier: SmallVec<[EdgeIndex; 2]>,
     /// Nodes around which what was decided no longer holds.
-    pub(super) seeds: SmallVec<[NodeIndex; 8]>,
-    pub(super) changes: Vec<Change>,
+    pub(in crate::domain::graph) seeds: SmallVec<[NodeIndex; 8]>,
+    pub(in crate::domain::graph) changes: Vec<Change>,
 }
 
 impl Graph {
@@ -154,7 +170,7 @@ impl Graph {
     }
 
     /// The node of an identifier, with its alias where it is a mail or the hash of one.
-    pub(super) fn identifier_node(
+    pub(in crate::domain::graph) fn identifier_node(
         &mut self,
         kind: u16,
         value: &str,
@@ -310,7 +326,7 @@ impl Graph {
         self.gather_company(origin, nodes, by, disturbed);
     }
 
-    pub(super) fn note(&self, shown: Shown, disturbed: &mut Disturbed) {
+    pub(in crate::domain::graph) fn note(&self, shown: Shown, disturbed: &mut Disturbed) {
         if shown.is_new {
             disturbed.fresh.push(shown.edge);
         } else if shown.is_earlier && self.edges[shown.edge as usize].flags & SUPPRESSED != 0 {
@@ -320,7 +336,10 @@ impl Graph {
     }
 
     /// Lets a session join the external ID that appeared in it earliest, and none other.
-    pub(super) fn choose_in_session(&mut self, session: NodeIndex) -> Option<[EdgeIndex; 2]> {
+    pub(in crate::domain::graph) fn choose_in_session(
+        &mut self,
+        session: NodeIndex,
+    ) -> Option<[EdgeIndex; 2]> {
         let mut chosen = NONE;
         let mut best: Option<(Timestamp, String, EdgeIndex)> = None;
         for (edge, other) in self.edges_of(session) {
@@ -350,7 +369,11 @@ impl Graph {
     }
 
     /// Has a session choose again; answers whether the choice changed.
-    pub(super) fn choose(&mut self, session: NodeIndex, disturbed: &mut Disturbed) -> bool {
+    pub(in crate::domain::graph) fn choose(
+        &mut self,
+        session: NodeIndex,
+        disturbed: &mut Disturbed,
+    ) -> bool {
         match self.choose_in_session(session) {
             None => return false,
             Some([NONE, winner]) => disturbed.fresh.push(winner),
@@ -395,7 +418,11 @@ impl Graph {
         }
     }
 
-    pub(super) fn check_hub(&mut self, node: NodeIndex, disturbed: &mut Disturbed) {
+    pub(in crate::domain::graph) fn check_hub(
+        &mut self,
+        node: NodeIndex,
+        disturbed: &mut Disturbed,
+    ) {
         if self.rule(node).shared_by.is_none() && !self.is_hub(node) {
             return;
         }

@@ -1,7 +1,13 @@
 //! Why two identifiers are one person, or what keeps them apart.
 
-use super::row::{IN_SESSION, LINK, LINKS, OVERFLOW, SUPPRESSED};
-use super::{EdgeIndex, Graph, NodeIndex};
+use crate::domain::graph::EdgeIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::NodeIndex;
+use crate::domain::graph::tables::row::IN_SESSION;
+use crate::domain::graph::tables::row::LINK;
+use crate::domain::graph::tables::row::LINKS;
+use crate::domain::graph::tables::row::OVERFLOW;
+use crate::domain::graph::tables::row::SUPPRESSED;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use std::cmp::Reverse;
@@ -183,11 +189,21 @@ impl Graph {
         }
         let obstacle = self.obstacle(self.cluster_of(from), self.cluster_of(to))?;
         let why = match obstacle {
-            super::link::Obstacle::Unique => "both have a value of a unique type",
-            super::link::Obstacle::Limit => "together they have more values than a type's limit",
-            super::link::Obstacle::CannotLink => "an operator's cannot-link stands between them",
-            super::link::Obstacle::Cap => "together they have more than limits.identifiers",
-            super::link::Obstacle::Component => "the raw component is full",
+            crate::domain::graph::resolve::obstacle::Obstacle::Unique => {
+                "both have a value of a unique type"
+            }
+            crate::domain::graph::resolve::obstacle::Obstacle::Limit => {
+                "together they have more values than a type's limit"
+            }
+            crate::domain::graph::resolve::obstacle::Obstacle::CannotLink => {
+                "an operator's cannot-link stands between them"
+            }
+            crate::domain::graph::resolve::obstacle::Obstacle::Cap => {
+                "together they have more than limits.identifiers"
+            }
+            crate::domain::graph::resolve::obstacle::Obstacle::Component => {
+                "the raw component is full"
+            }
         };
         Some(Apart { code: obstacle.name(), detail: format!("{a} and {b}: {why}") })
     }

@@ -1,14 +1,18 @@
 //! From clusters before and after to what profiles have to do about it.
 
-use super::observe::{Before, Change, Effects, Move};
-use super::{FragmentIndex, Graph};
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::change::observe::Before;
+use crate::domain::graph::change::observe::Change;
+use crate::domain::graph::change::observe::Effects;
+use crate::domain::graph::change::observe::Move;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Graph {
     /// The moves and changes between `before` and now; `fragment` is the one whose event it was,
     /// and the merge of its profile is the one that is told as such.
     /// With `all`, every merge is told as one: it was no event that caused them.
-    pub(super) fn compare(
+    pub(in crate::domain::graph) fn compare(
         &self,
         before: &Before,
         fragment: Option<FragmentIndex>,

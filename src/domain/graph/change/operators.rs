@@ -4,10 +4,20 @@
 //! changes is said by names before it is written down (`parting_*`, `shown_within`): it then does the
 //! same whatever else is or is not in the journal, as after an erasure.
 
-use super::evidence::Showing;
-use super::observe::{Before, Disturbed, Effects};
-use super::row::{FREE, IN_SESSION, LINK, MUST, SEEN, SUPPRESSED};
-use super::{FragmentIndex, Graph, NodeIndex, SESSION};
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::NodeIndex;
+use crate::domain::graph::SESSION;
+use crate::domain::graph::change::observe::Before;
+use crate::domain::graph::change::observe::Disturbed;
+use crate::domain::graph::change::observe::Effects;
+use crate::domain::graph::resolve::evidence::Showing;
+use crate::domain::graph::tables::row::FREE;
+use crate::domain::graph::tables::row::IN_SESSION;
+use crate::domain::graph::tables::row::LINK;
+use crate::domain::graph::tables::row::MUST;
+use crate::domain::graph::tables::row::SEEN;
+use crate::domain::graph::tables::row::SUPPRESSED;
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::time::Timestamp;
 use std::collections::BTreeSet;
@@ -64,7 +74,11 @@ pub enum Separation {
 
 impl Graph {
     /// The node of an end of a link; made if it was never seen.
-    pub(super) fn end(&mut self, identifier: &Identifier, disturbed: &mut Disturbed) -> NodeIndex {
+    pub(in crate::domain::graph) fn end(
+        &mut self,
+        identifier: &Identifier,
+        disturbed: &mut Disturbed,
+    ) -> NodeIndex {
         let kind = match &*identifier.kind {
             "session" if self.types.find("session").is_none() => SESSION,
             kind => self.type_number(kind),
@@ -73,7 +87,7 @@ impl Graph {
     }
 
     /// An end of a link as an operator would write it.
-    pub(super) fn identifier_of(&self, node: NodeIndex) -> Identifier {
+    pub(in crate::domain::graph) fn identifier_of(&self, node: NodeIndex) -> Identifier {
         let kind = match self.nodes[node as usize].kind {
             SESSION => "session",
             kind => self.types.name(kind),
@@ -185,7 +199,10 @@ impl Graph {
     }
 
     /// The parts, each with a fragment, into which a profile falls without a node.
-    pub(super) fn parts_without(&self, node: NodeIndex) -> Vec<BTreeSet<NodeIndex>> {
+    pub(in crate::domain::graph) fn parts_without(
+        &self,
+        node: NodeIndex,
+    ) -> Vec<BTreeSet<NodeIndex>> {
         let cluster = self.cluster_of(node);
         let mut left: BTreeSet<NodeIndex> =
             self.members(cluster).filter(|member| *member != node).collect();
@@ -211,7 +228,7 @@ impl Graph {
     }
 
     /// The origin of the oldest fragment of a part.
-    pub(super) fn eldest(&self, part: &BTreeSet<NodeIndex>) -> Option<NodeIndex> {
+    pub(in crate::domain::graph) fn eldest(&self, part: &BTreeSet<NodeIndex>) -> Option<NodeIndex> {
         let with_fragment = part.iter().filter_map(|node| Some((*node, self.fragment_of(*node)?)));
         with_fragment.min_by_key(|(_, fragment)| self.age(*fragment)).map(|(node, _)| node)
     }
@@ -315,7 +332,10 @@ impl Graph {
         self.settle(disturbed, None, &mut Before::default(), false);
     }
 
-    pub(super) fn by_age(&self, leads: BTreeSet<FragmentIndex>) -> Vec<FragmentIndex> {
+    pub(in crate::domain::graph) fn by_age(
+        &self,
+        leads: BTreeSet<FragmentIndex>,
+    ) -> Vec<FragmentIndex> {
         let mut leads: Vec<FragmentIndex> = leads.into_iter().collect();
         leads.sort_unstable_by_key(|lead| self.age(*lead));
         leads

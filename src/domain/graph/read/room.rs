@@ -1,7 +1,9 @@
 //! Whether there is room for somebody new.
 
-use super::{Graph, NodeIndex, SESSION};
 use crate::domain::event::{Event, Standing};
+use crate::domain::graph::Graph;
+use crate::domain::graph::NodeIndex;
+use crate::domain::graph::SESSION;
 
 /// Identifiers, sessions and origins for each profile that there may be.
 const NODES: usize = 8;

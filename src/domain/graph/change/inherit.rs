@@ -1,9 +1,14 @@
 //! A graph that is resolved anew takes the fragments of the one before over: who had an id keeps
 //! it, wherever its events belong now.
 
-use super::pages::Touched;
-use super::row::ShortSequence;
-use super::{Birth, ClusterIndex, FragmentIndex, Graph, NONE, NodeIndex};
+use crate::domain::graph::ClusterIndex;
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::NONE;
+use crate::domain::graph::NodeIndex;
+use crate::domain::graph::read::pages::Touched;
+use crate::domain::graph::tables::fragments::Birth;
+use crate::domain::graph::tables::row::ShortSequence;
 use crate::domain::id::Sequence;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -155,7 +160,7 @@ impl Graph {
     }
 
     /// The fragment that an origin had before, which it takes over now.
-    pub(super) fn heir(&mut self, origin: NodeIndex) -> Option<FragmentIndex> {
+    pub(in crate::domain::graph) fn heir(&mut self, origin: NodeIndex) -> Option<FragmentIndex> {
         let heirs = self.heirs.as_ref()?;
         let kind = self.types.name(self.nodes[origin as usize].kind);
         let fragment = *heirs.by_origin.get([kind, self.text(origin)].join(":").as_str())?;
@@ -170,7 +175,7 @@ impl Graph {
     }
 
     /// Lets the fragments that this event made once follow it.
-    pub(super) fn follow(&mut self, sequence: Sequence, origin: NodeIndex) {
+    pub(in crate::domain::graph) fn follow(&mut self, sequence: Sequence, origin: NodeIndex) {
         let Some(heirs) = &self.heirs else { return };
         for fragment in heirs.by_event.get(&sequence).into_iter().flatten() {
             let birth = &mut self.fragments[*fragment as usize];
@@ -239,8 +244,8 @@ impl Graph {
         &self,
         before: &Graph,
         fragments: impl Iterator<Item = FragmentIndex>,
-    ) -> super::Effects {
-        let mut noted = super::observe::Before::default();
+    ) -> crate::domain::graph::change::observe::Effects {
+        let mut noted = crate::domain::graph::change::observe::Before::default();
         for fragment in fragments {
             if let (Some(then), Some(now)) =
                 (before.living_lead(fragment), self.living_lead(fragment))

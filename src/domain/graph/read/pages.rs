@@ -1,9 +1,23 @@
 //! The graph as rows, for snapshots: which pages changed since the last one, and how a graph is
 //! put together again. Clusters and lists are not written: they follow from the effective edges.
 
-use super::kinds::Mail;
-use super::row::{Edge, FREE, GONE, HUB, Node, SPELT, SUPPRESSED, ShortSequence, ShortTime};
-use super::{Birth, EdgeIndex, FragmentIndex, Graph, NONE, Names, NodeIndex};
+use crate::domain::graph::EdgeIndex;
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::NONE;
+use crate::domain::graph::NodeIndex;
+use crate::domain::graph::tables::fragments::Birth;
+use crate::domain::graph::tables::names::Names;
+use crate::domain::graph::tables::row::Edge;
+use crate::domain::graph::tables::row::FREE;
+use crate::domain::graph::tables::row::GONE;
+use crate::domain::graph::tables::row::HUB;
+use crate::domain::graph::tables::row::Node;
+use crate::domain::graph::tables::row::SPELT;
+use crate::domain::graph::tables::row::SUPPRESSED;
+use crate::domain::graph::tables::row::ShortSequence;
+use crate::domain::graph::tables::row::ShortTime;
+use crate::domain::graph::tables::type_flags::Mail;
 use crate::domain::id::Sequence;
 use crate::domain::normalise::email_hash;
 use crate::domain::rules::Rules;
@@ -18,7 +32,7 @@ pub const ROWS: u32 = 64;
 
 /// A row of the graph's tables.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Touched {
+pub(in crate::domain::graph) enum Touched {
     Node(NodeIndex),
     Edge(EdgeIndex),
     Fragment(FragmentIndex),
@@ -26,16 +40,16 @@ pub(super) enum Touched {
 
 /// Pages that changed since they were last taken.
 #[derive(Debug, Default)]
-pub(super) struct Dirty {
+pub(in crate::domain::graph) struct Dirty {
     nodes: PageSet,
     edges: PageSet,
     fragments: PageSet,
-    pub(super) apart: bool,
+    pub(in crate::domain::graph) apart: bool,
     names: (usize, usize),
 }
 
 impl Dirty {
-    pub(super) fn mark(&mut self, touched: Touched) {
+    pub(in crate::domain::graph) fn mark(&mut self, touched: Touched) {
         match touched {
             Touched::Node(row) => self.nodes.add(row / ROWS),
             Touched::Edge(row) => self.edges.add(row / ROWS),
@@ -43,7 +57,7 @@ impl Dirty {
         }
     }
 
-    pub(super) fn node(&mut self, node: NodeIndex) {
+    pub(in crate::domain::graph) fn node(&mut self, node: NodeIndex) {
         self.mark(Touched::Node(node));
     }
 }

@@ -1,38 +1,50 @@
 //! The edge table: one row per distinct pair, found from the end with fewer edges.
 
-use super::pages::Touched;
-use super::row::{
-    ALIAS, CHOSEN, Edge, GONE, IN_SESSION, LINK, MUST, SEEN, ShortSequence, ShortTime, WITHDRAWN,
-    WITHDRAWN_IN_SESSION, WITHDRAWN_SEEN,
-};
-use super::{EdgeIndex, Graph, NONE, NodeIndex};
+use crate::domain::graph::EdgeIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::NONE;
+use crate::domain::graph::NodeIndex;
+use crate::domain::graph::read::pages::Touched;
+use crate::domain::graph::tables::row::ALIAS;
+use crate::domain::graph::tables::row::CHOSEN;
+use crate::domain::graph::tables::row::Edge;
+use crate::domain::graph::tables::row::GONE;
+use crate::domain::graph::tables::row::IN_SESSION;
+use crate::domain::graph::tables::row::LINK;
+use crate::domain::graph::tables::row::MUST;
+use crate::domain::graph::tables::row::SEEN;
+use crate::domain::graph::tables::row::ShortSequence;
+use crate::domain::graph::tables::row::ShortTime;
+use crate::domain::graph::tables::row::WITHDRAWN;
+use crate::domain::graph::tables::row::WITHDRAWN_IN_SESSION;
+use crate::domain::graph::tables::row::WITHDRAWN_SEEN;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 
 /// An event's word that two identifiers belong together.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Showing<'a> {
-    pub(super) at: Timestamp,
-    pub(super) sequence: Sequence,
+pub(in crate::domain::graph) struct Showing<'a> {
+    pub(in crate::domain::graph) at: Timestamp,
+    pub(in crate::domain::graph) sequence: Sequence,
     /// The identification point and the source, where it was an event.
-    pub(super) point: Option<&'a str>,
-    pub(super) source: Option<&'a str>,
+    pub(in crate::domain::graph) point: Option<&'a str>,
+    pub(in crate::domain::graph) source: Option<&'a str>,
 }
 
 /// What a showing changed about an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shown {
-    pub(super) edge: EdgeIndex,
+pub(in crate::domain::graph) struct Shown {
+    pub(in crate::domain::graph) edge: EdgeIndex,
     /// The edge is new.
-    pub(super) is_new: bool,
+    pub(in crate::domain::graph) is_new: bool,
     /// It comes earlier in the order of edges: by its earliest event time, or by what it is.
-    pub(super) is_earlier: bool,
+    pub(in crate::domain::graph) is_earlier: bool,
 }
 
 /// Which of the (at most three) edges between two nodes a kind of evidence is on. Each has times of
 /// its own: when a user was first seen in a session says nothing about when an identification point
 /// found the same pair, and what was merely seen together must not order what links.
-pub(super) fn lane_of(flags: u16) -> u16 {
+pub(in crate::domain::graph) fn lane_of(flags: u16) -> u16 {
     match flags {
         flags if flags & (IN_SESSION | WITHDRAWN_IN_SESSION) != 0 => IN_SESSION,
         flags if flags & (SEEN | WITHDRAWN_SEEN) != 0 => SEEN,
@@ -55,7 +67,12 @@ const EVIDENCE: u16 = LINK | SEEN | IN_SESSION | ALIAS | MUST;
 impl Graph {
     /// The edge of a lane between two nodes; walks both lists in step, so the shorter one decides the
     /// cost.
-    pub(super) fn edge_between(&self, a: NodeIndex, b: NodeIndex, lane: u16) -> Option<EdgeIndex> {
+    pub(in crate::domain::graph) fn edge_between(
+        &self,
+        a: NodeIndex,
+        b: NodeIndex,
+        lane: u16,
+    ) -> Option<EdgeIndex> {
         let fits = |edge: EdgeIndex| lane_of(self.edges[edge as usize].flags) == lane;
         let mut left = self.edges_of(a);
         let mut right = self.edges_of(b);
@@ -72,7 +89,13 @@ impl Graph {
     }
 
     /// Records that an event (or an operator) showed `a` and `b` together.
-    pub(super) fn show(&mut self, a: NodeIndex, b: NodeIndex, flag: u16, by: Showing<'_>) -> Shown {
+    pub(in crate::domain::graph) fn show(
+        &mut self,
+        a: NodeIndex,
+        b: NodeIndex,
+        flag: u16,
+        by: Showing<'_>,
+    ) -> Shown {
         let Some(edge) = self.edge_between(a, b, lane_of(flag)) else {
             return Shown { edge: self.new_edge(a, b, flag, by), is_new: true, is_earlier: false };
         };
@@ -146,7 +169,7 @@ impl Graph {
     }
 
     /// Puts an edge at the head of the lists of both its ends.
-    pub(super) fn attach(&mut self, edge: EdgeIndex) {
+    pub(in crate::domain::graph) fn attach(&mut self, edge: EdgeIndex) {
         let (a, b) = (self.edges[edge as usize].a, self.edges[edge as usize].b);
         let (head_a, head_b) = (self.nodes[a as usize].edges, self.nodes[b as usize].edges);
         let row = &mut self.edges[edge as usize];
@@ -156,7 +179,7 @@ impl Graph {
     }
 
     /// Takes what events showed off an edge; where nothing else speaks for it, a trace stays.
-    pub(super) fn withdraw_shown(&mut self, edge: EdgeIndex) {
+    pub(in crate::domain::graph) fn withdraw_shown(&mut self, edge: EdgeIndex) {
         let row = &mut self.edges[edge as usize];
         let lane = lane_of(row.flags);
         row.flags &= !(LINK | SEEN | IN_SESSION | CHOSEN);
@@ -167,12 +190,12 @@ impl Graph {
     }
 
     /// Whether something speaks for an edge still.
-    pub(super) fn is_evidence(&self, edge: EdgeIndex) -> bool {
+    pub(in crate::domain::graph) fn is_evidence(&self, edge: EdgeIndex) -> bool {
         self.edges[edge as usize].flags & EVIDENCE != 0
     }
 
     /// Takes kinds of evidence off an edge, and the edge itself once nothing speaks for it.
-    pub(super) fn withdraw(&mut self, edge: EdgeIndex, flags: u16) {
+    pub(in crate::domain::graph) fn withdraw(&mut self, edge: EdgeIndex, flags: u16) {
         let row = &mut self.edges[edge as usize];
         row.flags &= !flags;
         self.dirty.mark(Touched::Edge(edge));

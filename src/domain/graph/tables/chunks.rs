@@ -10,7 +10,7 @@ const TEXT_CHUNK: usize = 1 << 20;
 
 /// Rows, numbered from 0.
 #[derive(Clone, Debug)]
-pub(super) struct Table<T> {
+pub(in crate::domain::graph) struct Table<T> {
     chunks: Vec<Vec<T>>,
 }
 
@@ -21,12 +21,12 @@ impl<T> Default for Table<T> {
 }
 
 impl<T> Table<T> {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::domain::graph) fn len(&self) -> usize {
         let last = self.chunks.last().map_or(0, Vec::len);
         self.chunks.len().saturating_sub(1) * CHUNK + last
     }
 
-    pub(super) fn push(&mut self, row: T) {
+    pub(in crate::domain::graph) fn push(&mut self, row: T) {
         match self.chunks.last_mut() {
             Some(last) if last.len() < CHUNK => last.push(row),
             Some(_) => {
@@ -39,7 +39,7 @@ impl<T> Table<T> {
     }
 
     /// Lengthens the table to `count` rows; a longer one stays.
-    pub(super) fn grow(&mut self, count: usize, row: T)
+    pub(in crate::domain::graph) fn grow(&mut self, count: usize, row: T)
     where
         T: Clone,
     {
@@ -49,7 +49,7 @@ impl<T> Table<T> {
     }
 
     /// Takes the rows from `from` on off the table.
-    pub(super) fn split_off(&mut self, from: usize) -> Vec<T> {
+    pub(in crate::domain::graph) fn split_off(&mut self, from: usize) -> Vec<T> {
         if from >= self.len() {
             return Vec::new();
         }
@@ -63,27 +63,30 @@ impl<T> Table<T> {
         rest
     }
 
-    pub(super) fn get(&self, at: usize) -> Option<&T> {
+    pub(in crate::domain::graph) fn get(&self, at: usize) -> Option<&T> {
         self.chunks.get(at / CHUNK)?.get(at % CHUNK)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(in crate::domain::graph) fn iter(&self) -> impl Iterator<Item = &T> {
         self.chunks.iter().flatten()
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+    pub(in crate::domain::graph) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.chunks.iter_mut().flatten()
     }
 
     /// The first row for which `is_before` does not hold, in a table ordered by it.
-    pub(super) fn partition_point(&self, is_before: impl Fn(&T) -> bool) -> usize {
+    pub(in crate::domain::graph) fn partition_point(
+        &self,
+        is_before: impl Fn(&T) -> bool,
+    ) -> usize {
         let at = self.chunks.partition_point(|chunk| chunk.last().is_some_and(&is_before));
         let within = self.chunks.get(at).map_or(0, |chunk| chunk.partition_point(&is_before));
         at * CHUNK + within
     }
 
     /// Bytes that it holds.
-    pub(super) fn memory(&self) -> usize {
+    pub(in crate::domain::graph) fn memory(&self) -> usize {
         let rows: usize = self.chunks.iter().map(Vec::capacity).sum();
         rows * size_of::<T>() + self.chunks.capacity() * size_of::<Vec<T>>()
     }
@@ -111,13 +114,13 @@ impl<T> Extend<T> for Table<T> {
 
 /// Texts by the place at which they lie.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Texts {
+pub(in crate::domain::graph) struct Texts {
     chunks: Vec<Vec<u8>>,
 }
 
 impl Texts {
     /// Keeps a text and answers its place. It must be shorter than 65,536 bytes.
-    pub(super) fn add(&mut self, text: &[u8]) -> u64 {
+    pub(in crate::domain::graph) fn add(&mut self, text: &[u8]) -> u64 {
         let room = self.chunks.last().map_or(0, |last| TEXT_CHUNK.saturating_sub(last.len()));
         if room < text.len() || self.chunks.is_empty() {
             let size = if self.chunks.is_empty() { 0 } else { TEXT_CHUNK };
@@ -130,19 +133,19 @@ impl Texts {
         place
     }
 
-    pub(super) fn get(&self, place: u64, len: usize) -> &[u8] {
+    pub(in crate::domain::graph) fn get(&self, place: u64, len: usize) -> &[u8] {
         let at = place as usize % TEXT_CHUNK;
         &self.chunks[place as usize / TEXT_CHUNK][at..at + len]
     }
 
     /// Overwrites a text.
-    pub(super) fn wipe(&mut self, place: u64, len: usize) {
+    pub(in crate::domain::graph) fn wipe(&mut self, place: u64, len: usize) {
         let at = place as usize % TEXT_CHUNK;
         self.chunks[place as usize / TEXT_CHUNK][at..at + len].fill(0);
     }
 
     /// Bytes that they hold.
-    pub(super) fn memory(&self) -> usize {
+    pub(in crate::domain::graph) fn memory(&self) -> usize {
         let bytes: usize = self.chunks.iter().map(Vec::capacity).sum();
         bytes + self.chunks.capacity() * size_of::<Vec<u8>>()
     }

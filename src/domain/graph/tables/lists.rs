@@ -1,14 +1,23 @@
 //! Clusters and their members, edges and what they lead to.
 
+use crate::domain::graph::ClusterIndex;
+use crate::domain::graph::EdgeIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::NONE;
+use crate::domain::graph::NodeIndex;
+use crate::domain::graph::tables::row::Cluster;
 #[cfg(test)]
-use super::row::FREE;
-use super::row::{Cluster, GONE, HUB, LINKS, OVERFLOW, PENDING};
-use super::{ClusterIndex, EdgeIndex, Graph, NONE, NodeIndex};
+use crate::domain::graph::tables::row::FREE;
+use crate::domain::graph::tables::row::GONE;
+use crate::domain::graph::tables::row::HUB;
+use crate::domain::graph::tables::row::LINKS;
+use crate::domain::graph::tables::row::OVERFLOW;
+use crate::domain::graph::tables::row::PENDING;
 #[cfg(test)]
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Graph {
-    pub(super) fn make_singleton(&mut self, node: NodeIndex) {
+    pub(in crate::domain::graph) fn make_singleton(&mut self, node: NodeIndex) {
         self.will_change(node);
         let row = &self.nodes[node as usize];
         let lead = row.fragment;
@@ -37,12 +46,15 @@ impl Graph {
         (row.cluster, row.next) = (at, node);
     }
 
-    pub(super) fn cluster_of(&self, node: NodeIndex) -> ClusterIndex {
+    pub(in crate::domain::graph) fn cluster_of(&self, node: NodeIndex) -> ClusterIndex {
         self.nodes[node as usize].cluster
     }
 
     /// The members of a cluster.
-    pub(super) fn members(&self, cluster: ClusterIndex) -> impl Iterator<Item = NodeIndex> + '_ {
+    pub(in crate::domain::graph) fn members(
+        &self,
+        cluster: ClusterIndex,
+    ) -> impl Iterator<Item = NodeIndex> + '_ {
         let head = self.clusters[cluster as usize].head;
         let mut at = Some(head);
         std::iter::from_fn(move || {
@@ -54,7 +66,7 @@ impl Graph {
     }
 
     /// The edges of a node, as (edge, other end).
-    pub(super) fn edges_of(
+    pub(in crate::domain::graph) fn edges_of(
         &self,
         node: NodeIndex,
     ) -> impl Iterator<Item = (EdgeIndex, NodeIndex)> + '_ {
@@ -78,7 +90,7 @@ impl Graph {
     }
 
     /// Whether an edge belongs to the raw graph: it would link if no rule stood against it.
-    pub(super) fn is_active(&self, edge: EdgeIndex) -> bool {
+    pub(in crate::domain::graph) fn is_active(&self, edge: EdgeIndex) -> bool {
         let row = &self.edges[edge as usize];
         let links = row.flags & LINKS != 0;
         links

@@ -3,16 +3,20 @@
 //! Only they have a row; a cluster at which no suppressed edge ends is its own raw component, and
 //! says itself how many edges it has.
 
-use super::rebuild::Key;
-use super::row::{LINKS, SUPPRESSED};
-use super::{ClusterIndex, EdgeIndex, Graph, NONE};
+use crate::domain::graph::ClusterIndex;
+use crate::domain::graph::EdgeIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::NONE;
+use crate::domain::graph::resolve::rebuild::Key;
+use crate::domain::graph::tables::row::LINKS;
+use crate::domain::graph::tables::row::SUPPRESSED;
 
 /// A row of the table of raw components.
-pub(super) type RawIndex = u32;
+pub(in crate::domain::graph) type RawIndex = u32;
 
 /// A raw component with suppressed edges.
 #[derive(Clone, Debug)]
-pub(super) struct Raw {
+pub(in crate::domain::graph) struct Raw {
     clusters: Vec<ClusterIndex>,
     /// Its active edges, suppressed ones included.
     edges: u32,
@@ -22,7 +26,7 @@ pub(super) struct Raw {
 
 /// The table of raw components.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Raws {
+pub(in crate::domain::graph) struct Raws {
     rows: Vec<Raw>,
     free: Vec<RawIndex>,
 }
@@ -48,13 +52,13 @@ impl Raws {
     }
 
     /// Empties a row whose clusters are all gone, unless that was done.
-    pub(super) fn discard(&mut self, raw: RawIndex) {
+    pub(in crate::domain::graph) fn discard(&mut self, raw: RawIndex) {
         if raw != NONE && !self.rows[raw as usize].clusters.is_empty() {
             self.take(raw);
         }
     }
 
-    pub(super) fn memory(&self) -> usize {
+    pub(in crate::domain::graph) fn memory(&self) -> usize {
         let clusters: usize = self.rows.iter().map(|raw| raw.clusters.capacity()).sum();
         self.rows.capacity() * size_of::<Raw>() + clusters * size_of::<ClusterIndex>()
     }
@@ -67,12 +71,12 @@ impl Graph {
     }
 
     /// The clusters of the raw component that a cluster lies in.
-    pub(super) fn raw_clusters(&self, cluster: ClusterIndex) -> &[ClusterIndex] {
+    pub(in crate::domain::graph) fn raw_clusters(&self, cluster: ClusterIndex) -> &[ClusterIndex] {
         self.raw_of(cluster).map_or(&[], |raw| &raw.clusters)
     }
 
     /// Active edges of the raw component that an edge between two clusters makes one.
-    pub(super) fn raw_edges(&self, x: ClusterIndex, y: ClusterIndex) -> u32 {
+    pub(in crate::domain::graph) fn raw_edges(&self, x: ClusterIndex, y: ClusterIndex) -> u32 {
         let edges = |cluster| {
             let own = self.clusters[cluster as usize].edges;
             self.raw_of(cluster).map_or(own, |raw| raw.edges)
@@ -83,7 +87,7 @@ impl Graph {
     }
 
     /// Whether an edge of this key comes after all effective ones of a cluster.
-    pub(super) fn is_last_in(&self, cluster: ClusterIndex, key: Key) -> bool {
+    pub(in crate::domain::graph) fn is_last_in(&self, cluster: ClusterIndex, key: Key) -> bool {
         match self.raw_of(cluster) {
             Some(raw) => raw.latest < key,
             None => self.clusters[cluster as usize].edges == 0,
@@ -91,7 +95,7 @@ impl Graph {
     }
 
     /// Counts an edge that became active; one that is effective may be the last of its component.
-    pub(super) fn count_edge(&mut self, edge: EdgeIndex) {
+    pub(in crate::domain::graph) fn count_edge(&mut self, edge: EdgeIndex) {
         let cluster = self.cluster_of(self.edges[edge as usize].a) as usize;
         self.clusters[cluster].edges += 1;
         let raw = self.clusters[cluster].raw;
@@ -106,7 +110,12 @@ impl Graph {
 
     /// Makes one raw component of those of two clusters, between which an edge is suppressed.
     /// `latest` is what [`Raw`] says of them, where it is known; else it is looked up.
-    pub(super) fn bind(&mut self, x: ClusterIndex, y: ClusterIndex, latest: Option<Key>) {
+    pub(in crate::domain::graph) fn bind(
+        &mut self,
+        x: ClusterIndex,
+        y: ClusterIndex,
+        latest: Option<Key>,
+    ) {
         let (left, right) = (self.raw_row(x, latest), self.raw_row(y, latest));
         if left == right {
             return;
@@ -146,7 +155,7 @@ impl Graph {
     }
 
     /// Before `from` becomes part of `into`: leaves the raw component of both without `from`.
-    pub(super) fn unite_raw(&mut self, into: ClusterIndex, from: ClusterIndex) {
+    pub(in crate::domain::graph) fn unite_raw(&mut self, into: ClusterIndex, from: ClusterIndex) {
         let is_clean = |cluster: ClusterIndex| self.clusters[cluster as usize].raw == NONE;
         if is_clean(into) && is_clean(from) {
             return;
@@ -157,7 +166,7 @@ impl Graph {
     }
 
     /// Takes a cluster that is no more out of its raw component, which is rebuilt next.
-    pub(super) fn leave_raw(&mut self, cluster: ClusterIndex) {
+    pub(in crate::domain::graph) fn leave_raw(&mut self, cluster: ClusterIndex) {
         let raw = std::mem::replace(&mut self.clusters[cluster as usize].raw, NONE);
         if raw == NONE {
             return;

@@ -1,7 +1,10 @@
 //! From an identifier's text to its node.
 
-use super::row::Node;
-use super::{ANONYMOUS, Graph, NodeIndex, SESSION};
+use crate::domain::graph::ANONYMOUS;
+use crate::domain::graph::Graph;
+use crate::domain::graph::NodeIndex;
+use crate::domain::graph::SESSION;
+use crate::domain::graph::tables::row::Node;
 use crate::domain::id::Sequence;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
@@ -9,7 +12,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::hint::black_box;
 
 impl Graph {
-    pub(super) fn text(&self, node: NodeIndex) -> &str {
+    pub(in crate::domain::graph) fn text(&self, node: NodeIndex) -> &str {
         std::str::from_utf8(self.bytes(node)).unwrap_or("")
     }
 
@@ -18,14 +21,14 @@ impl Graph {
         self.texts.get(place, len)
     }
 
-    pub(super) fn key_hash(kind: u16, value: &[u8]) -> u64 {
+    pub(in crate::domain::graph) fn key_hash(kind: u16, value: &[u8]) -> u64 {
         let mut hasher = FixedState::default().build_hasher();
         hasher.write_u16(kind);
         hasher.write(value);
         hasher.finish()
     }
 
-    pub(super) fn find(&self, kind: u16, value: &str) -> Option<NodeIndex> {
+    pub(in crate::domain::graph) fn find(&self, kind: u16, value: &str) -> Option<NodeIndex> {
         self.find_hashed(Self::key_hash(kind, value.as_bytes()), kind, value)
     }
 
@@ -40,7 +43,10 @@ impl Graph {
 
     /// Finds several identifiers at once. In a graph of millions every step of a look-up waits for
     /// memory: so each step is taken for all of them, and the waits overlap.
-    pub(super) fn find_all(&self, sought: &[(u16, &str)]) -> SmallVec<[Option<NodeIndex>; 4]> {
+    pub(in crate::domain::graph) fn find_all(
+        &self,
+        sought: &[(u16, &str)],
+    ) -> SmallVec<[Option<NodeIndex>; 4]> {
         let hash = |(kind, value): &(u16, &str)| Self::key_hash(*kind, value.as_bytes());
         let hashes: SmallVec<[u64; 4]> = sought.iter().map(hash).collect();
         let guess = |hash: &u64| self.index.iter_hash(*hash).next().copied();
@@ -84,7 +90,7 @@ impl Graph {
         self.find(ANONYMOUS, &sequence.to_string())
     }
 
-    pub(super) fn node(&mut self, kind: u16, value: &str) -> NodeIndex {
+    pub(in crate::domain::graph) fn node(&mut self, kind: u16, value: &str) -> NodeIndex {
         if let Some(node) = self.find(kind, value) {
             return node;
         }
@@ -106,12 +112,12 @@ impl Graph {
     }
 
     /// A row of its own for an identifier, whose text is kept up to 65,535 bytes.
-    pub(super) fn new_row(&mut self, kind: u16, value: &str) -> Node {
+    pub(in crate::domain::graph) fn new_row(&mut self, kind: u16, value: &str) -> Node {
         let text = &value.as_bytes()[..value.len().min(usize::from(u16::MAX))];
         Node::new(kind, self.texts.add(text), text.len() as u16)
     }
 
-    pub(super) fn insert_key(&mut self, node: NodeIndex) {
+    pub(in crate::domain::graph) fn insert_key(&mut self, node: NodeIndex) {
         let hash = Self::key_hash(self.nodes[node as usize].kind, self.bytes(node));
         let (nodes, texts) = (&self.nodes, &self.texts);
         self.index.insert_unique(hash, node, |other| {

@@ -1,19 +1,23 @@
 //! Cuts: what an unmerge of many takes apart, as one partition instead of a cannot-link between each
 //! two. Of the identifiers of a cut, no two of different parts may be one person.
 
-use super::hand::Unmerged;
-use super::observe::{Before, Disturbed, Effects};
-use super::{FragmentIndex, Graph, NodeIndex};
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::NodeIndex;
+use crate::domain::graph::change::observe::Before;
+use crate::domain::graph::change::observe::Disturbed;
+use crate::domain::graph::change::observe::Effects;
+use crate::domain::graph::change::operators::Unmerged;
 use crate::domain::id::Identifier;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The operator's cuts that a node is in, by their numbers, and its part in each.
-pub(super) type Places = SmallVec<[(u64, u32); 1]>;
+pub(in crate::domain::graph) type Places = SmallVec<[(u64, u32); 1]>;
 
 /// All nodes that are in cuts.
-pub(super) type Cuts = BTreeMap<NodeIndex, Places>;
+pub(in crate::domain::graph) type Cuts = BTreeMap<NodeIndex, Places>;
 
 /// A cut by names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +29,7 @@ pub struct Cut {
 }
 
 /// Whether two places lie in different parts of one cut.
-pub(super) fn are_apart(one: (u64, u32), other: (u64, u32)) -> bool {
+pub(in crate::domain::graph) fn are_apart(one: (u64, u32), other: (u64, u32)) -> bool {
     one.0 == other.0 && one.1 != other.1
 }
 
@@ -79,12 +83,12 @@ impl Graph {
     }
 
     /// The cuts that a node is in.
-    pub(super) fn places_of(&self, node: NodeIndex) -> &[(u64, u32)] {
+    pub(in crate::domain::graph) fn places_of(&self, node: NodeIndex) -> &[(u64, u32)] {
         self.cuts.get(&node).map_or(&[], SmallVec::as_slice)
     }
 
     /// Whether a cut keeps two nodes apart.
-    pub(super) fn are_cut(&self, a: NodeIndex, b: NodeIndex) -> bool {
+    pub(in crate::domain::graph) fn are_cut(&self, a: NodeIndex, b: NodeIndex) -> bool {
         let others = self.places_of(b);
         self.places_of(a).iter().any(|one| others.iter().any(|other| are_apart(*one, *other)))
     }
@@ -92,7 +96,10 @@ impl Graph {
     /// The parts into which a profile falls without an identifier, that which showed it first ahead:
     /// of each the origin of its oldest fragment, what showed the identifier, and all fragments.
     /// With the first goes the identifier itself.
-    pub(super) fn parts_by_showing(&self, node: NodeIndex) -> Vec<BTreeSet<NodeIndex>> {
+    pub(in crate::domain::graph) fn parts_by_showing(
+        &self,
+        node: NodeIndex,
+    ) -> Vec<BTreeSet<NodeIndex>> {
         let parts = self.parts_without(node);
         let mut part_of: HashMap<NodeIndex, usize, foldhash::fast::FixedState> = HashMap::default();
         for (at, part) in parts.iter().enumerate() {
@@ -117,7 +124,7 @@ impl Graph {
     /// The cut that keeps apart what holds together by an identifier alone. The identifier goes with
     /// the part that showed it first; with each other part goes all that showed it there, or the
     /// identifier could be joined to that instead.
-    pub(super) fn cut_by_identifier(
+    pub(in crate::domain::graph) fn cut_by_identifier(
         &self,
         node: NodeIndex,
         parts: &[BTreeSet<NodeIndex>],

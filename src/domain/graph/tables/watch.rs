@@ -3,14 +3,18 @@
 //! A profile is its members, which of them are hubs, and its fragments. Whoever changes one of these
 //! notes it here first; a test compares with the look at everything at once.
 
-use super::row::FREE;
-use super::{ClusterIndex, FragmentIndex, Graph, NONE, NodeIndex};
+use crate::domain::graph::ClusterIndex;
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::NONE;
+use crate::domain::graph::NodeIndex;
+use crate::domain::graph::tables::row::FREE;
 use crate::domain::rules::Rules;
 use std::collections::BTreeSet;
 
 /// What changed.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Watch {
+pub(in crate::domain::graph) struct Watch {
     /// Profiles that were not what they are now.
     leads: BTreeSet<FragmentIndex>,
     /// Nodes whose profiles are not what they were.
@@ -86,7 +90,7 @@ impl Graph {
 
     /// The profile of a node changes, or the node goes to another one.
     #[inline]
-    pub(super) fn will_change(&mut self, node: NodeIndex) {
+    pub(in crate::domain::graph) fn will_change(&mut self, node: NodeIndex) {
         if self.watch.is_some() && node != NONE {
             let cluster = self.nodes[node as usize].cluster;
             self.note_cluster(cluster);
@@ -98,7 +102,7 @@ impl Graph {
 
     /// A cluster changes, or goes.
     #[inline]
-    pub(super) fn note_cluster(&mut self, cluster: ClusterIndex) {
+    pub(in crate::domain::graph) fn note_cluster(&mut self, cluster: ClusterIndex) {
         let Some(watch) = &mut self.watch else { return };
         let row = self.clusters.get(cluster as usize);
         if let Some(row) = row.filter(|row| row.size > 0 && row.lead != NONE) {
@@ -108,7 +112,7 @@ impl Graph {
     }
 
     /// Rules are about to change: what they say of sets counts for all profiles.
-    pub(super) fn note_rules(&mut self, rules: &Rules) {
+    pub(in crate::domain::graph) fn note_rules(&mut self, rules: &Rules) {
         let is_other = self.rules.limits.set_values != rules.limits.set_values;
         if let Some(watch) = self.watch.as_mut().filter(|_| is_other) {
             watch.is_void = true;

@@ -4,12 +4,21 @@
 //! left out. The result is a function of the set of evidence. The quick path of `link` is an
 //! abbreviation of this one, for components in which nothing is violated.
 
-use super::cut::{Places, are_apart};
-use super::link::Obstacle;
-use super::observe::Before;
-use super::pages::Touched;
-use super::row::{ALIAS, CHOSEN, Cluster, MUST, SUPPRESSED};
-use super::{ClusterIndex, EdgeIndex, Graph, NONE, NodeIndex};
+use crate::domain::graph::ClusterIndex;
+use crate::domain::graph::EdgeIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::NONE;
+use crate::domain::graph::NodeIndex;
+use crate::domain::graph::change::cut::Places;
+use crate::domain::graph::change::cut::are_apart;
+use crate::domain::graph::change::observe::Before;
+use crate::domain::graph::read::pages::Touched;
+use crate::domain::graph::resolve::obstacle::Obstacle;
+use crate::domain::graph::tables::row::ALIAS;
+use crate::domain::graph::tables::row::CHOSEN;
+use crate::domain::graph::tables::row::Cluster;
+use crate::domain::graph::tables::row::MUST;
+use crate::domain::graph::tables::row::SUPPRESSED;
 use crate::domain::time::Timestamp;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
@@ -17,7 +26,7 @@ use smallvec::SmallVec;
 use std::cmp::Ordering;
 
 /// What edges are ordered by, before their hashes: class, strength, earliest event time.
-pub(super) type Key = (u8, u32, Timestamp);
+pub(in crate::domain::graph) type Key = (u8, u32, Timestamp);
 
 /// An edge between two nodes of a component, by their local numbers.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +141,7 @@ impl Graph {
     ///
     /// With `from`, all that has changed is that this edge has come, or has come earlier: what was
     /// decided about the edges before it still holds.
-    pub(super) fn rebuild(
+    pub(in crate::domain::graph) fn rebuild(
         &mut self,
         seeds: &[NodeIndex],
         from: Option<EdgeIndex>,
@@ -230,7 +239,7 @@ impl Graph {
     }
 
     /// What an edge is ordered by.
-    pub(super) fn key(&self, edge: EdgeIndex) -> Key {
+    pub(in crate::domain::graph) fn key(&self, edge: EdgeIndex) -> Key {
         let row = &self.edges[edge as usize];
         let class = match row.flags {
             flags if flags & MUST != 0 => 0,
@@ -246,7 +255,7 @@ impl Graph {
     }
 
     /// Whether an edge comes before another in the total order.
-    pub(super) fn precedes(&self, edge: EdgeIndex, other: EdgeIndex) -> bool {
+    pub(in crate::domain::graph) fn precedes(&self, edge: EdgeIndex, other: EdgeIndex) -> bool {
         self.is_ahead(edge, self.key(edge), other, self.key(other))
     }
 

@@ -1,7 +1,11 @@
 //! What stands between two clusters, and how they become one.
 
-use super::cut::{Places, are_apart};
-use super::{ClusterIndex, FragmentIndex, Graph, NodeIndex};
+use crate::domain::graph::ClusterIndex;
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::NodeIndex;
+use crate::domain::graph::change::cut::Places;
+use crate::domain::graph::change::cut::are_apart;
 use smallvec::SmallVec;
 
 /// Which rule keeps two clusters apart.
@@ -45,7 +49,11 @@ impl Graph {
     }
 
     /// Which rule, if any, forbids two clusters to be one.
-    pub(super) fn obstacle(&self, x: ClusterIndex, y: ClusterIndex) -> Option<Obstacle> {
+    pub(in crate::domain::graph) fn obstacle(
+        &self,
+        x: ClusterIndex,
+        y: ClusterIndex,
+    ) -> Option<Obstacle> {
         let (a, b) = (&self.clusters[x as usize], &self.clusters[y as usize]);
         let (small, large) = if a.size <= b.size { (x, y) } else { (y, x) };
         let is_in_large = |node: NodeIndex| self.cluster_of(node) == large;
@@ -57,7 +65,7 @@ impl Graph {
     }
 
     /// Which rule about their members, if any, forbids two sets of nodes to be one.
-    pub(super) fn conflict<'a, I: Iterator<Item = NodeIndex> + 'a>(
+    pub(in crate::domain::graph) fn conflict<'a, I: Iterator<Item = NodeIndex> + 'a>(
         &'a self,
         small: impl Iterator<Item = NodeIndex>,
         large: impl FnOnce() -> I,
@@ -132,7 +140,7 @@ impl Graph {
     }
 
     /// Makes two clusters one; the larger takes the smaller one's members in.
-    pub(super) fn unite(&mut self, x: ClusterIndex, y: ClusterIndex) {
+    pub(in crate::domain::graph) fn unite(&mut self, x: ClusterIndex, y: ClusterIndex) {
         let larger = self.clusters[x as usize].size >= self.clusters[y as usize].size;
         let (into, from) = if larger { (x, y) } else { (y, x) };
         self.will_change(self.clusters[x as usize].head);
@@ -149,7 +157,7 @@ impl Graph {
         self.nodes[kept as usize].next = self.nodes[gone.head as usize].next;
         self.nodes[gone.head as usize].next = after_kept;
         let kept_lead = self.clusters[into as usize].lead;
-        if kept_lead != super::NONE && gone.lead != super::NONE {
+        if kept_lead != crate::domain::graph::NONE && gone.lead != crate::domain::graph::NONE {
             self.profiles -= 1;
         }
         let lead = self.older(kept_lead, gone.lead);

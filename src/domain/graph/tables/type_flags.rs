@@ -1,31 +1,33 @@
 //! Types of identifiers by number, with what the rules say of them.
 
-use super::{ANONYMOUS, Graph, NodeIndex};
+use crate::domain::graph::ANONYMOUS;
+use crate::domain::graph::Graph;
+use crate::domain::graph::NodeIndex;
 use crate::domain::settings::{Limit, Per};
 use crate::domain::time::Timestamp;
 
 /// What a type's rule says, by the number of the type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TypeFlags {
-    pub(super) priority: u32,
-    pub(super) unique: bool,
-    pub(super) limit: Option<Limit>,
-    pub(super) shared_by: Option<u32>,
-    pub(super) known: bool,
+pub(in crate::domain::graph) struct TypeFlags {
+    pub(in crate::domain::graph) priority: u32,
+    pub(in crate::domain::graph) unique: bool,
+    pub(in crate::domain::graph) limit: Option<Limit>,
+    pub(in crate::domain::graph) shared_by: Option<u32>,
+    pub(in crate::domain::graph) known: bool,
     /// Whether the cap of identifiers counts it.
-    pub(super) counted: bool,
-    pub(super) mail: Mail,
+    pub(in crate::domain::graph) counted: bool,
+    pub(in crate::domain::graph) mail: Mail,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mail {
+pub(in crate::domain::graph) enum Mail {
     No,
     Clear,
     Hash,
 }
 
 impl Graph {
-    pub(super) fn type_number(&mut self, kind: &str) -> u16 {
+    pub(in crate::domain::graph) fn type_number(&mut self, kind: &str) -> u16 {
         let number = self.types.number(kind);
         if number as usize >= self.flags.len() {
             self.refresh_flags();
@@ -33,7 +35,7 @@ impl Graph {
         number
     }
 
-    pub(super) fn refresh_flags(&mut self) {
+    pub(in crate::domain::graph) fn refresh_flags(&mut self) {
         for number in self.flags.len()..self.types.len() {
             let name = self.types.name(number as u16);
             let reserved = number as u16 <= ANONYMOUS;
@@ -54,12 +56,12 @@ impl Graph {
         }
     }
 
-    pub(super) fn rule(&self, node: NodeIndex) -> &TypeFlags {
+    pub(in crate::domain::graph) fn rule(&self, node: NodeIndex) -> &TypeFlags {
         &self.flags[self.nodes[node as usize].kind as usize]
     }
 
     /// The window in which an identifier counts for its type's limit.
-    pub(super) fn window(limit: Limit, first_seen: Timestamp) -> i32 {
+    pub(in crate::domain::graph) fn window(limit: Limit, first_seen: Timestamp) -> i32 {
         let at = first_seen.utc();
         match limit.per {
             Per::Ever => 0,

@@ -1,6 +1,9 @@
 //! Fragments: when each came to be, and which profile holds it.
 
-use super::{FragmentIndex, Graph, NONE, NodeIndex};
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::NONE;
+use crate::domain::graph::NodeIndex;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 
@@ -71,13 +74,17 @@ impl Graph {
     }
 
     /// What fragments are ordered by: creation sequence, then id.
-    pub(super) fn age(&self, fragment: FragmentIndex) -> (Sequence, Sequence) {
+    pub(in crate::domain::graph) fn age(&self, fragment: FragmentIndex) -> (Sequence, Sequence) {
         let birth = &self.fragments[fragment as usize];
         (birth.made_at.get(), birth.sequence.get())
     }
 
     /// The older of two fragments, either of which may be [`NONE`].
-    pub(super) fn older(&self, a: FragmentIndex, b: FragmentIndex) -> FragmentIndex {
+    pub(in crate::domain::graph) fn older(
+        &self,
+        a: FragmentIndex,
+        b: FragmentIndex,
+    ) -> FragmentIndex {
         match (a, b) {
             (NONE, other) | (other, NONE) => other,
             _ if self.age(a) <= self.age(b) => a,
