@@ -387,6 +387,13 @@ fn an_erasure_that_meets_a_panic_is_done_for_all_else() {
     assert_eq!(client.get("/api/v1/profiles?identifier=web:1").unwrap().status, 404);
     neighbours(&mut client, EARLY + 10);
     comes_to_the_same(&home, program);
+    // The receipt is what it was, from the snapshot and from the journal alone.
+    for _ in 0..2 {
+        let program = home.start();
+        assert_eq!(program.client().json(&path)["unread"], 1);
+        program.terminate();
+        std::fs::remove_dir_all(home.data().join("snapshot")).unwrap();
+    }
 }
 
 /// The program says at once that it is not ready, and exits with the code of its own faults.

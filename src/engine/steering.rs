@@ -430,7 +430,7 @@ impl Engine {
                 events,
                 identifiers,
                 deliveries,
-                unread: identity.unread.get(&erasure).map_or(0, |count| *count as u64),
+                unread: identity.core.unread.get(&erasure).copied().unwrap_or(0),
             })
         })
         .await
