@@ -23,7 +23,7 @@ mod store;
 pub use crate::records::{Attempt, DeliveryState, ObjectKind};
 pub use api::deliveries::DeliveryFilter;
 pub use api::exports::{Export, ExportError};
-pub use api::identity::{Again, Explained, Part, Preview, Unmerged};
+pub use api::identity::{Again, Explained, Part, Preview, Redecode, Unmerged};
 pub use api::objects::ObjectRefusal;
 pub use api::reading::{EventFilter, PageRequest, Paged, ProfileRef};
 pub use api::secrets::{SecretRefusal, SecretView};

@@ -129,8 +129,6 @@ pub(in crate::engine) struct IdentityActor {
     step: u64,
     /// The state that will replace this one, while it is being made or waits for its switch.
     pub(in crate::engine) draft: Drafting,
-    /// How many events erasures of this run left, because they cannot be read.
-    pub(in crate::engine) unread: BTreeMap<Sequence, usize>,
     /// The configuration under which a re-resolution panicked.
     pub(in crate::engine) unresolved: Option<Sequence>,
     /// Segments are about to go: no re-resolution begins that would have to read them.
@@ -186,7 +184,6 @@ impl IdentityActor {
             asked: false,
             step: 0,
             draft: Drafting::default(),
-            unread: BTreeMap::new(),
             unresolved: None,
             is_cutting: false,
             erasures: BTreeMap::new(),

@@ -17,6 +17,8 @@ const SUPPRESSED: u8 = b's';
 const ERASED: u8 = b'e';
 /// Erasures whose records are being looked for, one each.
 const PENDING: u8 = b'p';
+/// How many events erasures left unread, one each.
+const UNREAD: u8 = b'u';
 /// Hidden records, by bucket.
 const HIDDEN: u8 = b'h';
 
@@ -45,6 +47,9 @@ pub(in crate::engine) fn put(core: &mut Core, rows: &mut Vec<Row>) -> Result<(),
     }
     for (erasure, row) in &core.pending {
         all.push((key(PENDING, *erasure), records::encode("a pending erasure", row)?));
+    }
+    for (erasure, events) in &core.unread {
+        all.push((key(UNREAD, *erasure), records::encode("unread events", events)?));
     }
     for (bucket, sequences) in &hidden {
         all.push((key(HIDDEN, *bucket), records::encode("hidden records", sequences)?));
@@ -77,6 +82,9 @@ pub(in crate::engine) fn load(store: &SnapshotStore, core: &mut Core) -> Result<
             PENDING => {
                 let erasure = records::decode::<PendingErasure>("a pending erasure", &row)?;
                 core.pending.insert(number, erasure);
+            }
+            UNREAD => {
+                core.unread.insert(number, records::decode::<u64>("unread events", &row)?);
             }
             HIDDEN => {
                 core.hidden.extend(records::decode::<Vec<Sequence>>("hidden records", &row)?);
