@@ -3,14 +3,11 @@
 use crate::clock::Clock;
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
-use crate::engine::fault::Failure;
-use crate::engine::fault::Faults;
+use crate::engine::fault::{Failure, Faults};
 use crate::engine::intake::batching;
 use crate::engine::intake::batching::Home;
-use crate::engine::receipt::Receipt;
-use crate::engine::receipt::Refusal;
-use crate::engine::state::revisions::Events;
-use crate::engine::state::revisions::Rereadings;
+use crate::engine::receipt::{Receipt, Refusal};
+use crate::engine::state::revisions::{Events, Rereadings};
 use crate::engine::store::fragments::Rest;
 use crate::journal::JournalReader;
 use crate::records::Genesis;

@@ -3,8 +3,7 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::domain::event::Payload;
-use crate::domain::event::Reason;
+use crate::domain::event::{Payload, Reason};
 use crate::domain::extract::RequestFacts;
 use crate::domain::id::Identifier;
 use crate::domain::settings::{Durability, Settings};

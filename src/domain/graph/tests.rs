@@ -7,11 +7,9 @@ mod orders;
 mod unmerge;
 
 use crate::domain::event::{Event, Found, Payload, Standing, Timing};
-use crate::domain::graph::Graph;
-use crate::domain::graph::NodeIndex;
 use crate::domain::graph::change::cut::Cut;
-use crate::domain::graph::change::operators::Link;
-use crate::domain::graph::change::operators::Separation;
+use crate::domain::graph::change::operators::{Link, Separation};
+use crate::domain::graph::{Graph, NodeIndex};
 use crate::domain::rules::Rules;
 use crate::domain::settings::{Limit, Per, Settings, SourceConfig, TypeConfig};
 use crate::domain::time::Timestamp;

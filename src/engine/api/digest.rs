@@ -12,8 +12,7 @@ use crate::domain::view::DigestView;
 use crate::engine::api::reading::unreadable;
 use crate::engine::handle::Engine;
 use crate::engine::identity::actor::IdentityActor;
-use crate::engine::profile::actor::Op;
-use crate::engine::profile::actor::Viewed;
+use crate::engine::profile::actor::{Op, Viewed};
 use crate::engine::receipt::Refusal;
 use crate::engine::state::Core;
 use crate::engine::store::fragments::RowError;
@@ -296,12 +295,8 @@ pub(in crate::engine) fn digest_view(
 mod tests {
     use super::*;
     use crate::engine::start::open::Options;
-    use crate::engine::tests::Dice;
-    use crate::engine::tests::open;
-    use crate::engine::tests::operators::random_act;
-    use crate::engine::tests::operators::random_step;
-    use crate::engine::tests::options;
-    use crate::engine::tests::resolved;
+    use crate::engine::tests::operators::{random_act, random_step};
+    use crate::engine::tests::{Dice, open, options, resolved};
     use std::time::Duration;
 
     /// A walk in which anything may happen between two parts; the digest and what it took.

@@ -9,9 +9,7 @@
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::view::{ChangeView, EventView, ProfileView};
-use crate::engine::api::reading::EventFilter;
-use crate::engine::api::reading::PageRequest;
-use crate::engine::api::reading::ProfileRef;
+use crate::engine::api::reading::{EventFilter, PageRequest, ProfileRef};
 use crate::engine::handle::Engine;
 use crate::engine::profile::actor::Op;
 use crate::engine::receipt::Refusal;

@@ -1,7 +1,6 @@
 //! What operators can do about identity, as the HTTP layer calls it.
 
-use crate::domain::compiled::Compiled;
-use crate::domain::compiled::{SettingsProblem, reserved};
+use crate::domain::compiled::{Compiled, SettingsProblem, reserved};
 use crate::domain::event::{Event, Payload, Standing};
 use crate::domain::fragment::content_hash;
 use crate::domain::graph::{Explanation, FragmentIndex, Graph, NONE, Parting, Separation};
@@ -11,17 +10,13 @@ use crate::domain::source::Source;
 use crate::domain::view::{ErasureView, LinkView, PreviewView, StepView};
 use crate::engine::api::objects::ObjectRefusal;
 use crate::engine::background;
-use crate::engine::fault::Stage;
-use crate::engine::fault::walled;
+use crate::engine::fault::{Stage, walled};
 use crate::engine::handle::Engine;
-use crate::engine::history::draft::Basis;
-use crate::engine::history::draft::Draft;
-use crate::engine::identity::basis_collector::Gathered;
-use crate::engine::identity::basis_collector::gather;
+use crate::engine::history::draft::{Basis, Draft};
+use crate::engine::identity::basis_collector::{Gathered, gather};
 use crate::engine::receipt::Refusal;
 use crate::engine::state::Core;
-use crate::engine::state::acts::Answer;
-use crate::engine::state::acts::LINKS_OF_ACT;
+use crate::engine::state::acts::{Answer, LINKS_OF_ACT};
 use crate::engine::state::configuration::Effective;
 use crate::records::{ActRecord, Revised, encode_event};
 use bytes::Bytes;

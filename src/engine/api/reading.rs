@@ -9,14 +9,10 @@ use crate::domain::view::{
 };
 use crate::engine::context::Shared;
 use crate::engine::handle::Engine;
-use crate::engine::identity::actor::Ask;
-use crate::engine::identity::actor::IdentityActor;
-use crate::engine::identity::actor::Look;
-use crate::engine::profile::actor::Op;
-use crate::engine::profile::actor::Viewed;
+use crate::engine::identity::actor::{Ask, IdentityActor, Look};
+use crate::engine::profile::actor::{Op, Viewed};
 use crate::engine::receipt::Refusal;
-use crate::engine::state::views::change_view;
-use crate::engine::state::views::show;
+use crate::engine::state::views::{change_view, show};
 use crate::records::{ChangeRow, kind};
 use actix::Context;
 use std::sync::Arc;

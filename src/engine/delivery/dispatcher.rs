@@ -2,7 +2,7 @@
 //!
 //! Part of the identity actor. What it decides by is the [`Core`](crate::engine::state::Core); what it keeps
 //! beside it (breakers, calls under way) may be lost in a crash. The calls themselves are made by
-//! [`sending`](crate::engine::delivery::sender), on a thread of its own. A snapshot, and an act that may change what
+//! [`sender`](crate::engine::delivery::sender), on a thread of its own. A snapshot, and an act that may change what
 //! profiles are, wait until no profile owes an answer: so a snapshot at a sequence holds every
 //! consequence of the records up to it.
 
@@ -12,22 +12,15 @@ use crate::domain::campaign::{Campaigns, Order, Recheck, Webhook};
 use crate::domain::graph::Move;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
-use crate::engine::delivery::schedule::Candidate;
-use crate::engine::delivery::schedule::Schedule;
-use crate::engine::delivery::sender::Desk;
-use crate::engine::delivery::sender::Job;
-use crate::engine::fault::Panicked;
-use crate::engine::fault::Stage;
-use crate::engine::fault::walled;
+use crate::engine::delivery::schedule::{Candidate, Schedule};
+use crate::engine::delivery::sender::{Desk, Job};
+use crate::engine::fault::{Panicked, Stage, walled};
 use crate::engine::identity::actor::IdentityActor;
 use crate::engine::intake::committer::Then;
 use crate::engine::intake::router::Append;
 use crate::engine::profile::actor::Op;
-use crate::engine::state::campaigns::outbox::Delivery;
-use crate::engine::state::campaigns::outbox::EndpointNumber;
-use crate::engine::state::campaigns::outbox::Tally;
-use crate::engine::state::campaigns::question::Question;
-use crate::engine::state::campaigns::question::Told;
+use crate::engine::state::campaigns::outbox::{Delivery, EndpointNumber, Tally};
+use crate::engine::state::campaigns::question::{Question, Told};
 use crate::engine::state::campaigns::runs::Timer;
 use crate::outbound::client::Client;
 use crate::outbound::endpoint::Pace;

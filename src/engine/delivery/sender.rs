@@ -4,14 +4,11 @@
 use crate::domain::campaign::{Campaigns, Rendered};
 use crate::domain::time::Timestamp;
 use crate::engine::context::Shared;
-use crate::engine::delivery::dispatcher::Ended;
-use crate::engine::delivery::dispatcher::Finished;
+use crate::engine::delivery::dispatcher::{Ended, Finished};
 use crate::engine::fault::Stage;
 use crate::engine::identity::actor::IdentityActor;
 use crate::engine::intake::committer::Then;
-use crate::engine::intake::router::Append;
-use crate::engine::intake::router::AppendAll;
-use crate::engine::intake::router::RouterActor;
+use crate::engine::intake::router::{Append, AppendAll, RouterActor};
 use crate::engine::state::campaigns::outbox::verdict;
 use crate::engine::store::fragments::RowError;
 use crate::outbound::attempt::Attempt as Prepared;

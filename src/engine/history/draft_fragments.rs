@@ -3,10 +3,7 @@
 
 use crate::domain::fragment::Fragment;
 use crate::domain::graph::FragmentIndex;
-use crate::engine::store::fragments::FragmentRows;
-use crate::engine::store::fragments::NewerRows;
-use crate::engine::store::fragments::RowError;
-use crate::engine::store::fragments::lay_down;
+use crate::engine::store::fragments::{FragmentRows, NewerRows, RowError, lay_down};
 use crate::records::{RecordError, decode_fragment};
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;

@@ -7,8 +7,7 @@
 
 use crate::domain::graph::{Ancestry, FragmentIndex, Move, NONE};
 use crate::engine::history::draft::Basis;
-use crate::engine::identity::actor::Ask;
-use crate::engine::identity::actor::IdentityActor;
+use crate::engine::identity::actor::{Ask, IdentityActor};
 use actix::Addr;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -6,17 +6,12 @@
 //! else waits. What panicked counts for nothing from then on, which a record says
 //! ([`ActRecord::PassOver`]); who sent it is answered when that record is durable.
 
-use crate::domain::event::Reason;
-use crate::domain::event::Status;
+use crate::domain::event::{Reason, Status};
 use crate::domain::id::Sequence;
 use crate::engine::background;
 use crate::engine::context::Reply;
-use crate::engine::fault::Panicked;
-use crate::engine::fault::walled;
-use crate::engine::history::replay::Aside;
-use crate::engine::history::replay::Plan;
-use crate::engine::history::replay::Replayed;
-use crate::engine::history::replay::replay;
+use crate::engine::fault::{Panicked, walled};
+use crate::engine::history::replay::{Aside, Plan, Replayed, replay};
 use crate::engine::identity::actor::IdentityActor;
 use crate::engine::intake::committer::Then;
 use crate::engine::intake::router::Append;
@@ -25,8 +20,7 @@ use crate::engine::start::open::EngineError;
 use crate::engine::start::opening::starting_point;
 use crate::engine::state::Core;
 use crate::engine::state::acts::Answer;
-use crate::engine::store::fragments::NewerRows;
-use crate::engine::store::fragments::Rest;
+use crate::engine::store::fragments::{NewerRows, Rest};
 use crate::records::{ActRecord, kind};
 use actix::Context;
 use std::collections::{BTreeMap, VecDeque};

@@ -6,9 +6,7 @@
 //! to the thread that asked. Order is kept.
 
 use crate::engine::context::Outcome;
-use crate::engine::intake::router::Incoming;
-use crate::engine::intake::router::Ingest;
-use crate::engine::intake::router::RouterActor;
+use crate::engine::intake::router::{Incoming, Ingest, RouterActor};
 use crate::engine::receipt::Refusal;
 use actix::Addr;
 use actix::prelude::SendError;

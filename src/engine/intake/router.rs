@@ -5,21 +5,15 @@
 //! order. Who refuses, refuses here, before anything has changed: when too many events are in
 //! flight, the disk is nearly full, or the engine is stopping.
 
-use crate::domain::event::Status;
-use crate::domain::event::{Event, Placed};
+use crate::domain::event::{Event, Placed, Status};
 use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::settings::Durability;
-use crate::engine::context::Reply;
-use crate::engine::context::Shared;
-use crate::engine::context::Ticket;
-use crate::engine::fault::Alive;
-use crate::engine::fault::Stage;
+use crate::engine::context::{Reply, Shared, Ticket};
+use crate::engine::fault::{Alive, Stage};
 use crate::engine::intake::batching::Request;
-use crate::engine::intake::committer::Entry;
-use crate::engine::intake::committer::Then;
+use crate::engine::intake::committer::{Entry, Then};
 use crate::engine::intake::seen_ids::Window;
-use crate::engine::receipt::Receipt;
-use crate::engine::receipt::Refusal;
+use crate::engine::receipt::{Receipt, Refusal};
 use crate::records::DedupeRow;
 use actix::{Actor, Context, Handler, Message};
 use bytes::Bytes;

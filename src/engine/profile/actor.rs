@@ -6,28 +6,19 @@
 //! event: the fragment is rebuilt from snapshot and journal, the event is tried once more, and set
 //! aside if it panics again.
 
-use crate::domain::event::Status;
-use crate::domain::event::{Event, Reason};
+use crate::domain::event::{Event, Reason, Status};
 use crate::domain::fragment::Fragment;
 use crate::domain::graph::{ClusterView, FragmentIndex};
 use crate::domain::id::Sequence;
 use crate::domain::profile::Folded;
 use crate::domain::rules::Rules;
-use crate::engine::context::Reply;
-use crate::engine::context::Shared;
-use crate::engine::fault::Panicked;
-use crate::engine::fault::Stage;
-use crate::engine::fault::walled;
-use crate::engine::identity::actor::Broken;
-use crate::engine::identity::actor::IdentityActor;
-use crate::engine::identity::actor::Passivated;
-use crate::engine::identity::actor::SetAside;
+use crate::engine::context::{Reply, Shared};
+use crate::engine::fault::{Panicked, Stage, walled};
+use crate::engine::identity::actor::{Broken, IdentityActor, Passivated, SetAside};
 use crate::engine::profile::rebuild;
 use crate::engine::receipt::Receipt;
-use crate::engine::state::campaigns::question::Question;
-use crate::engine::state::campaigns::question::Told;
-use crate::engine::store::fragments::FragmentRows;
-use crate::engine::store::fragments::RowError;
+use crate::engine::state::campaigns::question::{Question, Told};
+use crate::engine::store::fragments::{FragmentRows, RowError};
 use crate::engine::store::snapshotter::Collector;
 use actix::{Actor, ActorContext, Addr, Context, Handler, Message};
 use std::collections::{BTreeMap, VecDeque};

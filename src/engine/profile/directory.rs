@@ -3,8 +3,7 @@
 use crate::domain::graph::FragmentIndex;
 use crate::engine::context::Shared;
 use crate::engine::identity::actor::IdentityActor;
-use crate::engine::profile::actor::Op;
-use crate::engine::profile::actor::ProfileActor;
+use crate::engine::profile::actor::{Op, ProfileActor};
 use crate::engine::state::Core;
 use actix::{Actor, Addr, ArbiterHandle};
 use hashbrown::HashMap;

@@ -1,9 +1,8 @@
 //! The configuration in force: what the files say, and the objects kept by API beside it.
 
 use crate::domain::compiled::{Compiled, SettingsProblem};
-use crate::domain::confidential;
 use crate::domain::settings::Settings;
-use crate::domain::spelling;
+use crate::domain::{confidential, spelling};
 use crate::records::ObjectKind;
 use std::collections::{BTreeMap, BTreeSet};
 

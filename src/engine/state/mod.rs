@@ -15,13 +15,11 @@ use crate::domain::graph::{Birth, Change, FragmentIndex, Graph, Move, Page};
 use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
-use crate::engine::fault::Faults;
-use crate::engine::fault::Stage;
+use crate::engine::fault::{Faults, Stage};
 use crate::engine::history::replay::Aside;
 use crate::engine::state::campaigns::runs::CampaignState;
 use crate::engine::state::change_log::ChangeLog;
-use crate::engine::state::configuration::Effective;
-use crate::engine::state::configuration::Objects;
+use crate::engine::state::configuration::{Effective, Objects};
 use crate::engine::state::revisions::Rereadings;
 use crate::records::{
     ChangeRow, Counters, CutRow, DedupeRow, ErasureRow, Genesis, LinkRow, ObjectKind,

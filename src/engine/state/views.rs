@@ -13,8 +13,7 @@ use crate::domain::view::{
 use crate::engine::api::reading::ProfileRef;
 use crate::engine::profile::actor::Viewed;
 use crate::engine::state::Core;
-use crate::engine::store::fragments::Rest;
-use crate::engine::store::fragments::RowError;
+use crate::engine::store::fragments::{Rest, RowError};
 use crate::records::ChangeRow;
 use base64::Engine as _;
 use serde_json::value::RawValue;

@@ -2,8 +2,7 @@
 //! record, and a restart and a replay of the journal alone come to the same.
 
 use crate::domain::id::Sequence;
-use crate::engine::history::draft::Basis;
-use crate::engine::history::draft::Draft;
+use crate::engine::history::draft::{Basis, Draft};
 use crate::engine::tests::*;
 use crate::records::{ActRecord, ObjectKind};
 

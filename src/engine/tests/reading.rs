@@ -2,8 +2,7 @@
 //! accepted by programs that were less strict.
 
 use crate::domain::settings::OneOrMany;
-use crate::engine::api::exports::Export;
-use crate::engine::api::exports::ExportError;
+use crate::engine::api::exports::{Export, ExportError};
 use crate::engine::tests::*;
 
 /// The rest of an export: the numbers of its events.

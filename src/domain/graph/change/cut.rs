@@ -1,13 +1,9 @@
 //! Cuts: what an unmerge of many takes apart, as one partition instead of a cannot-link between each
 //! two. Of the identifiers of a cut, no two of different parts may be one person.
 
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NodeIndex;
-use crate::domain::graph::change::observe::Before;
-use crate::domain::graph::change::observe::Disturbed;
-use crate::domain::graph::change::observe::Effects;
+use crate::domain::graph::change::observe::{Before, Disturbed, Effects};
 use crate::domain::graph::change::operators::Unmerged;
+use crate::domain::graph::{FragmentIndex, Graph, NodeIndex};
 use crate::domain::id::Identifier;
 use hashbrown::HashMap;
 use smallvec::SmallVec;

@@ -1,17 +1,9 @@
 //! Erasure: a person's identifiers, evidence and fragments leave the graph.
 
-use crate::domain::graph::ANONYMOUS;
-use crate::domain::graph::EdgeIndex;
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NONE;
-use crate::domain::graph::NodeIndex;
-use crate::domain::graph::SESSION;
-use crate::domain::graph::change::observe::Before;
-use crate::domain::graph::change::observe::Disturbed;
-use crate::domain::graph::change::observe::Effects;
+use crate::domain::graph::change::observe::{Before, Disturbed, Effects};
 use crate::domain::graph::read::pages::Touched;
 use crate::domain::graph::tables::row::FREE;
+use crate::domain::graph::{ANONYMOUS, EdgeIndex, FragmentIndex, Graph, NONE, NodeIndex, SESSION};
 use crate::domain::id::Identifier;
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;

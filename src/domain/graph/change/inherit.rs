@@ -1,14 +1,10 @@
 //! A graph that is resolved anew takes the fragments of the one before over: who had an id keeps
 //! it, wherever its events belong now.
 
-use crate::domain::graph::ClusterIndex;
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NONE;
-use crate::domain::graph::NodeIndex;
 use crate::domain::graph::read::pages::Touched;
 use crate::domain::graph::tables::fragments::Birth;
 use crate::domain::graph::tables::row::ShortSequence;
+use crate::domain::graph::{ClusterIndex, FragmentIndex, Graph, NONE, NodeIndex};
 use crate::domain::id::Sequence;
 use hashbrown::HashMap;
 use smallvec::SmallVec;

@@ -1,26 +1,14 @@
 //! One event's way through the graph: its fragment, its evidence, and what follows for profiles.
 
 use crate::domain::event::{Event, Found, Standing};
-use crate::domain::graph::ANONYMOUS;
-use crate::domain::graph::EdgeIndex;
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NONE;
-use crate::domain::graph::NodeIndex;
-use crate::domain::graph::SESSION;
 use crate::domain::graph::read::pages::Touched;
-use crate::domain::graph::resolve::evidence::Showing;
-use crate::domain::graph::resolve::evidence::Shown;
+use crate::domain::graph::resolve::evidence::{Showing, Shown};
 use crate::domain::graph::tables::fragments::Birth;
-use crate::domain::graph::tables::row::ALIAS;
-use crate::domain::graph::tables::row::CHOSEN;
-use crate::domain::graph::tables::row::IN_SESSION;
-use crate::domain::graph::tables::row::LINK;
-use crate::domain::graph::tables::row::SEEN;
-use crate::domain::graph::tables::row::SPELT;
-use crate::domain::graph::tables::row::SUPPRESSED;
-use crate::domain::graph::tables::row::ShortTime;
+use crate::domain::graph::tables::row::{
+    ALIAS, CHOSEN, IN_SESSION, LINK, SEEN, SPELT, SUPPRESSED, ShortTime,
+};
 use crate::domain::graph::tables::type_flags::Mail;
+use crate::domain::graph::{ANONYMOUS, EdgeIndex, FragmentIndex, Graph, NONE, NodeIndex, SESSION};
 use crate::domain::id::Sequence;
 use crate::domain::normalise::email_hash;
 use crate::domain::time::{MIN, Timestamp};

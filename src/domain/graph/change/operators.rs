@@ -4,20 +4,10 @@
 //! changes is said by names before it is written down (`parting_*`, `shown_within`): it then does the
 //! same whatever else is or is not in the journal, as after an erasure.
 
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NodeIndex;
-use crate::domain::graph::SESSION;
-use crate::domain::graph::change::observe::Before;
-use crate::domain::graph::change::observe::Disturbed;
-use crate::domain::graph::change::observe::Effects;
+use crate::domain::graph::change::observe::{Before, Disturbed, Effects};
 use crate::domain::graph::resolve::evidence::Showing;
-use crate::domain::graph::tables::row::FREE;
-use crate::domain::graph::tables::row::IN_SESSION;
-use crate::domain::graph::tables::row::LINK;
-use crate::domain::graph::tables::row::MUST;
-use crate::domain::graph::tables::row::SEEN;
-use crate::domain::graph::tables::row::SUPPRESSED;
+use crate::domain::graph::tables::row::{FREE, IN_SESSION, LINK, MUST, SEEN, SUPPRESSED};
+use crate::domain::graph::{FragmentIndex, Graph, NodeIndex, SESSION};
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::time::Timestamp;
 use std::collections::BTreeSet;

@@ -1,13 +1,7 @@
 //! Why two identifiers are one person, or what keeps them apart.
 
-use crate::domain::graph::EdgeIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NodeIndex;
-use crate::domain::graph::tables::row::IN_SESSION;
-use crate::domain::graph::tables::row::LINK;
-use crate::domain::graph::tables::row::LINKS;
-use crate::domain::graph::tables::row::OVERFLOW;
-use crate::domain::graph::tables::row::SUPPRESSED;
+use crate::domain::graph::tables::row::{IN_SESSION, LINK, LINKS, OVERFLOW, SUPPRESSED};
+use crate::domain::graph::{EdgeIndex, Graph, NodeIndex};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use std::cmp::Reverse;

@@ -1,23 +1,13 @@
 //! The graph as rows, for snapshots: which pages changed since the last one, and how a graph is
 //! put together again. Clusters and lists are not written: they follow from the effective edges.
 
-use crate::domain::graph::EdgeIndex;
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NONE;
-use crate::domain::graph::NodeIndex;
 use crate::domain::graph::tables::fragments::Birth;
 use crate::domain::graph::tables::names::Names;
-use crate::domain::graph::tables::row::Edge;
-use crate::domain::graph::tables::row::FREE;
-use crate::domain::graph::tables::row::GONE;
-use crate::domain::graph::tables::row::HUB;
-use crate::domain::graph::tables::row::Node;
-use crate::domain::graph::tables::row::SPELT;
-use crate::domain::graph::tables::row::SUPPRESSED;
-use crate::domain::graph::tables::row::ShortSequence;
-use crate::domain::graph::tables::row::ShortTime;
+use crate::domain::graph::tables::row::{
+    Edge, FREE, GONE, HUB, Node, SPELT, SUPPRESSED, ShortSequence, ShortTime,
+};
 use crate::domain::graph::tables::type_flags::Mail;
+use crate::domain::graph::{EdgeIndex, FragmentIndex, Graph, NONE, NodeIndex};
 use crate::domain::id::Sequence;
 use crate::domain::normalise::email_hash;
 use crate::domain::rules::Rules;

@@ -1,9 +1,7 @@
 //! Whether there is room for somebody new.
 
 use crate::domain::event::{Event, Standing};
-use crate::domain::graph::Graph;
-use crate::domain::graph::NodeIndex;
-use crate::domain::graph::SESSION;
+use crate::domain::graph::{Graph, NodeIndex, SESSION};
 
 /// Identifiers, sessions and origins for each profile that there may be.
 const NODES: usize = 8;

@@ -1,12 +1,7 @@
 //! What the graph knows of one profile, for reading and for the state digest.
 
-use crate::domain::graph::ANONYMOUS;
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NodeIndex;
-use crate::domain::graph::SESSION;
-use crate::domain::graph::tables::row::HUB;
-use crate::domain::graph::tables::row::SUPPRESSED;
+use crate::domain::graph::tables::row::{HUB, SUPPRESSED};
+use crate::domain::graph::{ANONYMOUS, FragmentIndex, Graph, NodeIndex, SESSION};
 use crate::domain::id::Identifier;
 use crate::domain::time::Timestamp;
 use std::collections::BTreeSet;

@@ -1,11 +1,7 @@
 //! From clusters before and after to what profiles have to do about it.
 
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::change::observe::Before;
-use crate::domain::graph::change::observe::Change;
-use crate::domain::graph::change::observe::Effects;
-use crate::domain::graph::change::observe::Move;
+use crate::domain::graph::change::observe::{Before, Change, Effects, Move};
+use crate::domain::graph::{FragmentIndex, Graph};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Graph {

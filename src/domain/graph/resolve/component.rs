@@ -3,13 +3,9 @@
 //! Only they have a row; a cluster at which no suppressed edge ends is its own raw component, and
 //! says itself how many edges it has.
 
-use crate::domain::graph::ClusterIndex;
-use crate::domain::graph::EdgeIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NONE;
 use crate::domain::graph::resolve::rebuild::Key;
-use crate::domain::graph::tables::row::LINKS;
-use crate::domain::graph::tables::row::SUPPRESSED;
+use crate::domain::graph::tables::row::{LINKS, SUPPRESSED};
+use crate::domain::graph::{ClusterIndex, EdgeIndex, Graph, NONE};
 
 /// A row of the table of raw components.
 pub(in crate::domain::graph) type RawIndex = u32;

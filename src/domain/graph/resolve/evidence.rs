@@ -1,23 +1,11 @@
 //! The edge table: one row per distinct pair, found from the end with fewer edges.
 
-use crate::domain::graph::EdgeIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NONE;
-use crate::domain::graph::NodeIndex;
 use crate::domain::graph::read::pages::Touched;
-use crate::domain::graph::tables::row::ALIAS;
-use crate::domain::graph::tables::row::CHOSEN;
-use crate::domain::graph::tables::row::Edge;
-use crate::domain::graph::tables::row::GONE;
-use crate::domain::graph::tables::row::IN_SESSION;
-use crate::domain::graph::tables::row::LINK;
-use crate::domain::graph::tables::row::MUST;
-use crate::domain::graph::tables::row::SEEN;
-use crate::domain::graph::tables::row::ShortSequence;
-use crate::domain::graph::tables::row::ShortTime;
-use crate::domain::graph::tables::row::WITHDRAWN;
-use crate::domain::graph::tables::row::WITHDRAWN_IN_SESSION;
-use crate::domain::graph::tables::row::WITHDRAWN_SEEN;
+use crate::domain::graph::tables::row::{
+    ALIAS, CHOSEN, Edge, GONE, IN_SESSION, LINK, MUST, SEEN, ShortSequence, ShortTime, WITHDRAWN,
+    WITHDRAWN_IN_SESSION, WITHDRAWN_SEEN,
+};
+use crate::domain::graph::{EdgeIndex, Graph, NONE, NodeIndex};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 

@@ -1,11 +1,7 @@
 //! What stands between two clusters, and how they become one.
 
-use crate::domain::graph::ClusterIndex;
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NodeIndex;
-use crate::domain::graph::change::cut::Places;
-use crate::domain::graph::change::cut::are_apart;
+use crate::domain::graph::change::cut::{Places, are_apart};
+use crate::domain::graph::{ClusterIndex, FragmentIndex, Graph, NodeIndex};
 use smallvec::SmallVec;
 
 /// Which rule keeps two clusters apart.

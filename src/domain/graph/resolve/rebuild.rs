@@ -4,21 +4,12 @@
 //! left out. The result is a function of the set of evidence. The quick path of `link` is an
 //! abbreviation of this one, for components in which nothing is violated.
 
-use crate::domain::graph::ClusterIndex;
-use crate::domain::graph::EdgeIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NONE;
-use crate::domain::graph::NodeIndex;
-use crate::domain::graph::change::cut::Places;
-use crate::domain::graph::change::cut::are_apart;
+use crate::domain::graph::change::cut::{Places, are_apart};
 use crate::domain::graph::change::observe::Before;
 use crate::domain::graph::read::pages::Touched;
 use crate::domain::graph::resolve::obstacle::Obstacle;
-use crate::domain::graph::tables::row::ALIAS;
-use crate::domain::graph::tables::row::CHOSEN;
-use crate::domain::graph::tables::row::Cluster;
-use crate::domain::graph::tables::row::MUST;
-use crate::domain::graph::tables::row::SUPPRESSED;
+use crate::domain::graph::tables::row::{ALIAS, CHOSEN, Cluster, MUST, SUPPRESSED};
+use crate::domain::graph::{ClusterIndex, EdgeIndex, Graph, NONE, NodeIndex};
 use crate::domain::time::Timestamp;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};

@@ -16,21 +16,11 @@
 //! two. None of this hangs on what else is suppressed nearby. The rebuild from nothing is the oracle
 //! (`tests::oracle`).
 
-use crate::domain::graph::ClusterIndex;
-use crate::domain::graph::EdgeIndex;
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NONE;
-use crate::domain::graph::NodeIndex;
-use crate::domain::graph::change::observe::Before;
-use crate::domain::graph::change::observe::Change;
-use crate::domain::graph::change::observe::Disturbed;
-use crate::domain::graph::change::observe::Effects;
+use crate::domain::graph::change::observe::{Before, Change, Disturbed, Effects};
 use crate::domain::graph::read::pages::Touched;
 use crate::domain::graph::resolve::obstacle::Obstacle;
-use crate::domain::graph::tables::row::OVERFLOW;
-use crate::domain::graph::tables::row::PENDING;
-use crate::domain::graph::tables::row::SUPPRESSED;
+use crate::domain::graph::tables::row::{OVERFLOW, PENDING, SUPPRESSED};
+use crate::domain::graph::{ClusterIndex, EdgeIndex, FragmentIndex, Graph, NONE, NodeIndex};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 

@@ -1,9 +1,6 @@
 //! Fragments: when each came to be, and which profile holds it.
 
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NONE;
-use crate::domain::graph::NodeIndex;
+use crate::domain::graph::{FragmentIndex, Graph, NONE, NodeIndex};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 

@@ -1,10 +1,7 @@
 //! From an identifier's text to its node.
 
-use crate::domain::graph::ANONYMOUS;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NodeIndex;
-use crate::domain::graph::SESSION;
 use crate::domain::graph::tables::row::Node;
+use crate::domain::graph::{ANONYMOUS, Graph, NodeIndex, SESSION};
 use crate::domain::id::Sequence;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;

@@ -1,12 +1,8 @@
 //! The rows of the graph's tables, packed: they are what a million people cost.
 
-use crate::domain::graph::ClusterIndex;
-use crate::domain::graph::EdgeIndex;
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::NONE;
-use crate::domain::graph::NodeIndex;
 use crate::domain::graph::resolve::component::RawIndex;
 use crate::domain::graph::tables::fragments::Birth;
+use crate::domain::graph::{ClusterIndex, EdgeIndex, FragmentIndex, NONE, NodeIndex};
 use crate::domain::id::Sequence;
 use crate::domain::time::{self, Timestamp};
 

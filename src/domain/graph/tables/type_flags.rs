@@ -1,8 +1,6 @@
 //! Types of identifiers by number, with what the rules say of them.
 
-use crate::domain::graph::ANONYMOUS;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NodeIndex;
+use crate::domain::graph::{ANONYMOUS, Graph, NodeIndex};
 use crate::domain::settings::{Limit, Per};
 use crate::domain::time::Timestamp;
 

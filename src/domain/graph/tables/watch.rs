@@ -3,12 +3,8 @@
 //! A profile is its members, which of them are hubs, and its fragments. Whoever changes one of these
 //! notes it here first; a test compares with the look at everything at once.
 
-use crate::domain::graph::ClusterIndex;
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NONE;
-use crate::domain::graph::NodeIndex;
 use crate::domain::graph::tables::row::FREE;
+use crate::domain::graph::{ClusterIndex, FragmentIndex, Graph, NONE, NodeIndex};
 use crate::domain::rules::Rules;
 use std::collections::BTreeSet;
 

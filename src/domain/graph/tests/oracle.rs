@@ -2,21 +2,16 @@
 //! graph that rebuilds every raw component from nothing for every edge, and the first one read back
 //! and rebuilt must agree in all that can be seen of them.
 
-use crate::domain::graph::NONE;
-use crate::domain::graph::NodeIndex;
 use crate::domain::graph::change::cut::Cut;
 use crate::domain::graph::change::observe::Effects;
 use crate::domain::graph::change::operators::Separation;
 use crate::domain::graph::read::pages::Page;
 use crate::domain::graph::resolve::component::RawIndex;
-use crate::domain::graph::tables::row::FREE;
-use crate::domain::graph::tables::row::GONE;
-use crate::domain::graph::tables::row::OVERFLOW;
-use crate::domain::graph::tables::row::SUPPRESSED;
-use crate::domain::graph::tables::row::WITHDRAWN;
-use crate::domain::graph::tables::row::WITHDRAWN_IN_SESSION;
-use crate::domain::graph::tables::row::WITHDRAWN_SEEN;
+use crate::domain::graph::tables::row::{
+    FREE, GONE, OVERFLOW, SUPPRESSED, WITHDRAWN, WITHDRAWN_IN_SESSION, WITHDRAWN_SEEN,
+};
 use crate::domain::graph::tests::*;
+use crate::domain::graph::{NONE, NodeIndex};
 use crate::domain::normalise::email_hash;
 
 /// What happens to a graph.

@@ -1,13 +1,9 @@
 //! Every order of the same events and links by hand comes to the same people, the same suppressed
 //! evidence and the same hubs: all permutations of a few, many random ones of longer runs.
 
-use crate::domain::graph::tests::oracle::State;
-use crate::domain::graph::tests::oracle::Step;
-use crate::domain::graph::tests::oracle::event_of;
-use crate::domain::graph::tests::oracle::rules_of;
-use crate::domain::graph::tests::oracle::said_of;
-use crate::domain::graph::tests::oracle::state;
-use crate::domain::graph::tests::oracle::strict_world;
+use crate::domain::graph::tests::oracle::{
+    State, Step, event_of, rules_of, said_of, state, strict_world,
+};
 use crate::domain::graph::tests::*;
 use std::collections::BTreeMap as Map;
 

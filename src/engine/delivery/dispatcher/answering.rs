@@ -1,14 +1,10 @@
 //! What comes of the answers of profiles, and what is asked anew once the state was rebuilt.
 
-use crate::engine::delivery::dispatcher::Answered;
-use crate::engine::delivery::dispatcher::Unanswered;
-use crate::engine::delivery::dispatcher::is_in_order;
-use crate::engine::fault::Panicked;
-use crate::engine::fault::walled;
+use crate::engine::delivery::dispatcher::{Answered, Unanswered, is_in_order};
+use crate::engine::fault::{Panicked, walled};
 use crate::engine::identity::actor::IdentityActor;
 use crate::engine::identity::mending::Cause;
-use crate::engine::state::campaigns::question::Question;
-use crate::engine::state::campaigns::question::Told;
+use crate::engine::state::campaigns::question::{Question, Told};
 use actix::{Context, Handler};
 
 impl IdentityActor {

@@ -8,8 +8,7 @@
 //! | `u` + number | why it is cancelled or dead |
 
 use crate::domain::campaign::Rendered;
-use crate::engine::store::fragments::Rest;
-use crate::engine::store::fragments::RowError;
+use crate::engine::store::fragments::{Rest, RowError};
 use crate::engine::store::rows::Row;
 use crate::records::{self, Attempt, RecordError};
 use bytes::Bytes;

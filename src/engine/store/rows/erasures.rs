@@ -2,10 +2,8 @@
 //! which records are hidden meanwhile. Each row holds a bounded part, however many there are.
 
 use crate::domain::id::Sequence;
-use crate::engine::state::BUCKET;
-use crate::engine::state::Core;
-use crate::engine::store::rows::LoadError;
-use crate::engine::store::rows::Row;
+use crate::engine::state::{BUCKET, Core};
+use crate::engine::store::rows::{LoadError, Row};
 use crate::records::{self, ErasureRow, PendingErasure, RecordError};
 use crate::snapshot::SnapshotStore;
 use std::collections::{BTreeMap, BTreeSet};

@@ -22,13 +22,10 @@ use crate::domain::graph::{FragmentIndex, Graph, Page};
 use crate::domain::id::Sequence;
 use crate::domain::rules::Rules;
 use crate::domain::settings::Settings;
-use crate::engine::state::BUCKET;
-use crate::engine::state::Core;
-use crate::engine::state::Fresh;
 use crate::engine::state::acts::cut_of;
 use crate::engine::state::campaigns::runs::CampaignState;
-use crate::engine::state::configuration::Effective;
-use crate::engine::state::configuration::Objects;
+use crate::engine::state::configuration::{Effective, Objects};
+use crate::engine::state::{BUCKET, Core, Fresh};
 use crate::records::{
     self, Counters, DedupeRow, Genesis, LaidRow, ObjectKind, RecordError, decode_page, encode_page,
 };

@@ -1,12 +1,8 @@
 //! The outbox in snapshots: each run of its table is a row, a page of deliveries, under `q` and the
 //! run's name.
 
-use crate::engine::state::campaigns::outbox::Delivery;
-use crate::engine::state::campaigns::outbox::EndpointNumber;
-use crate::engine::state::campaigns::outbox::Outbox;
-use crate::engine::state::campaigns::outbox::Place;
-use crate::engine::store::rows::LoadError;
-use crate::engine::store::rows::Row;
+use crate::engine::state::campaigns::outbox::{Delivery, EndpointNumber, Outbox, Place};
+use crate::engine::store::rows::{LoadError, Row};
 use crate::records::{self, DeliveryPage, DeliveryRow, RecordError};
 use crate::snapshot::SnapshotError;
 use std::collections::BTreeMap;
