@@ -5,7 +5,7 @@
 //! together again, never parsed.
 
 use super::{DecodeRefusal, Decoded, Decoder, Piece, malformed, whole, wrapped};
-use crate::domain::event::Reason;
+use crate::domain::event::{Payload, Reason};
 use crate::domain::json::{self, Measure, Root};
 use crate::domain::path::Step;
 use bytes::Bytes;
@@ -88,6 +88,17 @@ impl<'a> Batch<'a> {
             Some(Cut::Split(way)) => self.split_off(way),
             None => super::unreadable(Bytes::new()),
         }
+    }
+
+    /// What is kept of the event at this place if it cannot even be put together: the bytes of its own
+    /// as they came.
+    pub fn kept(&self, at: usize, reason: Reason) -> Piece {
+        let own = match self.cuts.get(at) {
+            Some(Cut::Value { at, .. } | Cut::Line(at)) => at.range(),
+            Some(Cut::Split(way)) => way.last().map_or(self.root.clone(), |(_, one)| one.range()),
+            None => 0..0,
+        };
+        Piece { payload: Payload::Opaque(self.body.slice(own)), fault: Some(reason) }
     }
 
     /// The bytes that the event at this place takes, about; its own beside what all have in common.

@@ -111,6 +111,7 @@ impl Core {
             ActRecord::Erase { at, profile, suppress, reason } => {
                 self.erase(sequence, at, profile, suppress, reason)
             }
+            ActRecord::LeftUnread { erasure, events, .. } => self.left_unread(erasure, events),
             ActRecord::Erased { .. } => self.erased(act),
             ActRecord::Compacted { erasure, .. } => self.compacted(erasure),
             ActRecord::Allow { hash, .. } => self.allow(hash),

@@ -210,7 +210,11 @@ impl IdentityActor {
                 unread,
                 "an erasure left events on nobody that cannot be read; once they can be, erase again"
             );
-            self.unread.insert(erasure, unread);
+        }
+        // A search that a stop interrupted may have found others.
+        if unread > 0 || self.core.unread.contains_key(&erasure) {
+            let (at, events) = (pending.at, unread as u64);
+            self.append_act(ActRecord::LeftUnread { at, erasure, events });
         }
         for fragment in &pending.fragments {
             self.shared.rest.forget(*fragment);

@@ -52,6 +52,8 @@ pub struct Core {
     pub suppressed: BTreeSet<[u8; 16]>,
     /// Erasures by their records.
     pub erasures: BTreeMap<Sequence, ErasureRow>,
+    /// How many events each erasure left because they cannot be read; only where there are any.
+    pub(super) unread: BTreeMap<Sequence, u64>,
     /// Erasures whose records are still being looked for.
     pub pending: BTreeMap<Sequence, PendingErasure>,
     /// Records of erased persons that the files still hold; nobody sees them any more.
@@ -161,6 +163,7 @@ impl Core {
             suppressed: BTreeSet::new(),
             dedupe_rows: VecDeque::new(),
             erasures: BTreeMap::new(),
+            unread: BTreeMap::new(),
             pending: BTreeMap::new(),
             hidden: BTreeSet::new(),
             emptied: BTreeSet::new(),

@@ -213,6 +213,16 @@ impl Core {
         Acted { erased: Some(erasure), ..Acted::default() }
     }
 
+    /// An erasure's search left events that cannot be read; the last search counts.
+    pub(super) fn left_unread(&mut self, erasure: Sequence, events: u64) -> Acted {
+        match events {
+            0 => drop(self.unread.remove(&erasure)),
+            _ => drop(self.unread.insert(erasure, events)),
+        }
+        self.fresh.erasures = true;
+        Acted::default()
+    }
+
     /// The records that go with an erasure: those that it found, and what slipped in behind a
     /// suppression. What other erasures hide is not among them: a snapshot may still hold those
     /// persons, and a replay from there has to find them whole.

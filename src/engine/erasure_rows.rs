@@ -15,6 +15,8 @@ const SUPPRESSED: u8 = b's';
 const ERASED: u8 = b'e';
 /// Erasures whose records are being looked for, one each.
 const PENDING: u8 = b'p';
+/// How many events erasures left unread, one each.
+const UNREAD: u8 = b'u';
 /// Hidden records, by bucket.
 const HIDDEN: u8 = b'h';
 
@@ -43,6 +45,9 @@ pub(super) fn put(core: &mut Core, rows: &mut Vec<Row>) -> Result<(), RecordErro
     }
     for (erasure, row) in &core.pending {
         all.push((key(PENDING, *erasure), records::encode("a pending erasure", row)?));
+    }
+    for (erasure, events) in &core.unread {
+        all.push((key(UNREAD, *erasure), records::encode("unread events", events)?));
     }
     for (bucket, sequences) in &hidden {
         all.push((key(HIDDEN, *bucket), records::encode("hidden records", sequences)?));
@@ -75,6 +80,9 @@ pub(super) fn load(store: &SnapshotStore, core: &mut Core) -> Result<(), LoadErr
             PENDING => {
                 let erasure = records::decode::<PendingErasure>("a pending erasure", &row)?;
                 core.pending.insert(number, erasure);
+            }
+            UNREAD => {
+                core.unread.insert(number, records::decode::<u64>("unread events", &row)?);
             }
             HIDDEN => {
                 core.hidden.extend(records::decode::<Vec<Sequence>>("hidden records", &row)?);

@@ -121,8 +121,6 @@ pub(super) struct IdentityActor {
     step: u64,
     /// The state that will replace this one, while it is being made or waits for its switch.
     pub(super) draft: Drafting,
-    /// How many events erasures of this run left, because they cannot be read.
-    pub(super) unread: BTreeMap<Sequence, usize>,
     /// The configuration under which a re-resolution panicked.
     pub(super) unresolved: Option<Sequence>,
     /// Segments are about to go: no re-resolution begins that would have to read them.
@@ -178,7 +176,6 @@ impl IdentityActor {
             asked: false,
             step: 0,
             draft: Drafting::default(),
-            unread: BTreeMap::new(),
             unresolved: None,
             is_cutting: false,
             erasures: BTreeMap::new(),

@@ -79,7 +79,7 @@ pub use rest::RowError;
 pub use retention::Retain;
 pub use rows::LoadError;
 pub use secrets::{SecretRefusal, SecretView};
-pub use steering::{Again, Explained, Part, Preview, Unmerged};
+pub use steering::{Again, Explained, Part, Preview, Redecode, Unmerged};
 pub use streaming::Stored;
 pub use trials::{Trial, TrialEvent};
 

@@ -66,13 +66,14 @@ pub enum OfflineError {
 
 impl OfflineState {
     /// The state that `store` holds, brought up to the journal's end; from the journal alone where
-    /// the store is empty. Writes to `store`, and to nothing else.
+    /// the store is empty. Writes to `store`, and to nothing else. Faults are for tests.
     ///
     /// # Errors
     /// When rows or records are damaged, or the journal no longer reaches back far enough.
     pub fn recover(
         store: SnapshotStore,
         reader: &JournalReader,
+        faults: Faults,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, EngineError> {
         let rest = Rest::new(store);
@@ -86,7 +87,7 @@ impl OfflineState {
             upto: None,
             aside: Aside::default(),
             passed: Aside::default(),
-            faults: Faults::default(),
+            faults,
             unsaved_bytes: usize::MAX,
             log: &[],
         };

@@ -61,25 +61,36 @@ impl Desk {
         Self { client, shared, router, identity, ended: Mutex::default() }
     }
 
-    /// Makes an attempt and journals how it went.
+    /// Makes an attempt and journals how it went. What panics here and not in the call would leave the
+    /// delivery under way for ever, so it fails the engine.
     pub(super) async fn make(self: Arc<Self>, job: Job) {
+        let shared = Arc::clone(&self.shared);
+        if AssertUnwindSafe(self.attempt(job)).catch_unwind().await.is_err() {
+            shared
+                .fail_by_fault("the sending of deliveries ended by a fault of the program".into());
+        }
+    }
+
+    async fn attempt(self: Arc<Self>, job: Job) {
         let number = job.number;
         let ended = |failed| {
             let (campaign, step) = (job.campaign.clone(), job.step);
             Ended { number, campaign, step, failed }
         };
-        let rendered = match self.rendered(number).await {
-            Ok(rendered) => rendered,
-            Err(error) => return self.shared.fail(format!("delivery {number}: {error}")),
+        let mut started = Instant::now();
+        let call = async {
+            let Some(rendered) = self.rendered(number).await? else { return Ok(None) };
+            started = Instant::now();
+            Ok::<_, RowError>(Some(self.call(&job, &rendered).await))
         };
-        let Some(rendered) = rendered else {
-            return self.tell(None, ended(None));
-        };
-        let started = Instant::now();
         // What a receiver says may be anything: one that panics is told as a failed attempt.
-        let call = AssertUnwindSafe(self.call(&job, &rendered)).catch_unwind().await;
-        let result =
-            call.unwrap_or_else(|_| Err(CallError::Invalid("the call panicked".to_owned())));
+        let result = match AssertUnwindSafe(call).catch_unwind().await {
+            Ok(Ok(Some(result))) => result,
+            Ok(Ok(None)) => return self.tell(None, ended(None)),
+            Ok(Err(error)) => return self.shared.fail(format!("delivery {number}: {error}")),
+            Err(_) => Err(CallError::Invalid("the call panicked".to_owned())),
+        };
+        self.shared.faults.strike(Stage::Telling, &job.campaign);
         let status = result.as_ref().ok().map(|answer| answer.status);
         self.shared.metrics.count_attempt(status, started.elapsed());
         let outcome = outcome(result, started.elapsed(), self.shared.clock.now());
@@ -125,8 +136,12 @@ impl Desk {
         }
         let shared = Arc::clone(&self.shared);
         let read = move || shared.kept.rendered(&shared.rest, number);
-        // The reading thread is only gone when the runtime ends, and this with it.
-        actix_rt::task::spawn_blocking(read).await.unwrap_or(Ok(None))
+        match actix_rt::task::spawn_blocking(read).await {
+            Ok(found) => found,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The reading thread is only gone when the runtime ends, and this with it.
+            Err(_) => Ok(None),
+        }
     }
 
     async fn call(&self, job: &Job, rendered: &Rendered) -> Result<Answer, CallError> {

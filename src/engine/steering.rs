@@ -9,16 +9,20 @@ use super::fault::{Stage, walled};
 use super::gathering::{Gathered, gather};
 use super::objects::ObjectRefusal;
 use super::{Engine, Refusal};
+use crate::domain::compiled::Compiled;
 use crate::domain::compiled::{SettingsProblem, reserved};
-use crate::domain::event::{Payload, Standing};
+use crate::domain::event::{Event, Payload, Standing};
 use crate::domain::fragment::content_hash;
 use crate::domain::graph::{Explanation, FragmentIndex, Graph, NONE, Parting, Separation};
 use crate::domain::id::{IdKind, Identifier, Sequence};
 use crate::domain::settings::{PointConfig, Settings, TypeConfig};
+use crate::domain::source::Source;
 use crate::domain::view::{ErasureView, LinkView, PreviewView, StepView};
 use crate::records::{ActRecord, Revised, encode_event};
+use bytes::Bytes;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How an operator names what holds a profile together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,12 +56,34 @@ pub struct Unmerged {
 }
 
 /// Which events are to be read again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Again {
     /// This one only.
     pub event_id: Option<String>,
     /// Or those that fit.
     pub filter: super::EventFilter,
+    /// Makes properties of bytes that could not be decoded; without it they stay as they are.
+    pub decode: Option<Redecode>,
+}
+
+/// A JSON object of the bytes of one event that a source sent; `None` where they are none.
+pub type Redecode = Arc<dyn Fn(&Source, &Bytes) -> Option<Bytes> + Send + Sync>;
+
+impl Again {
+    /// Reads an event again, under this configuration.
+    fn read(&self, compiled: &Compiled, event: &Event) -> Event {
+        let decoded = match (&event.payload, &self.decode, compiled.sources.get(&*event.source)) {
+            (Payload::Opaque(bytes), Some(decode), Some(source)) => decode(source, bytes),
+            _ => None,
+        };
+        match decoded {
+            Some(object) => {
+                let event = Event { payload: Payload::Json(object), ..event.clone() };
+                compiled.reprocess(&event.source, &event)
+            }
+            None => compiled.reprocess(&event.source, event),
+        }
+    }
 }
 
 /// Events that one act reads again at most, and bytes of their payloads unless there is only one.
@@ -299,7 +325,7 @@ impl Engine {
                 // One that panics stays where it is.
                 let read = || {
                     self.strike(Stage::Reread, &event.kind);
-                    effective.compiled.reprocess(&event.source, &event)
+                    again.read(&effective.compiled, &event)
                 };
                 let Ok(now) = walled(read) else { continue };
                 let is_placed = !matches!(now.standing, Standing::Quarantined(_))
@@ -404,7 +430,7 @@ impl Engine {
                 events,
                 identifiers,
                 deliveries,
-                unread: identity.unread.get(&erasure).map_or(0, |count| *count as u64),
+                unread: identity.core.unread.get(&erasure).copied().unwrap_or(0),
             })
         })
         .await
@@ -443,8 +469,8 @@ impl Engine {
         let hash_key = self.effective()?.hash_key;
         let effective =
             Effective::new(&settings, &Default::default(), hash_key).map_err(problems)?;
-        let effective = std::sync::Arc::new(effective);
-        let turn = std::sync::Arc::clone(&self.0.preview).lock_owned().await;
+        let effective = Arc::new(effective);
+        let turn = Arc::clone(&self.0.preview).lock_owned().await;
         if self.look(|identity| identity.is_cut()).await? {
             return Err(ObjectRefusal::JournalCut("there is no preview"));
         }
