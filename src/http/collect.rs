@@ -15,6 +15,7 @@ use crate::decode::{
 use crate::domain::event::{Event, Reason, Timing};
 use crate::domain::extract::{self, NAME_CHARS, RequestFacts};
 use crate::domain::source::Source;
+use crate::domain::unseen;
 use crate::engine::fault::{Panicked, Stage, walled};
 use crate::engine::{Effective, Receipt, Refusal, Status, Submission};
 use actix_web::dev::RequestHead;
@@ -133,15 +134,28 @@ fn target(path: &str) -> Result<Target, Problem> {
     Ok(Target {
         event_type: event_type.ok_or_else(|| malformed("event type"))?,
         source: named("source", source)?,
-        session: session.map(|text| named("session", text)).transpose()?,
+        // A blank one says nothing, as anywhere else.
+        session: session
+            .map(decoded_part)
+            .filter(|text| !is_blank(text))
+            .map(|text| name_in("session", &text))
+            .transpose()?,
     })
 }
 
+/// Whether nobody sees anything in it; controls are no blanks.
+fn is_blank(text: &str) -> bool {
+    unseen::visible(text).is_empty() && !text.contains(char::is_control)
+}
+
 fn named(what: &str, text: &str) -> Result<String, Problem> {
-    let text = decoded_part(text);
+    name_in(what, &decoded_part(text))
+}
+
+fn name_in(what: &str, text: &str) -> Result<String, Problem> {
     // A name in a payload loses controls at its ends; in a URL they are a mistake of the caller's.
     let is_clean = !text.trim().contains(char::is_control);
-    let name = extract::name(&text).filter(|_| is_clean);
+    let name = extract::name(text).filter(|_| is_clean);
     name.map(str::to_owned).ok_or_else(|| malformed(what))
 }
 

@@ -5,6 +5,7 @@ use crate::domain::blocked;
 use crate::domain::json;
 use crate::domain::path::read::{Values, scalar};
 use crate::domain::source::{Choice, Lookup, Piece, Source};
+use crate::domain::unseen;
 use std::borrow::Cow;
 
 /// A value that a path found.
@@ -62,7 +63,7 @@ pub(super) fn says(id: &str, builtin: bool) -> bool {
 
 /// An id without what nobody sees at its ends; `None` where nothing is left of it.
 pub(super) fn seen(id: Cow<'_, str>) -> Option<Cow<'_, str>> {
-    let id = match blocked::visible(&id) {
+    let id = match unseen::visible(&id) {
         rest if rest.len() == id.len() => id,
         rest => Cow::Owned(rest.to_owned()),
     };
@@ -132,12 +133,22 @@ impl<'a> View<'a> {
 
     /// The text of the first path that is present.
     pub(super) fn first_text(&self, choice: &Choice) -> Option<Cow<'_, str>> {
-        self.texts(choice).next()
+        self.texts(choice, false).next()
     }
 
-    /// The texts of all paths that are present, in order.
-    pub(super) fn texts(&self, choice: &Choice) -> impl Iterator<Item = Cow<'_, str>> {
-        choice.0.iter().filter_map(|lookup| self.text(lookup))
+    /// The texts of all paths that are present, in order. Where `unwraps`, a list of one value counts
+    /// as that value.
+    pub(super) fn texts(
+        &self,
+        choice: &Choice,
+        unwraps: bool,
+    ) -> impl Iterator<Item = Cow<'_, str>> {
+        choice.0.iter().filter_map(move |lookup| match lookup {
+            Lookup::Body(slot) if unwraps => {
+                self.values.of(*slot).map(one_of_list).find_map(scalar)
+            }
+            _ => self.text(lookup),
+        })
     }
 
     /// The first text that says something, as an id is read.
