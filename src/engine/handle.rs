@@ -2,40 +2,28 @@
 
 use crate::domain::event::{Event, Payload};
 use crate::domain::fragment::content_hash;
-use crate::engine::api::digest;
-use crate::engine::api::stream::Stored;
-use crate::engine::context::{Reply, Shared};
+use crate::domain::view::DigestView;
+use crate::engine::context::{Published, Shared};
 use crate::engine::fault::{Failure, Stage};
 use crate::engine::identity::actor::IdentityActor;
 use crate::engine::intake::batching;
+use crate::engine::intake::reply::Reply;
 use crate::engine::intake::router::{Incoming, RouterActor};
+use crate::engine::options::{Options, Recovered};
 use crate::engine::receipt::{Readiness, Receipt, Refusal, Status, Submission};
-use crate::engine::start::open::{self, Options, Recovered};
+use crate::engine::start::open;
 use crate::engine::state::configuration::Effective;
 use crate::engine::state::erasure;
+use crate::engine::state::stored::Stored;
+use crate::journal::folder::DataFolder;
 use crate::records::encode_event;
-use actix::Addr;
+use actix::{Addr, Arbiter};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
 use tokio::sync::{broadcast, watch};
-
-/// The configuration in force, as the HTTP layer reads it.
-#[derive(Debug)]
-pub(in crate::engine) struct Published(pub(in crate::engine) RwLock<Arc<Effective>>);
-
-impl Published {
-    pub(in crate::engine) fn get(&self) -> Arc<Effective> {
-        // A poisoned lock still holds a whole value: it is only ever replaced.
-        Arc::clone(&self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
-
-    pub(in crate::engine) fn set(&self, effective: &Arc<Effective>) {
-        let mut place = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *place = Arc::clone(effective);
-    }
-}
 
 /// A handle to an engine, running or not yet; clones are cheap.
 #[derive(Clone)]
@@ -52,7 +40,7 @@ pub(in crate::engine) struct Inner {
     /// Held by the preview under way: each holds a second graph, so there is one at a time.
     pub(in crate::engine) preview: Arc<tokio::sync::Mutex<()>>,
     /// Who waits for a digest.
-    pub(in crate::engine) digests: digest::Digests,
+    pub(in crate::engine) digests: Digests,
 }
 
 /// What there is once recovery is over.
@@ -63,7 +51,7 @@ pub(in crate::engine) struct Running {
     pub(in crate::engine) published: Arc<Published>,
     pub(in crate::engine) stream: broadcast::Sender<Stored>,
     pub(in crate::engine) recovered: Recovered,
-    pub(in crate::engine) threads: open::Threads,
+    pub(in crate::engine) threads: Threads,
 }
 
 impl Engine {
@@ -77,7 +65,7 @@ impl Engine {
             failure: watch::Sender::new(None),
             is_stopping: AtomicBool::new(false),
             preview: Arc::default(),
-            digests: digest::Digests::default(),
+            digests: Digests::default(),
         }));
         let starting = engine.clone();
         actix_rt::spawn(async move { starting.recover(options).await });
@@ -278,4 +266,20 @@ fn share_payload(event: &mut Event, record: &Bytes) {
     if let Some(start) = start {
         *payload = record.slice(start..start + payload.len());
     }
+}
+
+/// The threads of a running engine, and the lock of its folder.
+pub(in crate::engine) struct Threads {
+    pub(in crate::engine) handles: Mutex<Vec<JoinHandle<()>>>,
+    pub(in crate::engine) arbiters: Mutex<Vec<Arbiter>>,
+    pub(in crate::engine) folder: Mutex<Option<DataFolder>>,
+}
+
+/// Who waits for a digest.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Digests {
+    /// How many were asked for.
+    pub(in crate::engine) asked: AtomicU64,
+    /// The last one, and how many had been asked for when its walk began.
+    pub(in crate::engine) last: tokio::sync::Mutex<Option<(u64, DigestView)>>,
 }

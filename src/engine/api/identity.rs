@@ -12,8 +12,9 @@ use crate::engine::api::objects::ObjectRefusal;
 use crate::engine::background;
 use crate::engine::fault::{Stage, walled};
 use crate::engine::handle::Engine;
-use crate::engine::history::draft::{Basis, Draft};
-use crate::engine::identity::basis_collector::{Gathered, gather};
+use crate::engine::history::basis::{Basis, Gathered};
+use crate::engine::history::draft::Draft;
+use crate::engine::identity::basis_collector::gather;
 use crate::engine::receipt::Refusal;
 use crate::engine::state::Core;
 use crate::engine::state::acts::{Answer, LINKS_OF_ACT};
@@ -61,7 +62,7 @@ pub struct Again {
     /// This one only.
     pub event_id: Option<String>,
     /// Or those that fit.
-    pub filter: crate::engine::api::reading::EventFilter,
+    pub filter: crate::engine::state::query::EventFilter,
     /// Makes properties of bytes that could not be decoded; without it they stay as they are.
     pub decode: Option<Redecode>,
 }
@@ -390,7 +391,7 @@ impl Engine {
     /// When there is no such person, or the engine takes nothing.
     pub async fn erase(
         &self,
-        by: crate::engine::api::reading::ProfileRef,
+        by: crate::engine::state::query::ProfileRef,
         suppress: bool,
         reason: String,
     ) -> Result<ErasureView, ObjectRefusal> {

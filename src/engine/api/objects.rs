@@ -4,7 +4,7 @@ use crate::domain::compiled::reserved;
 use crate::domain::confidential;
 use crate::domain::settings::Settings;
 use crate::engine::handle::Engine;
-use crate::engine::intake::committer::Then;
+use crate::engine::intake::entry::Then;
 use crate::engine::intake::router::Append;
 use crate::engine::receipt::Refusal;
 use crate::engine::state::acts::Answer;

@@ -13,18 +13,18 @@ use crate::domain::graph::Move;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::engine::delivery::schedule::{Candidate, Schedule};
-use crate::engine::delivery::sender::{Desk, Job};
+use crate::engine::delivery::sender::{Desk, Ended, Finished, Job};
 use crate::engine::fault::{Panicked, Stage, walled};
 use crate::engine::identity::actor::IdentityActor;
-use crate::engine::intake::committer::Then;
+use crate::engine::intake::entry::Then;
 use crate::engine::intake::router::Append;
-use crate::engine::profile::actor::Op;
+use crate::engine::profile::message::Op;
 use crate::engine::state::campaigns::outbox::{Delivery, EndpointNumber, Tally};
-use crate::engine::state::campaigns::question::{Question, Told};
+use crate::engine::state::campaigns::question::{Question, TimerKey, Told};
 use crate::engine::state::campaigns::runs::Timer;
 use crate::outbound::client::Client;
 use crate::outbound::endpoint::Pace;
-use crate::records::{ActRecord, FragmentKey, kind};
+use crate::records::{ActRecord, kind};
 use actix::{ArbiterHandle, AsyncContext, Context, Handler, Message, SpawnHandle};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -35,42 +35,10 @@ const TIMERS: usize = 1_000;
 /// The longest sleep; the clock may be set meanwhile.
 const SLEEP_MS: i64 = 60_000;
 
-/// What a profile was asked, and what it says.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct Answered(
-    pub(in crate::engine) Box<Question>,
-    pub(in crate::engine) Told,
-);
-
-/// A profile panicked over a question.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct Unanswered(pub(in crate::engine) Box<Question>);
-
-/// Calls of attempts are over, and their records on the way.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct Finished(pub(in crate::engine) Vec<Ended>);
-
-/// The call of an attempt is over.
-#[derive(Debug)]
-pub(in crate::engine) struct Ended {
-    pub(in crate::engine) number: u64,
-    /// The endpoint by its name: numbers are other ones once the state was rebuilt.
-    pub(in crate::engine) campaign: Box<str>,
-    pub(in crate::engine) step: u16,
-    /// Whether the endpoint failed; none where nothing was there to send.
-    pub(in crate::engine) failed: Option<bool>,
-}
-
 /// The clock was moved.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct ClockMoved;
-
-/// A timer by what its record says.
-pub(in crate::engine) type TimerKey = (FragmentKey, Box<str>, Sequence);
 
 /// What sending needs beside the core.
 pub(in crate::engine) struct Sending {

@@ -10,19 +10,18 @@ mod taking;
 use crate::domain::event::Event;
 use crate::domain::graph::{FragmentIndex, Move};
 use crate::domain::id::Sequence;
-use crate::engine::context::Shared;
+use crate::engine::context::{Alive, Shared};
 use crate::engine::delivery::dispatcher::Sending;
-use crate::engine::fault::{Alive, Panicked, Stage, walled};
+use crate::engine::fault::{Panicked, Stage, walled};
 use crate::engine::identity::basis_collector::Gatherings;
 use crate::engine::identity::mending::{Cause, Mending};
 use crate::engine::identity::resolution::Drafting;
-use crate::engine::intake::committer::Then;
+use crate::engine::intake::entry::{Committed, Then};
 use crate::engine::intake::router::{Append, Pass, RouterActor};
-use crate::engine::profile::actor::Op;
 use crate::engine::profile::directory::Profiles;
+use crate::engine::profile::message::{Broken, Op, Passivated, SetAside};
 use crate::engine::state::Core;
 use crate::engine::state::change_log::Totals;
-use crate::engine::store::fragments::FragmentRows;
 use crate::engine::store::snapshotter::{Collector, Job};
 use crate::records::ActRecord;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
@@ -32,37 +31,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, oneshot};
-
-/// A group that is durable.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct Committed(pub(in crate::engine) Vec<(Sequence, Then)>);
-
-/// A profile wrote itself down, as asked at `stamp`.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct Passivated {
-    pub(in crate::engine) lead: FragmentIndex,
-    pub(in crate::engine) stamp: u64,
-    pub(in crate::engine) rows: Vec<(FragmentIndex, FragmentRows)>,
-    pub(in crate::engine) epoch: u64,
-}
-
-/// An event panicked twice.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct SetAside {
-    pub(in crate::engine) sequence: Sequence,
-    /// The era of the state in which it was applied.
-    pub(in crate::engine) era: u64,
-}
-
-/// A profile's actor panicked otherwise than over an event: what it held is lost.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct Broken {
-    pub(in crate::engine) era: u64,
-}
 
 /// Looks at the identity actor, between two groups, and changes nothing.
 #[derive(Message)]
@@ -110,8 +78,8 @@ pub(in crate::engine) struct IdentityActor {
     pub(in crate::engine) shared: Arc<Shared>,
     pub(in crate::engine) router: Option<Addr<RouterActor>>,
     /// Receives the configuration in force whenever it changes.
-    pub(in crate::engine) publish: Arc<crate::engine::handle::Published>,
-    pub(in crate::engine) stream: broadcast::Sender<crate::engine::api::stream::Stored>,
+    pub(in crate::engine) publish: Arc<crate::engine::context::Published>,
+    pub(in crate::engine) stream: broadcast::Sender<crate::engine::state::stored::Stored>,
     snapshots: Sender<Job>,
     cadence: Cadence,
     last_snapshot: Instant,
@@ -154,8 +122,8 @@ impl IdentityActor {
         core: Core,
         profiles: Profiles,
         shared: Arc<Shared>,
-        publish: Arc<crate::engine::handle::Published>,
-        stream: broadcast::Sender<crate::engine::api::stream::Stored>,
+        publish: Arc<crate::engine::context::Published>,
+        stream: broadcast::Sender<crate::engine::state::stored::Stored>,
         (snapshots, cadence): (Sender<Job>, Cadence),
         sending: Sending,
     ) -> Self {
@@ -294,7 +262,7 @@ impl IdentityActor {
 
     fn tell_stream(&self, sequence: Sequence, event: &Event, profile: Option<FragmentIndex>) {
         if self.stream.receiver_count() > 0 {
-            let _ = self.stream.send(crate::engine::api::stream::Stored::of(
+            let _ = self.stream.send(crate::engine::state::stored::Stored::of(
                 sequence,
                 event,
                 profile.is_some(),

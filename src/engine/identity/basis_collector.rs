@@ -6,18 +6,14 @@
 //! left: the last part makes the whole what it is at that moment.
 
 use crate::domain::graph::{Ancestry, FragmentIndex, Move, NONE};
-use crate::engine::history::draft::Basis;
+use crate::engine::history::basis::{Basis, Changed, Gathered, lock};
 use crate::engine::identity::actor::{Ask, IdentityActor};
 use actix::Addr;
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use tokio::sync::oneshot;
 
 /// Fragments looked at in one go: a fraction of a millisecond.
 pub(in crate::engine) const PART: usize = 1_024;
-
-/// The fragments that changed hands, or were erased, since somebody began to gather.
-pub(in crate::engine) type Changed = Mutex<BTreeSet<FragmentIndex>>;
 
 /// Those who gather, as the actor knows them.
 #[derive(Default)]
@@ -42,23 +38,6 @@ impl Gatherings {
             true
         });
     }
-}
-
-/// The set is whole whatever happened to its last holder.
-pub(in crate::engine) fn lock(
-    changed: &Changed,
-) -> std::sync::MutexGuard<'_, BTreeSet<FragmentIndex>> {
-    changed.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The state as it was at one moment, as far as drafts need it.
-pub(in crate::engine) struct Gathered {
-    pub(in crate::engine) basis: Basis,
-    /// The profile that held each fragment, as [`Graph::holder`](crate::domain::graph::Graph::holder)
-    /// has it.
-    pub(in crate::engine) holders: Vec<FragmentIndex>,
-    /// What changed since, for as long as this is held.
-    pub(in crate::engine) changed: Arc<Changed>,
 }
 
 /// One go.

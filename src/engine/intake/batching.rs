@@ -5,7 +5,7 @@
 //! until its run queue has gone round once, and goes together: requests to the router, answers back
 //! to the thread that asked. Order is kept.
 
-use crate::engine::context::Outcome;
+use crate::engine::intake::reply::Outcome;
 use crate::engine::intake::router::{Incoming, Ingest, RouterActor};
 use crate::engine::receipt::Refusal;
 use actix::Addr;

@@ -2,5 +2,8 @@
 
 pub(in crate::engine) mod batching;
 pub(in crate::engine) mod committer;
+pub(in crate::engine) mod emptying;
+pub(in crate::engine) mod entry;
+pub(in crate::engine) mod reply;
 pub(in crate::engine) mod router;
 pub(in crate::engine) mod seen_ids;

@@ -8,10 +8,11 @@
 use crate::domain::event::{Event, Placed, Status};
 use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::settings::Durability;
-use crate::engine::context::{Reply, Shared, Ticket};
-use crate::engine::fault::{Alive, Stage};
+use crate::engine::context::{Alive, Shared};
+use crate::engine::fault::Stage;
 use crate::engine::intake::batching::Request;
-use crate::engine::intake::committer::{Entry, Then};
+use crate::engine::intake::entry::{Entry, Then};
+use crate::engine::intake::reply::{Reply, Ticket};
 use crate::engine::intake::seen_ids::Window;
 use crate::engine::receipt::{Receipt, Refusal};
 use crate::records::DedupeRow;

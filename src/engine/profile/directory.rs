@@ -3,7 +3,8 @@
 use crate::domain::graph::FragmentIndex;
 use crate::engine::context::Shared;
 use crate::engine::identity::actor::IdentityActor;
-use crate::engine::profile::actor::{Op, ProfileActor};
+use crate::engine::profile::actor::ProfileActor;
+use crate::engine::profile::message::Op;
 use crate::engine::state::Core;
 use actix::{Actor, Addr, ArbiterHandle};
 use hashbrown::HashMap;

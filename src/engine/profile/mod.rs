@@ -2,4 +2,5 @@
 
 pub(in crate::engine) mod actor;
 pub(in crate::engine) mod directory;
+pub(in crate::engine) mod message;
 pub(in crate::engine) mod rebuild;

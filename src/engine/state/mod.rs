@@ -2,11 +2,15 @@
 //! answers what follows. Live operation and replay go through the same functions.
 
 pub(in crate::engine) mod acts;
+pub(in crate::engine) mod aside;
 pub(in crate::engine) mod campaigns;
 pub(in crate::engine) mod change_log;
 pub(in crate::engine) mod configuration;
 pub(in crate::engine) mod erasure;
+pub(in crate::engine) mod origin;
+pub(in crate::engine) mod query;
 pub(in crate::engine) mod revisions;
+pub(in crate::engine) mod stored;
 pub(in crate::engine) mod views;
 
 use crate::domain::event::{Event, Reason, Standing};
@@ -16,7 +20,7 @@ use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
 use crate::engine::fault::{Faults, Stage};
-use crate::engine::history::replay::Aside;
+use crate::engine::state::aside::Aside;
 use crate::engine::state::campaigns::runs::CampaignState;
 use crate::engine::state::change_log::ChangeLog;
 use crate::engine::state::configuration::{Effective, Objects};

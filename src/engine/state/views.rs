@@ -2,7 +2,7 @@
 
 use crate::domain::event::{Event, Payload, Standing};
 use crate::domain::fragment::Fragment;
-use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::{ClusterView, FragmentIndex};
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::normalise::canonical;
 use crate::domain::profile::Folded;
@@ -10,13 +10,13 @@ use crate::domain::time::Timestamp;
 use crate::domain::view::{
     ChangeView, EventView, FragmentView, IdentifierView, ProfileView, SessionView, Stats, raw_json,
 };
-use crate::engine::api::reading::ProfileRef;
-use crate::engine::profile::actor::Viewed;
 use crate::engine::state::Core;
+use crate::engine::state::query::ProfileRef;
 use crate::engine::store::fragments::{Rest, RowError};
 use crate::records::ChangeRow;
 use base64::Engine as _;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 impl Core {
@@ -63,7 +63,7 @@ impl Core {
         }
         let graph = &self.graph;
         let rules = graph.rules();
-        let node = match crate::engine::profile::rebuild::origin_key(event, rules) {
+        let node = match crate::engine::state::origin::origin_key(event, rules) {
             Some(("", session)) => graph.session(session),
             Some((kind, value)) => graph.identifier(kind, value),
             None => graph.anonymous(sequence),
@@ -196,4 +196,13 @@ pub(in crate::engine) fn show(view: EventView, payload: &Payload) -> EventView {
             EventView { body_base64: Some(body), ..view }
         }
     }
+}
+
+/// A profile's values and what the graph says of it.
+#[derive(Debug)]
+pub(in crate::engine) struct Viewed {
+    pub(in crate::engine) cluster: ClusterView,
+    pub(in crate::engine) folded: Folded,
+    /// How many events each fragment holds.
+    pub(in crate::engine) events: BTreeMap<FragmentIndex, u64>,
 }

@@ -6,11 +6,11 @@
 
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
-use crate::engine::start::open::EngineError;
+use crate::engine::options::EngineError;
 use crate::engine::store::rows::CORE_PREFIXES;
-use crate::journal::checkpoint::{self, CheckpointError};
+use crate::journal::checkpoint::CheckpointError;
 use crate::journal::disk::Disk;
-use crate::journal::{FIRST_SEQUENCE, JournalReader, SegmentInfo};
+use crate::journal::{FIRST_SEQUENCE, JournalReader, SegmentInfo, checkpoint};
 use crate::records::{decode_event, kind};
 use crate::snapshot::{SnapshotError, SnapshotStore};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! Re-resolutions beside what else happens, in orders that a test can force.
 
-use crate::engine::history::draft::{Basis, Draft};
+use crate::engine::history::basis::Basis;
+use crate::engine::history::draft::Draft;
 use crate::engine::identity::basis_collector::gather;
 use crate::engine::identity::resolution::{Drafted, Drafting};
 use crate::engine::tests::*;

@@ -1,9 +1,10 @@
 //! What comes of the answers of profiles, and what is asked anew once the state was rebuilt.
 
-use crate::engine::delivery::dispatcher::{Answered, Unanswered, is_in_order};
+use crate::engine::delivery::dispatcher::is_in_order;
 use crate::engine::fault::{Panicked, walled};
 use crate::engine::identity::actor::IdentityActor;
 use crate::engine::identity::mending::Cause;
+use crate::engine::profile::message::{Answered, Unanswered};
 use crate::engine::state::campaigns::question::{Question, Told};
 use actix::{Context, Handler};
 

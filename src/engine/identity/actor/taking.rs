@@ -3,13 +3,13 @@
 use crate::domain::event::{Event, Placed, Standing, Status};
 use crate::domain::id::Sequence;
 use crate::domain::settings::Settings;
-use crate::engine::context::Reply;
 use crate::engine::fault::{Panicked, walled};
 use crate::engine::identity::actor::IdentityActor;
 use crate::engine::identity::mending::Cause;
-use crate::engine::intake::committer::Then;
+use crate::engine::intake::entry::Then;
+use crate::engine::intake::reply::Reply;
 use crate::engine::intake::router::duplicate;
-use crate::engine::profile::actor::{Apply, Op};
+use crate::engine::profile::message::{Apply, Op};
 use crate::engine::receipt::Receipt;
 use crate::engine::state::acts::Answer;
 use crate::records::ActRecord;

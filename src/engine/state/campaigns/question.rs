@@ -7,9 +7,9 @@ use crate::domain::graph::{FragmentIndex, Shown};
 use crate::domain::id::Sequence;
 use crate::domain::profile::Folded;
 use crate::domain::time::Timestamp;
-use crate::engine::delivery::dispatcher::{Answered, TimerKey, Unanswered};
 use crate::engine::fault::{Panicked, Stage, walled};
 use crate::engine::profile::actor::ProfileActor;
+use crate::engine::profile::message::{Answered, Unanswered};
 use crate::engine::state::campaigns::outbox::EndpointNumber;
 use crate::engine::state::revisions::Events;
 use crate::engine::state::{Core, Placement};
@@ -298,3 +298,6 @@ impl ProfileActor {
         }
     }
 }
+
+/// A timer by what its record says.
+pub(in crate::engine) type TimerKey = (FragmentKey, Box<str>, Sequence);
