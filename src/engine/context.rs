@@ -1,7 +1,6 @@
 //! What all parts of a running engine hold in common, and how answers find their way back.
 
 use crate::clock::Clock;
-use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::engine::fault::{Failure, Faults};
 use crate::engine::state::configuration::Effective;
@@ -10,7 +9,6 @@ use crate::engine::store::fragments::Rest;
 use crate::journal::JournalReader;
 use crate::records::Genesis;
 use crate::telemetry::metrics::Metrics;
-use dashmap::DashMap;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -38,9 +36,6 @@ pub struct Shared {
     pub clock: Clock,
     /// Bytes of the events of one page, unless there is only one.
     pub(in crate::engine) page_bytes: usize,
-    /// Actors of active profiles, by the leading fragment that an external ID resolves to.
-    pub(in crate::engine) directory:
-        DashMap<FragmentIndex, actix::Addr<crate::engine::profile::actor::ProfileActor>>,
     /// What is between the router and its answers.
     pub(in crate::engine) in_flight: Arc<InFlight>,
     /// The first sequence that is not known to survive a power cut.

@@ -9,9 +9,8 @@ use crate::engine::identity::actor::IdentityActor;
 use crate::engine::intake::batching;
 use crate::engine::intake::reply::Reply;
 use crate::engine::intake::router::{Incoming, RouterActor};
-use crate::engine::options::{Options, Recovered};
+use crate::engine::options::Recovered;
 use crate::engine::receipt::{Readiness, Receipt, Refusal, Status, Submission};
-use crate::engine::start::open;
 use crate::engine::state::configuration::Effective;
 use crate::engine::state::erasure;
 use crate::engine::state::stored::Stored;
@@ -55,51 +54,6 @@ pub(in crate::engine) struct Running {
 }
 
 impl Engine {
-    /// Starts an engine; to be called within an actix system. Recovery goes on behind the answer:
-    /// until it is over every call is refused as [`Refusal::Recovering`].
-    pub fn start(options: Options) -> Self {
-        let engine = Self(Arc::new(Inner {
-            running: OnceLock::new(),
-            replayed: (AtomicU64::new(0), AtomicU64::new(0)),
-            is_ready: watch::Sender::new(false),
-            failure: watch::Sender::new(None),
-            is_stopping: AtomicBool::new(false),
-            preview: Arc::default(),
-            digests: Digests::default(),
-        }));
-        let starting = engine.clone();
-        actix_rt::spawn(async move { starting.recover(options).await });
-        engine
-    }
-
-    async fn recover(self, options: Options) {
-        let inner = Arc::clone(&self.0);
-        let recovery = actix_rt::task::spawn_blocking(move || {
-            open::Prepared::recover(options, &mut |done, total| {
-                inner.replayed.0.store(done, Ordering::Relaxed);
-                inner.replayed.1.store(total, Ordering::Relaxed);
-            })
-        });
-        let failure = self.0.failure.clone();
-        match recovery.await {
-            Ok(Ok(prepared)) => {
-                let running = prepared.start(failure);
-                running.answers().await;
-                // Set once, here: nobody else starts it.
-                let _ = self.0.running.set(running);
-                self.0.is_ready.send_replace(true);
-            }
-            Ok(Err(error)) => {
-                let is_fault = error.is_fault();
-                failure.send_replace(Some(Failure { why: error.to_string(), is_fault }));
-            }
-            Err(_) => {
-                let why = "the recovery panicked; the log says where".to_owned();
-                failure.send_replace(Some(Failure { why, is_fault: true }));
-            }
-        }
-    }
-
     pub(in crate::engine) fn running(&self) -> Result<&Running, Refusal> {
         self.0.running.get().ok_or(Refusal::Recovering)
     }

@@ -6,8 +6,8 @@ use crate::domain::id::Sequence;
 use crate::domain::settings::Settings;
 use crate::engine::fault::Fault;
 use crate::engine::history::asides::ReplayError;
+use crate::engine::history::starting::StartError;
 use crate::engine::store::retention::{Retain, RetentionError};
-use crate::engine::store::rows::LoadError;
 use crate::journal::JournalError;
 use crate::journal::folder::FolderError;
 use crate::outbound::guard::Guard;
@@ -76,9 +76,9 @@ pub enum EngineError {
     /// The snapshot cannot be used, and the journal no longer reaches back to its beginning.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
-    /// The snapshot's rows cannot be read.
+    /// There is no state to start from.
     #[error(transparent)]
-    Load(#[from] LoadError),
+    Start(#[from] StartError),
     /// The journal cannot be replayed.
     #[error(transparent)]
     Replay(#[from] ReplayError),
@@ -91,14 +91,6 @@ pub enum EngineError {
     /// The configuration does not hold together.
     #[error("the configuration does not hold together: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Settings(Vec<SettingsProblem>),
-    /// The journal begins after its beginning, and nothing holds what went before.
-    #[error(
-        "the journal begins at sequence {first}, and no snapshot or checkpoint holds what went before; restore one of them"
-    )]
-    BeginningLost {
-        /// The first sequence that is left.
-        first: Sequence,
-    },
     /// The journal ends before what the snapshot holds: events that were acknowledged are gone.
     #[error(
         "the snapshot holds what happened up to sequence {snapshot}, and the journal ends at {journal}: its last records are lost; restore the journal's files, or start once with --accept-journal-loss to go on without them"
@@ -169,6 +161,11 @@ pub fn arbiters_for(cores: usize) -> usize {
 impl EngineError {
     /// Whether the program is at fault, and not the storage or the configuration.
     pub(in crate::engine) fn is_fault(&self) -> bool {
-        matches!(self, Self::Replay(ReplayError::Fault { .. }))
+        matches!(self, Self::Replay(error) if error.is_fault())
+    }
+
+    /// Whether the journal's beginning is gone, and nothing holds the state that it made.
+    pub fn is_beginning_lost(&self) -> bool {
+        matches!(self, Self::Start(StartError::BeginningLost { .. }))
     }
 }

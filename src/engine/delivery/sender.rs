@@ -5,7 +5,6 @@ use crate::domain::campaign::{Campaigns, Rendered};
 use crate::domain::time::Timestamp;
 use crate::engine::context::Shared;
 use crate::engine::fault::Stage;
-use crate::engine::identity::actor::IdentityActor;
 use crate::engine::intake::entry::Then;
 use crate::engine::intake::router::{Append, AppendAll, RouterActor};
 use crate::engine::state::campaigns::outbox::verdict;
@@ -14,7 +13,7 @@ use crate::outbound::attempt::Attempt as Prepared;
 use crate::outbound::client::{Answer, CallError, Client};
 use crate::outbound::retry::{Verdict, retry_after_ms};
 use crate::records::{ActRecord, Attempt, kind};
-use actix::{Addr, Message};
+use actix::{Addr, Message, Recipient};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,7 +36,7 @@ pub(in crate::engine) struct Desk {
     client: Arc<Client>,
     shared: Arc<Shared>,
     router: Addr<RouterActor>,
-    identity: Addr<IdentityActor>,
+    identity: Recipient<Finished>,
     /// Calls that ended in this turn of the thread: a message to an actor costs more than what it
     /// says, so what ended together is told together.
     ended: Mutex<Over>,
@@ -55,7 +54,7 @@ impl Desk {
         client: Arc<Client>,
         shared: Arc<Shared>,
         router: Addr<RouterActor>,
-        identity: Addr<IdentityActor>,
+        identity: Recipient<Finished>,
     ) -> Self {
         Self { client, shared, router, identity, ended: Mutex::default() }
     }

@@ -55,8 +55,15 @@ pub enum ReplayError {
         /// The record.
         at: Sequence,
         /// Why.
-        cause: Box<crate::engine::options::EngineError>,
+        cause: Box<crate::engine::history::starting::StartError>,
     },
+}
+
+impl ReplayError {
+    /// Whether the program is at fault, and not the storage or the configuration.
+    pub(in crate::engine) fn is_fault(&self) -> bool {
+        matches!(self, Self::Fault { .. })
+    }
 }
 
 pub(in crate::engine) fn reading(at: Sequence, cause: RebuildError) -> ReplayError {

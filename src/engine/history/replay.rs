@@ -13,12 +13,13 @@ use crate::engine::history::basis::Basis;
 use crate::engine::history::draft::Draft;
 use crate::engine::history::starting::{Start, starting_point};
 use crate::engine::state::aside::Aside;
-use crate::engine::state::campaigns::question::{Question, told};
+use crate::engine::state::campaigns::question::Question;
 use crate::engine::state::revisions::Events;
+use crate::engine::state::row::Row;
 use crate::engine::state::{Core, Placement};
 use crate::engine::store::erasure_log::Line;
 use crate::engine::store::fragments::{FragmentRows, Rest, RowError};
-use crate::engine::store::rows::Row;
+use crate::engine::store::told::told;
 use crate::journal::{JournalReader, Record};
 use crate::records::{
     ActRecord, DedupeRow, ErasureRow, FragmentKey, Genesis, RecordError, decode_event, kind,
@@ -392,8 +393,8 @@ impl Replay<'_> {
     fn flush(&mut self) -> Result<(), ReplayError> {
         let at = self.core.applied;
         let purge = self.core.fresh.purge;
-        let mut rows: Vec<Row> =
-            self.core.take_rows().map_err(|cause| reading(at, cause.into()))?;
+        let mut rows: Vec<Row> = crate::engine::store::rows::take_rows(&mut self.core)
+            .map_err(|cause| reading(at, cause.into()))?;
         for (index, mut fragment) in self.fragments.drain() {
             let taken =
                 FragmentRows::take(&mut fragment).map_err(|cause| reading(at, cause.into()))?;

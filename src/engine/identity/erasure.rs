@@ -147,7 +147,7 @@ impl IdentityActor {
         let cuts = self.core.cuts.values().map(|cut| (laid_by(cut.number), cut.parts.clone()));
         let recut = cuts.filter(|(act, _)| hidden.contains(act)).collect();
         let job = Emptying { records: hidden, relaid, recut, hash_key: self.core.genesis.hash_key };
-        let then = Then::Empty { job, erasure, identity };
+        let then = Then::Empty { job, erasure, done: identity.recipient() };
         if let Some(router) = &self.router {
             router.do_send(Pass(then));
         }

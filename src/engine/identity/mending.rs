@@ -10,13 +10,13 @@ use crate::domain::event::{Reason, Status};
 use crate::domain::id::Sequence;
 use crate::engine::background;
 use crate::engine::fault::{Panicked, walled};
+use crate::engine::history::asides::ReplayError;
 use crate::engine::history::replay::{Plan, Replayed, replay};
 use crate::engine::history::starting::starting_point;
 use crate::engine::identity::actor::IdentityActor;
 use crate::engine::intake::entry::Then;
 use crate::engine::intake::reply::Reply;
 use crate::engine::intake::router::Append;
-use crate::engine::options::EngineError;
 use crate::engine::receipt::Receipt;
 use crate::engine::state::Core;
 use crate::engine::state::acts::Answer;
@@ -208,7 +208,7 @@ impl IdentityActor {
     }
 
     /// The state up to the last record that was taken, without the one that panicked.
-    fn made_again(&self, cause: Cause) -> Result<(Replayed, NewerRows), EngineError> {
+    fn made_again(&self, cause: Cause) -> Result<(Replayed, NewerRows), ReplayError> {
         let shared = &self.shared;
         let rest = Rest::new(shared.rest.store());
         let mut passed = self.core.passed.unsaid();
@@ -228,7 +228,9 @@ impl IdentityActor {
             unsaved_bytes: shared.kept.bytes_max(),
             log: &[],
         };
-        let start = starting_point(&rest, genesis, &shared.reader)?;
+        let at = self.mending.taken;
+        let start = starting_point(&rest, genesis, &shared.reader)
+            .map_err(|cause| ReplayError::Start { at, cause: Box::new(cause) })?;
         let replayed = replay(start, &plan, &mut |_, _| {})?;
         Ok((replayed, rest.replace(NewerRows::default())))
     }
@@ -244,7 +246,6 @@ impl IdentityActor {
         let old = std::mem::replace(&mut self.core, core);
         self.recount_from_now();
         self.profiles.leave_all();
-        shared.directory.clear();
         let left = shared.rest.replace(rows);
         self.remake_schedule(&old);
         background::discard((old, left));

@@ -373,7 +373,8 @@ impl IdentityActor {
         self.shared.take_up(sequence);
         if let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) {
             let at_rest = self.at_rest(lead, unborn);
-            let profile = self.profiles.active(lead, &self.core, at_rest, context.address());
+            let profile =
+                self.profiles.active(lead, &self.core, at_rest, context.address().recipient());
             let apply = Apply {
                 record,
                 sequence,

@@ -8,14 +8,13 @@ use crate::domain::id::Sequence;
 use crate::domain::settings::Durability;
 use crate::engine::context::{Alive, Shared};
 use crate::engine::fault::Stage;
-use crate::engine::identity::actor::IdentityActor;
 use crate::engine::intake::emptying::Emptying;
 use crate::engine::intake::entry::{Committed, Emptied, Entry, Then};
 use crate::engine::receipt::Refusal;
 use crate::journal::folder::{Spare, Watch, free_bytes};
 use crate::journal::{Journal, JournalError, RawRecord};
 use crate::records::VERSION;
-use actix::Addr;
+use actix::Recipient;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::path::PathBuf;
@@ -46,7 +45,7 @@ pub(in crate::engine) struct Committer {
     pub(in crate::engine) folder: PathBuf,
     pub(in crate::engine) free_bytes_min: u64,
     pub(in crate::engine) queue: Receiver<Entry>,
-    pub(in crate::engine) identity: Addr<IdentityActor>,
+    pub(in crate::engine) identity: Recipient<Committed>,
     pub(in crate::engine) shared: Arc<Shared>,
 }
 
@@ -169,8 +168,8 @@ impl Committer {
                         self.shared.fail(error.to_string());
                     }
                 }
-                Then::Empty { job, erasure, identity } => match self.empty(&job) {
-                    Ok(is_done) => identity.do_send(Emptied { erasure, is_done }),
+                Then::Empty { job, erasure, done } => match self.empty(&job) {
+                    Ok(is_done) => done.do_send(Emptied { erasure, is_done }),
                     Err(error) => self.shared.fail(error.to_string()),
                 },
                 then => entries.push((entry.sequence, then)),

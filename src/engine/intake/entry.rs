@@ -3,12 +3,11 @@
 use crate::domain::event::{Event, Placed};
 use crate::domain::id::Sequence;
 use crate::domain::settings::{Durability, Settings};
-use crate::engine::identity::actor::{IdentityActor, Question};
 use crate::engine::intake::emptying::Emptying;
 use crate::engine::intake::reply::Reply;
 use crate::engine::state::acts::Answer;
 use crate::records::ActRecord;
-use actix::{Addr, Message};
+use actix::{Message, Recipient};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -22,10 +21,10 @@ pub(in crate::engine) enum Then {
     Act { act: ActRecord, reply: Option<oneshot::Sender<Answer>> },
     /// A configuration from files takes effect.
     Configuration { files: Box<Settings>, reply: oneshot::Sender<Answer> },
-    /// Something else in its place in the order.
-    Call(Question),
+    /// Its place in the order is told.
+    Mark(oneshot::Sender<()>),
     /// Records of an erased person are emptied.
-    Empty { job: Emptying, erasure: Sequence, identity: Addr<IdentityActor> },
+    Empty { job: Emptying, erasure: Sequence, done: Recipient<Emptied> },
     /// Segments that lie wholly before a sequence go.
     Retire(Sequence),
 }

@@ -13,14 +13,13 @@ use crate::domain::id::Sequence;
 use crate::domain::profile::Folded;
 use crate::engine::context::Shared;
 use crate::engine::fault::{Panicked, Stage, walled};
-use crate::engine::identity::actor::IdentityActor;
-use crate::engine::profile::message::{Apply, Broken, Op, Passivated, SetAside};
+use crate::engine::identity::snapshotter::Collector;
+use crate::engine::profile::message::{Apply, Broken, Op, Passivated, Report, SetAside};
 use crate::engine::profile::rebuild;
 use crate::engine::receipt::Receipt;
 use crate::engine::state::views::Viewed;
 use crate::engine::store::fragments::{FragmentRows, RowError};
-use crate::engine::store::snapshotter::Collector;
-use actix::{Actor, ActorContext, Addr, Context, Handler};
+use actix::{Actor, ActorContext, Addr, Context, Handler, Recipient};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -33,7 +32,7 @@ pub struct ProfileActor {
     /// Fragments to fetch from rest before the first message.
     to_load: Vec<FragmentIndex>,
     pub(in crate::engine) shared: Arc<Shared>,
-    pub(in crate::engine) identity: Addr<IdentityActor>,
+    pub(in crate::engine) identity: Recipient<Report>,
     /// The step whose givers are awaited, and how many are left.
     awaited: Option<(u64, usize)>,
     held: VecDeque<Op>,
@@ -51,7 +50,7 @@ impl ProfileActor {
         id: Uuid,
         to_load: Vec<FragmentIndex>,
         shared: Arc<Shared>,
-        identity: Addr<IdentityActor>,
+        identity: Recipient<Report>,
         epoch: u64,
     ) -> Self {
         Self {
@@ -96,7 +95,7 @@ impl ProfileActor {
     fn perform(&mut self, op: Op, context: &mut Context<Self>) {
         let only_looks = matches!(op, Op::View(..) | Op::Timeline { .. } | Op::Tell(..));
         if walled(|| self.do_as_told(op, context)) == Err(Panicked) && !only_looks {
-            self.identity.do_send(Broken { era: self.era });
+            self.identity.do_send(Report::Broken(Broken { era: self.era }));
         }
     }
 
@@ -154,7 +153,7 @@ impl ProfileActor {
             Err(()) => {
                 self.shared.set_aside(sequence);
                 let _ = self.rebuild(fragment, &apply); // it fails the engine itself
-                self.identity.do_send(SetAside { sequence, era: self.era });
+                self.identity.do_send(Report::SetAside(SetAside { sequence, era: self.era }));
                 if let Some((receipt, reply)) = apply.told {
                     let status = Status::Quarantined(Reason::Panicked);
                     reply.send(Ok(Receipt { status, ..receipt }));
@@ -305,7 +304,12 @@ impl ProfileActor {
                 Err(error) => return self.shared.fail(format!("profile {}: {error}", self.id)),
             }
         }
-        self.identity.do_send(Passivated { lead: self.lead, stamp, rows, epoch: self.epoch });
+        self.identity.do_send(Report::Passivated(Passivated {
+            lead: self.lead,
+            stamp,
+            rows,
+            epoch: self.epoch,
+        }));
     }
 }
 

@@ -5,29 +5,16 @@ use crate::domain::fragment::Fragment;
 use crate::domain::graph::{ClusterView, FragmentIndex};
 use crate::domain::id::Sequence;
 use crate::domain::rules::Rules;
+use crate::engine::identity::snapshotter::Collector;
 use crate::engine::intake::reply::Reply;
 use crate::engine::profile::actor::ProfileActor;
 use crate::engine::receipt::Receipt;
 use crate::engine::state::campaigns::question::{Question, Told};
 use crate::engine::state::views::Viewed;
 use crate::engine::store::fragments::FragmentRows;
-use crate::engine::store::snapshotter::Collector;
 use actix::{Addr, Message};
 use std::sync::Arc;
 use tokio::sync::oneshot;
-
-/// What a profile was asked, and what it says.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct Answered(
-    pub(in crate::engine) Box<Question>,
-    pub(in crate::engine) Told,
-);
-
-/// A profile panicked over a question.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct Unanswered(pub(in crate::engine) Box<Question>);
 
 /// What a profile actor is told; always by the identity actor (but for [`Op::Adopt`]), so that all
 /// of it is in journal order.
@@ -80,8 +67,6 @@ pub(in crate::engine) struct Apply {
 }
 
 /// A profile wrote itself down, as asked at `stamp`.
-#[derive(Message)]
-#[rtype(result = "()")]
 pub(in crate::engine) struct Passivated {
     pub(in crate::engine) lead: FragmentIndex,
     pub(in crate::engine) stamp: u64,
@@ -90,8 +75,6 @@ pub(in crate::engine) struct Passivated {
 }
 
 /// An event panicked twice.
-#[derive(Message)]
-#[rtype(result = "()")]
 pub(in crate::engine) struct SetAside {
     pub(in crate::engine) sequence: Sequence,
     /// The era of the state in which it was applied.
@@ -99,8 +82,22 @@ pub(in crate::engine) struct SetAside {
 }
 
 /// A profile's actor panicked otherwise than over an event: what it held is lost.
-#[derive(Message)]
-#[rtype(result = "()")]
 pub(in crate::engine) struct Broken {
     pub(in crate::engine) era: u64,
+}
+
+/// What a profile reports.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::engine) enum Report {
+    /// It wrote itself down.
+    Passivated(Passivated),
+    /// An event was in vain.
+    SetAside(SetAside),
+    /// It panicked over what it was told.
+    Broken(Broken),
+    /// What it was asked, and what it says.
+    Answered(Box<Question>, Told),
+    /// It panicked over a question.
+    Unanswered(Box<Question>),
 }

@@ -5,11 +5,12 @@ use crate::domain::event::Reason;
 use crate::domain::id::IdKey;
 use crate::domain::settings::Settings;
 use crate::engine::context::{Alive, Published, Shared};
-use crate::engine::delivery::dispatcher::Sending;
+use crate::engine::delivery::sending::Sending;
 use crate::engine::fault::{Failure, Faults};
-use crate::engine::handle::{Engine, Running, Threads};
+use crate::engine::handle::{Digests, Engine, Inner, Running, Threads};
 use crate::engine::history::replay::{Plan, replay};
 use crate::engine::identity::actor::{Cadence, IdentityActor};
+use crate::engine::identity::snapshotter;
 use crate::engine::intake::committer::Committer;
 use crate::engine::intake::entry::{Entry, Then};
 use crate::engine::intake::router::{Close, RouterActor};
@@ -20,7 +21,7 @@ use crate::engine::state::Core;
 use crate::engine::state::aside::Aside;
 use crate::engine::state::configuration::Effective;
 use crate::engine::store::fragments::Rest;
-use crate::engine::store::{erasure_log, retention, snapshotter};
+use crate::engine::store::{erasure_log, retention};
 use crate::journal::folder::{DataFolder, Spare, Watch};
 use crate::journal::{Journal, JournalOptions, JournalReader, RawRecord};
 use crate::outbound::client::{Client, Limits, SystemResolver};
@@ -28,7 +29,7 @@ use crate::records::{DedupeRow, Genesis, RecordError, kind};
 use crate::{journal, records};
 use actix::{Actor, Arbiter, ArbiterHandle};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, oneshot, watch};
@@ -174,7 +175,6 @@ impl Prepared {
             genesis: core.genesis,
             clock: options.clock,
             page_bytes: options.page_bytes,
-            directory: dashmap::DashMap::new(),
             in_flight: Arc::default(),
             durable: AtomicU64::new(journal.durable_sequence()),
             storage_full: AtomicBool::new(false),
@@ -243,13 +243,13 @@ impl Prepared {
             folder: options.data.clone(),
             free_bytes_min: options.free_bytes_min,
             queue,
-            identity: identity.clone(),
+            identity: identity.clone().recipient(),
             shared: Arc::clone(&shared),
         };
         let handles = vec![
             spawn("committer", move || committer.run()),
             spawn("snapshots", {
-                let (shared, identity) = (Arc::clone(&shared), identity.clone());
+                let (shared, identity) = (Arc::clone(&shared), identity.clone().recipient());
                 let retain = snapshotter::Retention {
                     data: options.data.clone(),
                     retain: options.retain,
@@ -278,6 +278,51 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
 }
 
 impl Engine {
+    /// Starts an engine; to be called within an actix system. Recovery goes on behind the answer:
+    /// until it is over every call is refused as [`Refusal::Recovering`].
+    pub fn start(options: Options) -> Self {
+        let engine = Self(Arc::new(Inner {
+            running: OnceLock::new(),
+            replayed: (AtomicU64::new(0), AtomicU64::new(0)),
+            is_ready: watch::Sender::new(false),
+            failure: watch::Sender::new(None),
+            is_stopping: AtomicBool::new(false),
+            preview: Arc::default(),
+            digests: Digests::default(),
+        }));
+        let starting = engine.clone();
+        actix_rt::spawn(async move { starting.recover(options).await });
+        engine
+    }
+
+    async fn recover(self, options: Options) {
+        let inner = Arc::clone(&self.0);
+        let recovery = actix_rt::task::spawn_blocking(move || {
+            Prepared::recover(options, &mut |done, total| {
+                inner.replayed.0.store(done, Ordering::Relaxed);
+                inner.replayed.1.store(total, Ordering::Relaxed);
+            })
+        });
+        let failure = self.0.failure.clone();
+        match recovery.await {
+            Ok(Ok(prepared)) => {
+                let running = prepared.start(failure);
+                running.answers().await;
+                // Set once, here: nobody else starts it.
+                let _ = self.0.running.set(running);
+                self.0.is_ready.send_replace(true);
+            }
+            Ok(Err(error)) => {
+                let is_fault = error.is_fault();
+                failure.send_replace(Some(Failure { why: error.to_string(), is_fault }));
+            }
+            Err(_) => {
+                let why = "the recovery panicked; the log says where".to_owned();
+                failure.send_replace(Some(Failure { why, is_fault: true }));
+            }
+        }
+    }
+
     /// Drains: takes nothing more, applies what was taken, takes a last snapshot, ends. What is not
     /// done within `limit` is left to the next start's replay.
     pub async fn stop(&self, limit: Duration) {
@@ -285,9 +330,7 @@ impl Engine {
         let Ok(running) = self.running() else { return };
         running.shared.stopping.store(true, Ordering::Release);
         let (reply, drained) = oneshot::channel();
-        let then = Then::Call(Box::new(move |_, _| {
-            let _ = reply.send(());
-        }));
+        let then = Then::Mark(reply);
         running.router.do_send(Close(then));
         let drain = async {
             drop(drained.await);
@@ -381,9 +424,7 @@ impl Running {
     /// mailboxes of their full size.
     pub(in crate::engine) async fn answers(&self) {
         let (reply, answer) = oneshot::channel();
-        let then = Then::Call(Box::new(move |_, _| {
-            let _ = reply.send(());
-        }));
+        let then = Then::Mark(reply);
         self.router.do_send(crate::engine::intake::router::Pass(then));
         let _ = answer.await;
     }

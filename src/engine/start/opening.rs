@@ -1,7 +1,7 @@
 //! The snapshot store at a start: opened, or set aside and made again from checkpoint and journal.
 
 use crate::domain::id::Sequence;
-use crate::engine::history::starting::{Start, starting_point};
+use crate::engine::history::starting::{Start, StartError, starting_point};
 use crate::engine::options::EngineError;
 use crate::engine::store::fragments::Rest;
 use crate::engine::store::retention;
@@ -68,8 +68,8 @@ pub(in crate::engine) fn usable(
     let rest = filled(store)?;
     let why = match starting_point(&rest, genesis, reader) {
         Ok(start) => return Ok((rest, start, refused)),
-        Err(EngineError::Load(error)) => error.to_string(),
-        Err(error) => return Err(error),
+        Err(StartError::Load(error)) => error.to_string(),
+        Err(error) => return Err(error.into()),
     };
     tracing::warn!(%why, "the snapshot is set aside and rebuilt");
     drop(rest);

@@ -1,7 +1,6 @@
 //! From the core's state to what the reading API shows.
 
 use crate::domain::event::{Event, Payload, Standing};
-use crate::domain::fragment::Fragment;
 use crate::domain::graph::{ClusterView, FragmentIndex};
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::normalise::canonical;
@@ -12,7 +11,6 @@ use crate::domain::view::{
 };
 use crate::engine::state::Core;
 use crate::engine::state::query::ProfileRef;
-use crate::engine::store::fragments::{Rest, RowError};
 use crate::records::ChangeRow;
 use base64::Engine as _;
 use serde_json::value::RawValue;
@@ -30,26 +28,6 @@ impl Core {
                 self.graph.lead_of_node(self.graph.identifier(kind, &value)?)
             }
         }
-    }
-
-    /// A profile from fragments at rest; with `all`, also the identifiers that are not effective.
-    ///
-    /// # Errors
-    /// When a row of it is missing or damaged.
-    pub(in crate::engine) fn viewed_at_rest(
-        &self,
-        rest: &Rest,
-        lead: FragmentIndex,
-        all: bool,
-    ) -> Result<Viewed, RowError> {
-        let cluster = self.graph.view(lead, all);
-        let fragments = cluster.fragments.iter().map(|(one, _)| Ok((*one, rest.load(*one)?)));
-        let fragments: Vec<(FragmentIndex, Fragment)> =
-            fragments.collect::<Result<_, RowError>>()?;
-        let set_values = self.graph.rules().limits.set_values;
-        let folded = Folded::new(fragments.iter().map(|(_, one)| one), set_values);
-        let events = fragments.iter().map(|(index, one)| (*index, one.events)).collect();
-        Ok(Viewed { cluster, folded, events })
     }
 
     /// The profile that holds an event now, from what is in the event itself.

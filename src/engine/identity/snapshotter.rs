@@ -4,11 +4,10 @@ use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::engine::context::Shared;
 use crate::engine::fault::Stage;
-use crate::engine::identity::actor::{IdentityActor, SnapshotDone};
+use crate::engine::state::row::Row;
 use crate::engine::store::retention::{Retain, RetentionError, checkpoint_path, write_checkpoint};
-use crate::engine::store::rows::Row;
 use crate::journal::folder::free_bytes;
-use actix::Addr;
+use actix::{Message, Recipient};
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -187,7 +186,7 @@ impl Collector {
 pub(in crate::engine) fn run(
     queue: &Receiver<Job>,
     shared: &Shared,
-    identity: &Addr<IdentityActor>,
+    identity: &Recipient<SnapshotDone>,
     retention: &Retention,
 ) {
     for job in queue {
@@ -224,4 +223,19 @@ pub(in crate::engine) fn run(
         let retire = retire.filter(|_| retention.checkpoint(shared, sequence));
         identity.do_send(SnapshotDone { era, sequence, rows: count, took, retire, renewed });
     }
+}
+
+/// A snapshot is durable.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::engine) struct SnapshotDone {
+    /// The era of the state that was written.
+    pub(in crate::engine) era: u64,
+    pub(in crate::engine) sequence: Sequence,
+    pub(in crate::engine) rows: usize,
+    pub(in crate::engine) took: Duration,
+    /// Segments before that sequence are no longer needed.
+    pub(in crate::engine) retire: Option<Sequence>,
+    /// Where it was to be a store of its own, whether it is.
+    pub(in crate::engine) renewed: Option<bool>,
 }

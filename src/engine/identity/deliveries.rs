@@ -8,30 +8,26 @@
 
 mod answering;
 
-use crate::domain::campaign::{Campaigns, Order, Recheck, Webhook};
+use crate::domain::campaign::{Recheck, Webhook};
 use crate::domain::graph::Move;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
-use crate::engine::delivery::schedule::{Candidate, Schedule};
+use crate::engine::delivery::schedule::Candidate;
 use crate::engine::delivery::sender::{Desk, Ended, Finished, Job};
+use crate::engine::delivery::sending::{TIMERS, is_in_order};
 use crate::engine::fault::{Panicked, Stage, walled};
 use crate::engine::identity::actor::IdentityActor;
 use crate::engine::intake::entry::Then;
 use crate::engine::intake::router::Append;
 use crate::engine::profile::message::Op;
 use crate::engine::state::campaigns::outbox::{Delivery, EndpointNumber, Tally};
-use crate::engine::state::campaigns::question::{Question, TimerKey, Told};
-use crate::engine::state::campaigns::runs::Timer;
-use crate::outbound::client::Client;
+use crate::engine::state::campaigns::question::{Question, Told};
 use crate::outbound::endpoint::Pace;
 use crate::records::{ActRecord, kind};
-use actix::{ArbiterHandle, AsyncContext, Context, Handler, Message, SpawnHandle};
-use std::collections::{HashMap, HashSet, VecDeque};
+use actix::{AsyncContext, Context, Handler, Message};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Timers whose records are on their way at most.
-const TIMERS: usize = 1_000;
 /// The longest sleep; the clock may be set meanwhile.
 const SLEEP_MS: i64 = 60_000;
 
@@ -39,81 +35,6 @@ const SLEEP_MS: i64 = 60_000;
 #[derive(Message)]
 #[rtype(result = "()")]
 struct ClockMoved;
-
-/// What sending needs beside the core.
-pub(in crate::engine) struct Sending {
-    pub(in crate::engine) client: Arc<Client>,
-    arbiter: ArbiterHandle,
-    /// Who makes the calls, once there is a router to append to.
-    desk: Option<Arc<Desk>>,
-    pub(in crate::engine) schedule: Schedule,
-    /// The campaigns, and how many endpoints were disabled, at the last look.
-    seen: Option<(Arc<Campaigns>, usize)>,
-    /// Timers whose record is on its way.
-    pub(in crate::engine) fired: HashSet<TimerKey>,
-    /// Behind which timer the next look for due ones begins.
-    fired_to: Option<Timer>,
-    /// When the next look is made.
-    wakes: Option<(Timestamp, SpawnHandle)>,
-    /// Profiles that owe an answer.
-    asked: usize,
-    /// Those of them whose answer may change what campaigns know.
-    deciding: usize,
-    /// The deliveries and timers among what they were asked.
-    asked_deliveries: HashMap<u64, EndpointNumber>,
-    asked_timers: HashSet<TimerKey>,
-    /// Calls to make, handed over together.
-    jobs: Vec<Job>,
-    /// What was sent is to be looked at again.
-    pub(in crate::engine) is_stirred: bool,
-    /// A snapshot waits for their answers.
-    pub(in crate::engine) wants_snapshot: bool,
-    /// Records that wait for their answers.
-    held: VecDeque<(Sequence, Then)>,
-}
-
-impl Sending {
-    pub(in crate::engine) fn new(client: Arc<Client>, arbiter: ArbiterHandle) -> Self {
-        Self {
-            client,
-            arbiter,
-            desk: None,
-            schedule: Schedule::default(),
-            seen: None,
-            fired: HashSet::new(),
-            fired_to: None,
-            wakes: None,
-            asked: 0,
-            deciding: 0,
-            asked_deliveries: HashMap::new(),
-            asked_timers: HashSet::new(),
-            jobs: Vec::new(),
-            is_stirred: false,
-            wants_snapshot: false,
-            held: VecDeque::new(),
-        }
-    }
-
-    /// Whether no profile owes an answer.
-    pub(in crate::engine) fn is_quiet(&self) -> bool {
-        self.asked == 0
-    }
-
-    fn must_wait(&self, then: &Then) -> bool {
-        let needs_quiet = match then {
-            Then::Act { act, .. } => {
-                !matches!(act, ActRecord::Attempted { .. } | ActRecord::TimerFired { .. })
-            }
-            Then::Configuration { .. } => true,
-            _ => false,
-        };
-        !self.is_quiet() && (needs_quiet || self.wants_snapshot)
-    }
-}
-
-fn is_in_order(webhook: Option<&Webhook>) -> bool {
-    webhook.is_some_and(|one| one.order == Order::PerProfile)
-}
 
 impl crate::engine::state::Core {
     fn webhook_of(&self, endpoint: EndpointNumber) -> Option<&Webhook> {
@@ -510,7 +431,7 @@ impl IdentityActor {
             Arc::clone(&self.sending.client),
             Arc::clone(&self.shared),
             router,
-            context.address(),
+            context.address().recipient(),
         )));
         self.core.campaigns.outbox.listen();
         self.put_pending();
