@@ -7,8 +7,10 @@ use crate::engine::context::{Published, Shared};
 use crate::engine::fault::{Failure, Stage};
 use crate::engine::identity::actor::IdentityActor;
 use crate::engine::intake::batching;
+use crate::engine::intake::entry::Incoming;
+use crate::engine::intake::entry::Request;
 use crate::engine::intake::reply::Reply;
-use crate::engine::intake::router::{Incoming, RouterActor};
+use crate::engine::intake::router::RouterActor;
 use crate::engine::options::Recovered;
 use crate::engine::receipt::{Readiness, Receipt, Refusal, Status, Submission};
 use crate::engine::state::configuration::Effective;
@@ -92,7 +94,7 @@ impl Engine {
         let (replies, answers) = Reply::batch(kept.len());
         let is_empty = kept.is_empty();
         let pairs = kept.into_iter().zip(replies);
-        let events: Result<batching::Request, Refusal> =
+        let events: Result<Request, Refusal> =
             pairs.map(|(one, reply)| incoming(one, reply)).collect();
         let mut stored = Vec::new().into_iter();
         if !is_empty {
@@ -110,7 +112,7 @@ impl Engine {
         Ok(erasure::is_suppressed(&suppressed, &shared.genesis.hash_key, &submission.event))
     }
 
-    fn send(&self, events: batching::Request) -> Result<(), Refusal> {
+    fn send(&self, events: Request) -> Result<(), Refusal> {
         batching::submit(&self.running()?.router, events);
         Ok(())
     }

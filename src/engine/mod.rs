@@ -37,7 +37,7 @@ pub use options::Recovered;
 pub use options::arbiters_for;
 pub use receipt::{Readiness, Receipt, Refusal, Status, Submission};
 pub use state::Core;
-pub use state::acts::Answer;
+pub use state::acted::Answer;
 pub use state::campaigns::outbox::{Delivery, Outbox};
 pub use state::campaigns::question::Question;
 pub use state::campaigns::runs::CampaignState;
@@ -49,7 +49,7 @@ pub use state::query::ProfileRef;
 pub use state::stored::Stored;
 pub use store::fragments::RowError;
 pub use store::retention::Retain;
-pub use store::rows::LoadError;
+pub use store::rows::error::LoadError;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,8 @@
 
 use crate::domain::event::Standing;
 use crate::domain::fragment::Fragment;
-use crate::domain::graph::{FragmentIndex, NONE};
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::NONE;
 use crate::domain::id::{IdKind, Sequence};
 use crate::domain::view::{DigestView, EventView, ProfileView};
 use crate::engine::api::digest::digest_view;

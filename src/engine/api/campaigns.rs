@@ -9,7 +9,7 @@ use crate::engine::api::reading::paged;
 use crate::engine::api::trials::Trial;
 use crate::engine::handle::Engine;
 use crate::engine::receipt::Refusal;
-use crate::engine::state::acts::Answer;
+use crate::engine::state::acted::Answer;
 use crate::engine::state::campaigns::runs::RunRow;
 use crate::engine::state::query::{PageRequest, Paged};
 use crate::outbound::attempt::Attempt as Prepared;

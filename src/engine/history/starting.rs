@@ -7,7 +7,7 @@ use crate::engine::state::Core;
 use crate::engine::state::configuration::Effective;
 use crate::engine::store::fragments::Rest;
 use crate::engine::store::rows;
-use crate::engine::store::rows::LoadError;
+use crate::engine::store::rows::error::LoadError;
 use crate::journal::JournalReader;
 use crate::records::{DedupeRow, Genesis};
 

@@ -8,22 +8,22 @@
 mod taking;
 
 use crate::domain::event::Event;
-use crate::domain::graph::{FragmentIndex, Move};
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Move;
 use crate::domain::id::Sequence;
 use crate::engine::context::{Alive, Shared};
 use crate::engine::delivery::sending::Sending;
 use crate::engine::fault::{Panicked, Stage, walled};
-use crate::engine::identity::basis_collector::Gatherings;
-use crate::engine::identity::mending::{Cause, Mending};
-use crate::engine::identity::resolution::Drafting;
-use crate::engine::identity::snapshotter::{Collector, Job, SnapshotDone};
-use crate::engine::intake::entry::{Committed, Then};
-use crate::engine::intake::router::{Append, Pass, RouterActor};
+use crate::engine::identity::sagas::{Cause, Drafting, Gatherings, Mending};
+use crate::engine::identity::snapshotter::SnapshotDone;
+use crate::engine::intake::entry::{Append, Committed, Then};
+use crate::engine::intake::router::{Pass, RouterActor};
 use crate::engine::profile::directory::Profiles;
 use crate::engine::profile::message::{Broken, Op, Passivated, Report, SetAside};
 use crate::engine::state::Core;
 use crate::engine::state::campaigns::question::Question as AskedOfProfile;
 use crate::engine::state::change_log::Totals;
+use crate::engine::store::collector::{Collector, Job};
 use crate::records::ActRecord;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
 use crossbeam_channel::Sender;
@@ -207,7 +207,7 @@ impl IdentityActor {
                 self.profiles.active(to, &self.core, Vec::new(), context.address().recipient());
             match self.profiles.find(from).filter(|_| awake.contains(&from)) {
                 Some(giver) => {
-                    giver.do_send(Op::Release { fragments, to: target, step });
+                    giver.do_send(Op::Release { fragments, to: target.recipient(), step });
                     *givers.entry(to).or_default() += 1;
                 }
                 None => loads.entry(to).or_default().extend(fragments),

@@ -14,17 +14,15 @@ use crate::engine::history::asides::ReplayError;
 use crate::engine::history::replay::{Plan, Replayed, replay};
 use crate::engine::history::starting::starting_point;
 use crate::engine::identity::actor::IdentityActor;
-use crate::engine::intake::entry::Then;
-use crate::engine::intake::reply::Reply;
-use crate::engine::intake::router::Append;
+use crate::engine::identity::sagas::{Cause, Waiting};
+use crate::engine::intake::entry::{Append, Then};
 use crate::engine::receipt::Receipt;
 use crate::engine::state::Core;
-use crate::engine::state::acts::Answer;
+use crate::engine::state::acted::Answer;
 use crate::engine::state::aside::Aside;
 use crate::engine::store::fragments::{NewerRows, Rest};
 use crate::records::{ActRecord, kind};
 use actix::Context;
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,43 +33,6 @@ const BLIND_MAX: usize = 5;
 /// How long records that were taken may be missing from the journal: those that answer before they
 /// are written are written right behind.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What panicked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum Cause {
-    /// Taking in this record, or what it asks of campaigns.
-    Record(Sequence),
-    /// A caller's question.
-    Call,
-    /// Something of the actor's own.
-    Turn,
-}
-
-/// Who waits to hear that a record is passed over.
-pub(in crate::engine) enum Waiting {
-    Event(Receipt, Reply),
-    Act(oneshot::Sender<Answer>),
-}
-
-/// What the identity actor keeps about panics.
-#[derive(Default)]
-pub(in crate::engine) struct Mending {
-    /// The last record that was taken.
-    pub(in crate::engine) taken: Sequence,
-    /// The event being taken, until somebody else answers it.
-    pub(in crate::engine) unanswered: Option<(Receipt, Reply)>,
-    /// Records that are passed over, until that is durable.
-    waiting: BTreeMap<Sequence, Waiting>,
-    /// When rebuilds were made for which no record could be named.
-    blind: VecDeque<Instant>,
-}
-
-impl Mending {
-    /// Behind this record, all is well.
-    pub(in crate::engine) fn behind(taken: Sequence) -> Self {
-        Self { taken, ..Self::default() }
-    }
-}
 
 impl IdentityActor {
     /// Does something of the actor's own that may panic.

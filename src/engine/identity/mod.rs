@@ -6,4 +6,5 @@ pub(in crate::engine) mod deliveries;
 pub(in crate::engine) mod erasure;
 pub(in crate::engine) mod mending;
 pub(in crate::engine) mod resolution;
+pub(in crate::engine) mod sagas;
 pub(in crate::engine) mod snapshotter;

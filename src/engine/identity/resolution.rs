@@ -11,30 +11,16 @@ use crate::engine::history::basis::Basis;
 use crate::engine::history::draft::{Draft, TakenOver};
 use crate::engine::identity::actor::IdentityActor;
 use crate::engine::identity::basis_collector::{PART, ask, gather};
-use crate::engine::intake::entry::Then;
-use crate::engine::intake::router::Append;
+use crate::engine::identity::sagas::Drafting;
+use crate::engine::intake::entry::{Append, Then};
 use crate::engine::profile::message::{Apply, Op};
-use crate::engine::state::acts::Answer;
+use crate::engine::state::acted::Answer;
 use crate::engine::store::erasure_log;
 use crate::engine::store::erasure_log::Line;
 use crate::engine::store::fragments::FragmentRows;
 use crate::records::{ActRecord, kind};
 use actix::{Addr, AsyncContext, Context, Handler, Message};
 use std::sync::Arc;
-
-/// How far a re-resolution is.
-#[derive(Default)]
-pub(in crate::engine) enum Drafting {
-    /// None is wanted.
-    #[default]
-    Idle,
-    /// A thread reads the journal.
-    Reading,
-    /// The switch record is on its way.
-    Ready(Box<Draft>),
-    /// The record of an adoption is on its way.
-    Adopting,
-}
 
 /// How what is known stands to the configuration in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

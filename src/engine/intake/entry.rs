@@ -5,10 +5,11 @@ use crate::domain::id::Sequence;
 use crate::domain::settings::{Durability, Settings};
 use crate::engine::intake::emptying::Emptying;
 use crate::engine::intake::reply::Reply;
-use crate::engine::state::acts::Answer;
+use crate::engine::state::acted::Answer;
 use crate::records::ActRecord;
 use actix::{Message, Recipient};
 use bytes::Bytes;
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 /// What is to happen once a record is durable.
@@ -56,3 +57,36 @@ pub(in crate::engine) struct Emptied {
     pub(in crate::engine) erasure: Sequence,
     pub(in crate::engine) is_done: bool,
 }
+
+/// An event on its way to the journal.
+#[derive(Debug)]
+pub(in crate::engine) struct Incoming {
+    pub(in crate::engine) event: Box<Event>,
+    pub(in crate::engine) bytes: Bytes,
+    pub(in crate::engine) content: u128,
+    pub(in crate::engine) durability: Durability,
+    pub(in crate::engine) dedupe_window_ms: i64,
+    pub(in crate::engine) reply: Reply,
+}
+
+/// Requests in the order in which they came; of each, all events are taken or none.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(in crate::engine) struct Ingest(pub(in crate::engine) Vec<Request>);
+
+/// A record that is no event: an operator's act, a configuration.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::engine) struct Append {
+    pub(in crate::engine) kind: u8,
+    pub(in crate::engine) bytes: Vec<u8>,
+    pub(in crate::engine) then: Then,
+}
+
+/// Records that are no events, in this order.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::engine) struct AppendAll(pub(in crate::engine) Vec<Append>);
+
+/// The events of one request.
+pub(in crate::engine) type Request = SmallVec<[Incoming; 1]>;

@@ -1,9 +1,9 @@
 //! How the answer to an event finds its way back to the caller.
 
 use crate::engine::context::InFlight;
-use crate::engine::intake::batching;
-use crate::engine::intake::batching::Home;
-use crate::engine::receipt::{Receipt, Refusal};
+use crate::engine::intake::answers;
+use crate::engine::intake::answers::{Home, Outcome};
+use crate::engine::receipt::Refusal;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
@@ -27,9 +27,6 @@ impl Drop for Ticket {
         self.0.events.fetch_sub(1, Ordering::AcqRel);
     }
 }
-
-/// The outcome of one event.
-pub(in crate::engine) type Outcome = Result<Receipt, Refusal>;
 
 /// Where an event's outcome goes.
 #[derive(Debug)]
@@ -57,7 +54,7 @@ impl Reply {
     /// An answer to a single event, for the calling thread.
     pub(in crate::engine) fn one() -> (Self, oneshot::Receiver<Outcome>) {
         let (sender, receiver) = oneshot::channel();
-        (Self { to: ReplyTo::One(sender, batching::home()), ticket: None }, receiver)
+        (Self { to: ReplyTo::One(sender, answers::home()), ticket: None }, receiver)
     }
 
     /// Answers to the events of a batch.
@@ -75,7 +72,7 @@ impl Reply {
     /// Gives the outcome, at the end of the calling actor's turn.
     pub(in crate::engine) fn send(self, outcome: Outcome) {
         match self.to {
-            ReplyTo::One(sender, home) => batching::answer(home, sender, outcome),
+            ReplyTo::One(sender, home) => answers::answer(home, sender, outcome),
             ReplyTo::Part(parts, at) => parts.set(at, outcome),
         }
     }

@@ -13,13 +13,13 @@ use crate::domain::id::Sequence;
 use crate::domain::profile::Folded;
 use crate::engine::context::Shared;
 use crate::engine::fault::{Panicked, Stage, walled};
-use crate::engine::identity::snapshotter::Collector;
 use crate::engine::profile::message::{Apply, Broken, Op, Passivated, Report, SetAside};
 use crate::engine::profile::rebuild;
 use crate::engine::receipt::Receipt;
 use crate::engine::state::views::Viewed;
+use crate::engine::store::collector::Collector;
 use crate::engine::store::fragments::{FragmentRows, RowError};
-use actix::{Actor, ActorContext, Addr, Context, Handler, Recipient};
+use actix::{Actor, ActorContext, Context, Handler, Recipient};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -203,7 +203,7 @@ impl ProfileActor {
         }
     }
 
-    fn release(&mut self, fragments: &[FragmentIndex], to: &Addr<Self>, step: u64) {
+    fn release(&mut self, fragments: &[FragmentIndex], to: &Recipient<Op>, step: u64) {
         // One by one, and without moving the others: of a profile of thousands each may go to
         // another one.
         let mut given = Vec::with_capacity(fragments.len());

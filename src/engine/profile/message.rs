@@ -2,17 +2,17 @@
 
 use crate::domain::event::Event;
 use crate::domain::fragment::Fragment;
-use crate::domain::graph::{ClusterView, FragmentIndex};
+use crate::domain::graph::ClusterView;
+use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::rules::Rules;
-use crate::engine::identity::snapshotter::Collector;
 use crate::engine::intake::reply::Reply;
-use crate::engine::profile::actor::ProfileActor;
 use crate::engine::receipt::Receipt;
 use crate::engine::state::campaigns::question::{Question, Told};
 use crate::engine::state::views::Viewed;
+use crate::engine::store::collector::Collector;
 use crate::engine::store::fragments::FragmentRows;
-use actix::{Addr, Message};
+use actix::{Message, Recipient};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -26,7 +26,7 @@ pub(in crate::engine) enum Op {
     /// An answer that must not overtake the events before it.
     Answer(Reply, Receipt),
     /// Gives fragments to another profile.
-    Release { fragments: Vec<FragmentIndex>, to: Addr<ProfileActor>, step: u64 },
+    Release { fragments: Vec<FragmentIndex>, to: Recipient<Self>, step: u64 },
     /// So many profiles are about to give fragments; nothing else happens until they have.
     Expect { step: u64, givers: usize },
     /// Fragments given by another profile.

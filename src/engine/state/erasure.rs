@@ -9,7 +9,7 @@ use crate::domain::graph::FragmentIndex;
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::time::Timestamp;
 use crate::engine::state::Core;
-use crate::engine::state::acts::{Acted, Answer};
+use crate::engine::state::acted::{Acted, Answer};
 use crate::records::{ActRecord, ChangeRow, ErasureRow, FragmentKey, PendingErasure};
 use std::collections::BTreeSet;
 

@@ -1,6 +1,7 @@
 //! What the identity actor owns, as plain state: it takes journal records in their order and
 //! answers what follows. Live operation and replay go through the same functions.
 
+pub(in crate::engine) mod acted;
 pub(in crate::engine) mod acts;
 pub(in crate::engine) mod aside;
 pub(in crate::engine) mod campaigns;
@@ -16,7 +17,11 @@ pub(in crate::engine) mod views;
 
 use crate::domain::event::{Event, Reason, Standing};
 use crate::domain::fragment::content_hash;
-use crate::domain::graph::{Birth, Change, FragmentIndex, Graph, Move};
+use crate::domain::graph::Birth;
+use crate::domain::graph::Change;
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::Move;
 use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;

@@ -1,7 +1,8 @@
 //! From the core's state to what the reading API shows.
 
 use crate::domain::event::{Event, Payload, Standing};
-use crate::domain::graph::{ClusterView, FragmentIndex};
+use crate::domain::graph::ClusterView;
+use crate::domain::graph::FragmentIndex;
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::normalise::canonical;
 use crate::domain::profile::Folded;

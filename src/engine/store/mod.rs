@@ -1,5 +1,6 @@
 //! The state as rows of the snapshot, and what lies beside the journal.
 
+pub(in crate::engine) mod collector;
 pub(in crate::engine) mod deliveries;
 pub(in crate::engine) mod erasure_log;
 pub(in crate::engine) mod events;

@@ -3,7 +3,8 @@
 use crate::engine::history::basis::Basis;
 use crate::engine::history::draft::Draft;
 use crate::engine::identity::basis_collector::gather;
-use crate::engine::identity::resolution::{Drafted, Drafting};
+use crate::engine::identity::resolution::Drafted;
+use crate::engine::identity::sagas::Drafting;
 use crate::engine::tests::*;
 
 /// Changes a rule, and has the test itself be the thread that makes the draft: answers a draft that

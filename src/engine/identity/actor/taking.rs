@@ -10,7 +10,7 @@ use crate::engine::intake::reply::Reply;
 use crate::engine::intake::router::duplicate;
 use crate::engine::profile::message::{Apply, Op};
 use crate::engine::receipt::Receipt;
-use crate::engine::state::acts::Answer;
+use crate::engine::state::acted::Answer;
 use crate::records::ActRecord;
 use actix::{AsyncContext, Context};
 use std::sync::Arc;

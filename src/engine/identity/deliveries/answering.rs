@@ -3,7 +3,7 @@
 use crate::engine::delivery::sending::is_in_order;
 use crate::engine::fault::{Panicked, walled};
 use crate::engine::identity::actor::IdentityActor;
-use crate::engine::identity::mending::Cause;
+use crate::engine::identity::sagas::Cause;
 use crate::engine::state::campaigns::question::{Question, Told};
 use actix::Context;
 

@@ -2,7 +2,8 @@
 
 use crate::domain::campaign::{EventFacts, FragmentRuns, Person};
 use crate::domain::event::{Event, Payload, Standing, Timing};
-use crate::domain::graph::{FragmentIndex, Shown};
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Shown;
 use crate::domain::id::Sequence;
 use crate::domain::profile::Folded;
 use crate::domain::time::Timestamp;

@@ -198,10 +198,6 @@ impl Kept {
 mod tests {
     use super::*;
 
-    fn rendered(url: &str) -> Rendered {
-        Rendered { url: url.to_owned(), body: None }
-    }
-
     #[test]
     fn a_snapshot_is_wanted_at_a_quarter_of_what_may_wait() {
         let kept = Kept::default();
@@ -219,32 +215,5 @@ mod tests {
         assert_eq!(is(), (true, true));
         kept.written();
         assert_eq!(is(), (false, false));
-    }
-
-    #[test]
-    fn rows_are_readable_before_while_and_after_they_are_written_and_counted_until_then() {
-        let folder = tempfile::tempdir().unwrap();
-        let store =
-            crate::snapshot::open(folder.path(), std::time::Duration::from_secs(20)).unwrap();
-        let (kept, rest) = (Kept::default(), Rest::new(store.clone()));
-        let url = |number| kept.rendered(&rest, number).unwrap().map(|one| one.url);
-        kept.put_rendered(7, &rendered("https://a.example/")).unwrap();
-        kept.put_rendered(7, &rendered("https://b.example/")).unwrap();
-        kept.put_reason(7, Some("why"));
-        assert!(kept.bytes() > 0);
-        assert_eq!(url(7).unwrap(), "https://b.example/");
-        let rows = kept.take_rows();
-        assert_eq!(url(7).unwrap(), "https://b.example/");
-        kept.put_reason(7, None);
-        store.commit(rows, 1).unwrap();
-        kept.written();
-        assert_eq!(url(7).unwrap(), "https://b.example/");
-        assert_eq!(kept.reason(&rest, 7).unwrap(), None);
-        kept.remove(7, 1);
-        assert_eq!(url(7), None);
-        store.commit(kept.take_rows(), 2).unwrap();
-        kept.written();
-        assert_eq!(kept.bytes(), 0);
-        assert_eq!(store.rows(), 0);
     }
 }

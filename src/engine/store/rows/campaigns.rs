@@ -3,10 +3,9 @@
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::engine::state::campaigns::outbox::Outbox;
-use crate::engine::state::campaigns::runs::Disabled;
-use crate::engine::state::campaigns::runs::{CampaignState, RunRow};
+use crate::engine::state::campaigns::runs::{CampaignState, Disabled, RunRow};
 use crate::engine::state::row::Row;
-use crate::engine::store::rows::LoadError;
+use crate::engine::store::rows::error::LoadError;
 use crate::records;
 use crate::records::RecordError;
 use crate::snapshot::SnapshotStore;

@@ -4,7 +4,7 @@
 use crate::domain::id::Sequence;
 use crate::engine::state::row::Row;
 use crate::engine::state::{BUCKET, Core};
-use crate::engine::store::rows::LoadError;
+use crate::engine::store::rows::error::LoadError;
 use crate::records;
 use crate::records::{ErasureRow, PendingErasure, RecordError};
 use crate::snapshot::SnapshotStore;

@@ -17,10 +17,13 @@
 
 pub(in crate::engine) mod campaigns;
 pub(in crate::engine) mod erasures;
+pub(in crate::engine) mod error;
 mod outbox;
 
 use crate::domain::event::Reason;
-use crate::domain::graph::{FragmentIndex, Graph, Page};
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::Page;
 use crate::domain::id::Sequence;
 use crate::domain::rules::Rules;
 use crate::domain::settings::Settings;
@@ -28,6 +31,7 @@ use crate::engine::state::acts::cut_of;
 use crate::engine::state::configuration::{Effective, Objects};
 use crate::engine::state::row::Row;
 use crate::engine::state::{BUCKET, Core, Fresh};
+use crate::engine::store::rows::error::LoadError;
 use crate::records::{
     self, Counters, DedupeRow, Genesis, LaidRow, ObjectKind, RecordError, decode_page, encode_page,
 };
@@ -37,20 +41,6 @@ use std::sync::Arc;
 
 /// The first bytes of all keys, in the order of the keys.
 pub(in crate::engine) const CORE_PREFIXES: &[u8] = b"abcdefghiklmnopqrstuvxy";
-
-/// Why a snapshot cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] SnapshotError),
-    /// A row does not decode.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// Rows do not fit each other.
-    #[error("the snapshot's rows do not fit each other: {0}")]
-    Inconsistent(String),
-}
 
 fn key(prefix: u8, number: u64) -> Vec<u8> {
     let mut key = vec![prefix];

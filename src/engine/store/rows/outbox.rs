@@ -3,7 +3,7 @@
 
 use crate::engine::state::campaigns::outbox::{Delivery, EndpointNumber, Outbox, Place};
 use crate::engine::state::row::Row;
-use crate::engine::store::rows::LoadError;
+use crate::engine::store::rows::error::LoadError;
 use crate::records;
 use crate::records::{DeliveryPage, DeliveryRow, RecordError};
 use crate::snapshot::SnapshotError;
