@@ -15,7 +15,7 @@ use crate::domain::id::Sequence;
 use crate::domain::settings::{Durability, Settings};
 use crate::journal::folder::{Spare, Watch, free_bytes};
 use crate::journal::{Journal, JournalError, RawRecord};
-use crate::records::{ActRecord, VERSION};
+use crate::records::{ActRecord, version_of};
 use actix::Addr;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -179,7 +179,7 @@ impl Committer {
         }
         let raw: Vec<RawRecord<'_>> = records
             .iter()
-            .map(|(kind, bytes)| RawRecord { kind: *kind, version: VERSION, bytes })
+            .map(|(kind, bytes)| RawRecord { kind: *kind, version: version_of(*kind), bytes })
             .collect();
         let written = self.journal.append(&raw)?;
         self.shared.metrics.group_events.observe(records.len() as f64);

@@ -4,9 +4,9 @@
 use super::identity::{Ask, IdentityActor, Look};
 use super::profile::{Op, Viewed};
 use super::shared::Shared;
-use super::views::{change_view, show};
+use super::views::{Content, change_view, show};
 use super::{Engine, Refusal};
-use crate::domain::event::{Event, Payload, Standing};
+use crate::domain::event::{Event, Standing};
 use crate::domain::id::{IdKind, Identifier, Sequence};
 use crate::domain::time::Timestamp;
 use crate::domain::view::{
@@ -354,7 +354,7 @@ impl Engine {
             let mut room = PART_BYTES;
             let mut part: Found = Vec::new();
             while let Some(next) = events.next_if(|_| room > 0) {
-                room = room.saturating_sub(next.1.payload.size() + EVENT_COST);
+                room = room.saturating_sub(next.1.size() + EVENT_COST);
                 part.push(next);
             }
             let viewed = self.look(move |identity| {
@@ -367,13 +367,13 @@ impl Engine {
                     let is_open = !matches!(event.standing, Standing::Quarantined(_));
                     let own = || core.locate(sequence, &event).filter(|_| is_open);
                     let profile = profile.or_else(|| own().map(|lead| core.fragment_id(lead)));
-                    (core.event_view(sequence, &event, profile), event.payload)
+                    (core.event_view(sequence, &event, profile), (event.payload, event.raw))
                 };
-                applied.map(view).collect::<Vec<(EventView, Payload)>>()
+                applied.map(view).collect::<Vec<(EventView, Content)>>()
             });
             seen.extend(viewed.await?);
         }
-        let all = move || seen.into_iter().map(|(view, payload)| show(view, &payload)).collect();
+        let all = move || seen.into_iter().map(|(view, content)| show(view, &content)).collect();
         self.running()?.shared.readers.run(all).await
     }
 
@@ -440,7 +440,7 @@ impl Filling {
     /// Takes an event, unless the page is full; it holds one at least. Whoever is told that it is
     /// full has met an event of the next page, so a page that is not the last one says so.
     fn take(&mut self, sequence: Sequence, event: Event) -> bool {
-        let size = event.payload.size().saturating_add(EVENT_COST);
+        let size = event.size().saturating_add(EVENT_COST);
         if self.found.len() == self.limit || (size > self.room && !self.found.is_empty()) {
             return false;
         }
