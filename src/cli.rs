@@ -134,6 +134,9 @@ pub struct Inspect {
     // An id of its own: clap keeps a global flag and `serve --data` under one name otherwise.
     #[arg(long, id = "inspected", value_name = "FOLDER", default_value = "data", global = true)]
     pub data: PathBuf,
+    /// Inject a fault, for tests: STAGE:TYPE:TIMES.
+    #[arg(long, id = "faults", hide = true, global = true, value_name = "STAGE:TYPE:TIMES")]
+    pub panic_on: Vec<crate::engine::Fault>,
     /// What to look at.
     #[command(subcommand)]
     pub what: InspectWhat,

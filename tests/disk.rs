@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 use support::client::Client;
 use support::compare::{Listed, digest, listed};
-use support::program::{Home, Program, poll};
+use support::program::{Home, Program, Start, poll};
 use tempfile::TempDir;
 
 const SOURCE: &str = "[[source]]\nid = \"shop\"\nprofile_id = \"u\"\nevent_id = \"id\"\n";
@@ -291,4 +291,49 @@ fn a_journal_that_lost_its_end_is_refused_with_both_numbers() {
         .unwrap();
     let told = String::from_utf8_lossy(&verified.stdout).into_owned();
     assert!(!verified.status.success() && told.contains("only witness"), "{told}");
+}
+
+/// Another process (this one) holds the folder, or the lock file in it: nothing is started on it, and
+/// nothing in it is changed.
+#[test]
+fn a_folder_that_another_process_holds_is_refused() {
+    use rustix::fs::{FlockOperation, flock};
+    let home = Home::new(SOURCE);
+    let program = home.start();
+    let taken = post_until_refused(&mut program.client(), 0..3).0;
+    program.stop();
+    for held in [home.data().to_owned(), home.data().join("lock")] {
+        let lock = std::fs::File::open(&held).unwrap();
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let mut program = home.spawn();
+        let Start::Ended(status) = program.ready(Duration::from_secs(60)) else {
+            panic!("it started on a folder that is held: {}", held.display())
+        };
+        let stderr = program.stderr();
+        assert_eq!(status.code(), Some(74), "{stderr}");
+        assert!(stderr.contains("in use by another process"), "{stderr}");
+        drop(lock);
+        let program = home.start();
+        assert_all_there(&program, &taken);
+        program.stop();
+    }
+}
+
+/// A lock file that was removed is no way in: the folder itself is locked.
+#[test]
+fn a_second_program_is_refused_though_the_lock_file_was_removed() {
+    let home = Home::new(SOURCE);
+    let program = home.start();
+    let taken = post_until_refused(&mut program.client(), 0..3).0;
+    std::fs::remove_file(home.data().join("lock")).unwrap();
+    // The first one ends as soon as it sees that; while it is there, it is alone.
+    let mut second = home.spawn();
+    if let Start::Ended(status) = second.ready(Duration::from_secs(60)) {
+        assert_eq!(status.code(), Some(74), "{}", second.stderr());
+    } else {
+        let answer = program.client().post("/collect/order/shop", "{\"u\":1,\"id\":\"x\"}");
+        assert!(answer.is_err(), "two programs serve one folder: {answer:?}");
+    }
+    drop((program, second));
+    assert_all_there(&home.start(), &taken);
 }

@@ -164,6 +164,7 @@ fn acts_about_people_of_version_one_are_read() {
         ("act-erase", ActRecord::Erase { at, profile: (17, 2), suppress: true, reason: reason() }),
         ("act-erased", erased),
         ("act-compacted", ActRecord::Compacted { at, erasure: 4711 }),
+        ("act-left-unread", ActRecord::LeftUnread { at, erasure: 4711, events: 300 }),
         ("act-laid", ActRecord::Laid { at, links: vec![link] }),
         ("act-allow", ActRecord::Allow { at, hash: [6; 16] }),
         ("act-switch", ActRecord::Switch { at, configured: 2 }),
@@ -212,6 +213,9 @@ fn rows_of_links_and_erasures_of_version_one_are_read() {
     let bytes = golden("erasure", &encode("an erasure", &erasure).unwrap());
     assert_eq!(decode::<ErasureRow>("an erasure", &bytes).unwrap(), erasure);
     assert_eq!(encode("an erasure", &erasure).unwrap(), bytes);
+    let bytes = golden("erasure-unread", &encode("unread events", &300u64).unwrap());
+    assert_eq!(decode::<u64>("unread events", &bytes).unwrap(), 300);
+    assert_eq!(encode("unread events", &300u64).unwrap(), bytes);
     let pending = PendingErasure {
         at,
         reason: "asked".to_owned(),

@@ -27,6 +27,7 @@ use selfsame::domain::path::Path;
 use selfsame::domain::profile::Folded;
 use selfsame::domain::settings::{FieldDecoding, Settings};
 use selfsame::domain::time::{MAX, MIN, Timestamp, parse_span};
+use selfsame::domain::unseen;
 use selfsame::http::page::PageQuery;
 use selfsame::records::{EVENT_VERSION, decode_event, encode_event};
 use serde_json::{Value, json};
@@ -248,7 +249,7 @@ fn identifiers() {
             }
             let _named = compiled.identifier(&format!("{kind}:{text}"));
         }
-        assert_eq!(blocked::says_nothing(text), blocked::says_nothing(blocked::visible(text)));
+        assert_eq!(blocked::says_nothing(text), blocked::says_nothing(unseen::visible(text)));
         assert!(!blocked::is_no_word(text) || blocked::says_nothing(text));
     });
 }

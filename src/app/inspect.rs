@@ -3,8 +3,8 @@
 use super::{Failure, exit};
 use crate::cli::{self, InspectWhat};
 use crate::domain::id::Identifier;
-use crate::engine::ProfileRef;
 use crate::engine::offline::row_kind;
+use crate::engine::{Fault, ProfileRef};
 use crate::inspect::{self, Folder, FolderError, Table, journal, journal_folder};
 use crate::journal::FIRST_SEQUENCE;
 use crate::records::{Genesis, kind};
@@ -25,7 +25,7 @@ pub fn inspect(flags: &cli::Inspect) -> Result<(), Failure> {
         InspectWhat::Profile { id } => profile(data, id),
         InspectWhat::Event { id } => event(data, id),
         InspectWhat::Journal { from, limit, payload } => list(data, *from, *limit, *payload),
-        InspectWhat::Verify => verify(data),
+        InspectWhat::Verify => verify(data, &flags.panic_on),
     }
 }
 
@@ -161,8 +161,8 @@ fn list(data: &Path, from: u64, limit: Option<u64>, with_payload: bool) -> Resul
     }
 }
 
-fn verify(data: &Path) -> Result<(), Failure> {
-    let verdict = inspect::verify(data).map_err(|error| match error {
+fn verify(data: &Path, faults: &[Fault]) -> Result<(), Failure> {
+    let verdict = inspect::verify(data, faults).map_err(|error| match error {
         inspect::Unverifiable::Folder(error) => damaged(error),
         error => data_error(error),
     })?;

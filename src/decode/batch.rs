@@ -6,7 +6,7 @@
 
 use super::lossy::{Origin, Places};
 use super::{DecodeRefusal, Decoded, Decoder, Piece, malformed, whole, wrapped};
-use crate::domain::event::{Raw, Reason};
+use crate::domain::event::{Payload, Raw, Reason};
 use crate::domain::json::{self, Measure, Root};
 use crate::domain::path::Step;
 use bytes::Bytes;
@@ -175,6 +175,19 @@ impl<'a> Batch<'a> {
             ranges.push(way[place].0.range().end..outer);
         }
         ranges
+    }
+
+    /// What is kept of the event at this place if it cannot even be put together: the bytes of its own
+    /// as they came.
+    pub fn kept(&self, at: usize, reason: Reason) -> Piece {
+        let cut = self.cuts.get(at);
+        let own = match cut {
+            Some(Cut::Value { at, .. } | Cut::Line(at)) => at.range(),
+            Some(Cut::Split(way)) => way.last().map_or(self.root.clone(), |(_, one)| one.range()),
+            None => 0..0,
+        };
+        let raw = cut.and_then(|cut| self.raw(cut));
+        Piece { raw, ..Piece::aside(Payload::Opaque(self.body.slice(own)), reason) }
     }
 
     /// The bytes that the event at this place takes, about; its own beside what all have in common.

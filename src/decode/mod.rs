@@ -188,6 +188,20 @@ pub fn decode<'a>(
     decoder.decode(&Media::of(request.content_type), declared, body)
 }
 
+/// What is kept of a request over which [`decode`] panics: its body as it came, decompressed where
+/// that can be done; its query where there is no body.
+pub fn kept(request: &RawRequest<'_>, limits: &DecodeLimits, reason: Reason) -> Piece {
+    let bytes = match request.body.is_empty() {
+        true => Bytes::copy_from_slice(request.query.as_bytes()),
+        false => {
+            let plain = || decompress(request.content_encoding, request.body.clone(), limits.body);
+            let plain = std::panic::catch_unwind(std::panic::AssertUnwindSafe(plain));
+            plain.ok().and_then(Result::ok).unwrap_or_else(|| request.body.clone())
+        }
+    };
+    Piece::aside(Payload::Opaque(bytes), reason)
+}
+
 /// Decodes bytes that were quarantined as they came, when their limits may have changed: what is
 /// JSON now becomes a payload, by the same rules as in [`decode`].
 pub fn decode_stored<'a>(

@@ -13,6 +13,7 @@ use super::point::{PointUse, Wanted};
 use super::settings::{Fold, Normaliser, Unidentified};
 use super::source::{Choice, Source};
 use super::time::Timestamp;
+use super::unseen;
 use smallvec::SmallVec;
 
 mod dedupe;
@@ -75,7 +76,7 @@ pub struct RequestFacts<'a> {
 /// A name out of a URL or a payload, without what nobody sees at its ends; `None` when it is empty, longer than
 /// [`NAME_CHARS`] or holds a control character.
 pub fn name(text: &str) -> Option<&str> {
-    let text = blocked::visible(text);
+    let text = unseen::visible(text);
     let fits = !text.is_empty()
         && text.chars().take(NAME_CHARS + 1).count() <= NAME_CHARS
         && !text.contains(char::is_control);
@@ -245,8 +246,9 @@ impl Compiled {
         let kind = &source.namespace;
         let region = source.country.as_deref();
         let rule = self.rules.of(kind);
+        let mut users = view.texts(source.profile_id.as_ref()?, unwraps(rule.normaliser));
         // A value that identifies nobody counts as absent, so the next path is asked.
-        let (user, user_value) = view.texts(source.profile_id.as_ref()?).find_map(|user| {
+        let (user, user_value) = users.find_map(|user| {
             let judged = view.whole(&user).and_then(|()| self.judged(kind, region, &user));
             let value = view.identifying(judged)?;
             Some((user, value))
@@ -311,7 +313,7 @@ impl Compiled {
         // Without its tenant, what looks like an external ID of this source could be anybody's.
         let Ok(account) = account(source, &wanted.kind, view) else { return };
         let rule = self.rules.of(&wanted.kind);
-        let unwraps = matches!(rule.normaliser, Normaliser::Email | Normaliser::Phone);
+        let unwraps = unwraps(rule.normaliser);
         for lookup in &wanted.paths.0 {
             let before = event.identifiers.len();
             for spelling in view.all_texts(lookup, unwraps) {
@@ -432,6 +434,12 @@ fn stored_facts(stored: &Event) -> RequestFacts<'_> {
         is_lossy: stored.raw.is_some(),
         passed_over: &|_| {},
     }
+}
+
+/// Whether a list of one value counts as that value: so are addresses written. Of any other type a
+/// list is absent.
+fn unwraps(normaliser: Normaliser) -> bool {
+    matches!(normaliser, Normaliser::Email | Normaliser::Phone)
 }
 
 fn outside(choice: Option<&Choice>) -> bool {

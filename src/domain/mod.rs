@@ -28,4 +28,5 @@ pub mod source;
 pub mod spelling;
 pub mod time;
 pub mod timeline;
+pub mod unseen;
 pub mod view;

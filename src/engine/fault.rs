@@ -1,8 +1,8 @@
 //! What is done about panics: who ends all the same fails the engine, and faults to inject for tests.
 
-use super::open::EngineError;
-use super::replay::ReplayError;
-use super::shared::Shared;
+use crate::engine::context::Shared;
+use crate::engine::history::replay::ReplayError;
+use crate::engine::start::open::EngineError;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
@@ -12,6 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Where a fault may be injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// Making properties of a request's body, by the event type of its path.
+    Decode,
+    /// Putting an event of a batch together, by the event type of the path.
+    Piece,
     /// Reading a request's event, by event type.
     Extract,
     /// The router's turn, by event type: it ends the router.
@@ -32,6 +36,8 @@ pub enum Stage {
     Recheck,
     /// Making a call, by campaign.
     Sending,
+    /// Telling how a call went, by campaign: it fails the engine.
+    Telling,
     /// An act, by its [name](crate::records::ActRecord::name).
     Act,
     /// A question that may change something.
@@ -51,7 +57,9 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [(&'static str, Self); 18] = [
+    const ALL: [(&'static str, Self); 21] = [
+        ("decode", Self::Decode),
+        ("piece", Self::Piece),
         ("extract", Self::Extract),
         ("router", Self::Router),
         ("committer", Self::Committer),
@@ -62,6 +70,7 @@ impl Stage {
         ("timer", Self::Timer),
         ("recheck", Self::Recheck),
         ("sending", Self::Sending),
+        ("telling", Self::Telling),
         ("act", Self::Act),
         ("ask", Self::Ask),
         ("identity", Self::Identity),
@@ -146,19 +155,19 @@ pub struct Failure {
 
 impl EngineError {
     /// Whether the program is at fault, and not the storage or the configuration.
-    pub(super) fn is_fault(&self) -> bool {
+    pub(in crate::engine) fn is_fault(&self) -> bool {
         matches!(self, Self::Replay(ReplayError::Fault { .. }))
     }
 }
 
 /// Held by a part that must not end while the engine runs: dropped too early, it fails the engine.
-pub(super) struct Alive {
+pub(in crate::engine) struct Alive {
     shared: Arc<Shared>,
     what: &'static str,
 }
 
 impl Alive {
-    pub(super) fn new(shared: &Arc<Shared>, what: &'static str) -> Self {
+    pub(in crate::engine) fn new(shared: &Arc<Shared>, what: &'static str) -> Self {
         Self { shared: Arc::clone(shared), what }
     }
 }

@@ -4,21 +4,21 @@
 //! own (a copy, or an empty one in a throw-away folder). Gives the same answers as a running
 //! engine, by the same code.
 
-use super::core::Core;
-use super::digest::digest_view;
-use super::fault::Faults;
-use super::open::EngineError;
-use super::profile::Viewed;
-use super::reading::ProfileRef;
-use super::replay::{Aside, Plan, Replayed, replay};
-use super::rereadings::{EventError, Events};
-use super::rest::{Rest, RowError};
-use super::store::starting_point;
 use crate::domain::event::Standing;
 use crate::domain::fragment::Fragment;
 use crate::domain::graph::{FragmentIndex, NONE};
 use crate::domain::id::{IdKind, Sequence};
 use crate::domain::view::{DigestView, EventView, ProfileView};
+use crate::engine::api::digest::digest_view;
+use crate::engine::api::reading::ProfileRef;
+use crate::engine::fault::Faults;
+use crate::engine::history::replay::{Aside, Plan, Replayed, replay};
+use crate::engine::profile::actor::Viewed;
+use crate::engine::start::open::EngineError;
+use crate::engine::start::opening::starting_point;
+use crate::engine::state::Core;
+use crate::engine::state::revisions::{EventError, Events};
+use crate::engine::store::fragments::{Rest, RowError};
 use crate::journal::{self, JournalReader};
 use crate::records::{Genesis, kind};
 use crate::snapshot::SnapshotStore;
@@ -66,13 +66,14 @@ pub enum OfflineError {
 
 impl OfflineState {
     /// The state that `store` holds, brought up to the journal's end; from the journal alone where
-    /// the store is empty. Writes to `store`, and to nothing else.
+    /// the store is empty. Writes to `store`, and to nothing else. Faults are for tests.
     ///
     /// # Errors
     /// When rows or records are damaged, or the journal no longer reaches back far enough.
     pub fn recover(
         store: SnapshotStore,
         reader: &JournalReader,
+        faults: Faults,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, EngineError> {
         let rest = Rest::new(store);
@@ -86,7 +87,7 @@ impl OfflineState {
             upto: None,
             aside: Aside::default(),
             passed: Aside::default(),
-            faults: Faults::default(),
+            faults,
             unsaved_bytes: usize::MAX,
             log: &[],
         };
@@ -145,7 +146,7 @@ impl OfflineState {
         let lead = self.core.locate(parts.sequence, &event).filter(|_| is_open);
         let profile = lead.map(|lead| self.core.fragment_id(lead));
         let view = self.core.event_view(parts.sequence, &event, profile);
-        let view = super::views::show(view, &(event.payload, event.raw));
+        let view = crate::engine::state::views::show(view, &(event.payload, event.raw));
         Ok(Some(view).filter(|view| view.id.eq_ignore_ascii_case(id)))
     }
 

@@ -10,11 +10,12 @@ use super::room::Party;
 use super::{Http, cors, frame, reply};
 use crate::code::Code;
 use crate::decode::{
-    Batch, DecodeRefusal, Decoded, Piece, RawRequest, Shape, charset, decode, query_pairs,
+    Batch, DecodeRefusal, Decoded, Piece, RawRequest, Shape, charset, decode, kept, query_pairs,
 };
 use crate::domain::event::{Event, Reason, Timing};
 use crate::domain::extract::{self, NAME_CHARS, RequestFacts};
 use crate::domain::source::Source;
+use crate::domain::unseen;
 use crate::engine::fault::{Panicked, Stage, walled};
 use crate::engine::{Effective, Receipt, Refusal, Status, Submission};
 use actix_web::dev::RequestHead;
@@ -87,7 +88,7 @@ async fn answer(
     http.bodies.expect(&mut body, encoding).await?;
     let Body { bytes, mut room } = body;
     let turn = http.bodies.turn(room.held().max(bytes.len())).await;
-    let decoded = decoded(http, source, request, bytes)?;
+    let decoded = decoded(http, source, &target, request, bytes)?;
     drop(turn);
     let size = decoded.size();
     room.shrink(size);
@@ -133,15 +134,28 @@ fn target(path: &str) -> Result<Target, Problem> {
     Ok(Target {
         event_type: event_type.ok_or_else(|| malformed("event type"))?,
         source: named("source", source)?,
-        session: session.map(|text| named("session", text)).transpose()?,
+        // A blank one says nothing, as anywhere else.
+        session: session
+            .map(decoded_part)
+            .filter(|text| !is_blank(text))
+            .map(|text| name_in("session", &text))
+            .transpose()?,
     })
 }
 
+/// Whether nobody sees anything in it; controls are no blanks.
+fn is_blank(text: &str) -> bool {
+    unseen::visible(text).is_empty() && !text.contains(char::is_control)
+}
+
 fn named(what: &str, text: &str) -> Result<String, Problem> {
-    let text = decoded_part(text);
+    name_in(what, &decoded_part(text))
+}
+
+fn name_in(what: &str, text: &str) -> Result<String, Problem> {
     // A name in a payload loses controls at its ends; in a URL they are a mistake of the caller's.
     let is_clean = !text.trim().contains(char::is_control);
-    let name = extract::name(&text).filter(|_| is_clean);
+    let name = extract::name(text).filter(|_| is_clean);
     name.map(str::to_owned).ok_or_else(|| malformed(what))
 }
 
@@ -218,6 +232,7 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 fn decoded<'a>(
     http: &'a Http,
     source: &'a Source,
+    target: &Target,
     request: &HttpRequest,
     body: Bytes,
 ) -> Result<Decoded<'a>, Problem> {
@@ -228,7 +243,13 @@ fn decoded<'a>(
         body,
     };
     let shape = Shape { splits: &source.splits, fields: &source.decode };
-    decode(&raw, shape, &http.decoding).map_err(|refusal| {
+    let read = || {
+        http.engine.strike(Stage::Decode, &target.event_type);
+        decode(&raw, shape, &http.decoding)
+    };
+    // What the sender says is kept, whatever reading it does.
+    let kept = |Panicked| Ok(Decoded::Single(kept(&raw, &http.decoding, Reason::Panicked)));
+    walled(read).unwrap_or_else(kept).map_err(|refusal| {
         let code = match refusal {
             DecodeRefusal::BodyTooLarge { .. } | DecodeRefusal::TooLargeAsJson { .. } => {
                 Code::BodyTooLarge
@@ -255,8 +276,7 @@ impl Events<'_> {
         let mut out = Vec::with_capacity(160);
         match decoded {
             Decoded::Single(piece) => {
-                let query = query_pairs(self.request.query_string());
-                let event = self.event(piece, &query, None);
+                let event = self.event(piece, &self.query(), None);
                 let session = self.session(&event);
                 let receipt = match self.submission(event) {
                     Some(submission) => self.http.engine.ingest(submission).await?,
@@ -272,7 +292,7 @@ impl Events<'_> {
     /// All events together, or none; but where they are very long together, part by part, because
     /// memory is bounded. A part behind the first waits for the engine rather than be refused.
     async fn take_batch(&self, batch: &Batch<'_>, out: &mut Vec<u8>) -> Result<(), Problem> {
-        let query = query_pairs(self.request.query_string());
+        let query = self.query();
         out.extend_from_slice(b"{\"events\":[");
         let mut start = 0;
         while start < batch.len() {
@@ -293,6 +313,20 @@ impl Events<'_> {
         }
         out.extend_from_slice(b"]}");
         Ok(())
+    }
+
+    /// What the query says; nothing, where reading it panics.
+    fn query(&self) -> Vec<(String, String)> {
+        walled(|| query_pairs(self.request.query_string())).unwrap_or_default()
+    }
+
+    /// An event of a batch, put together; its own bytes, where that panics.
+    fn piece(&self, batch: &Batch<'_>, place: usize) -> Piece {
+        let put_together = || {
+            self.http.engine.strike(Stage::Piece, &self.target.event_type);
+            batch.piece(place)
+        };
+        walled(put_together).unwrap_or_else(|Panicked| batch.kept(place, Reason::Panicked))
     }
 
     /// As many events as are put together at a time, and the bytes that they take.
@@ -324,7 +358,7 @@ impl Events<'_> {
         let mut taken = Vec::with_capacity(part.len());
         let mut submissions = Vec::with_capacity(part.len());
         for place in part.clone() {
-            let event = self.event(batch.piece(place), query, Some(place));
+            let event = self.event(self.piece(batch, place), query, Some(place));
             sessions.push(self.session(&event));
             let submission = self.submission(event);
             taken.push(submission.is_some());
@@ -389,7 +423,7 @@ impl Events<'_> {
         if event.timing == Timing::Unread {
             self.http.metrics.count_unread_time(&event.source);
         }
-        let unread = compiled.unread_consents(&event);
+        let unread = walled(|| compiled.unread_consents(&event)).unwrap_or_default();
         self.http.metrics.consents_unread.inc_by(unread as u64);
         event
     }

@@ -4,8 +4,9 @@
 //! system's folder for temporary files, `TMPDIR`) and the copy is opened. A snapshot that is copied
 //! while a program writes to it may be torn; the journal never is.
 
-use crate::engine::EngineError;
+use crate::engine::fault::Faults;
 use crate::engine::offline::OfflineState;
+use crate::engine::{EngineError, Fault};
 use crate::journal::{self, JournalError, JournalReader, RecoveryReport};
 use crate::snapshot::{self, SnapshotError, SnapshotStore};
 use crate::telemetry::progress::Progress;
@@ -51,6 +52,7 @@ pub struct Folder {
     data: PathBuf,
     reader: JournalReader,
     report: RecoveryReport,
+    faults: Vec<Fault>,
     /// Removed when it goes out of scope.
     scratch: TempDir,
 }
@@ -65,7 +67,12 @@ impl Folder {
         let (reader, report) = journal::inspect(&journal, false, &mut |_| {})?;
         let scratch = tempfile::tempdir()
             .map_err(|source| FolderError::Copy { path: snapshot_folder(data), source })?;
-        Ok(Self { data: data.to_owned(), reader, report, scratch })
+        Ok(Self { data: data.to_owned(), reader, report, faults: Vec::new(), scratch })
+    }
+
+    /// The folder, with faults for tests injected into each replay of its journal.
+    pub fn with_faults(self, faults: &[Fault]) -> Self {
+        Self { faults: faults.to_vec(), ..self }
     }
 
     /// Reads its journal.
@@ -116,7 +123,8 @@ impl Folder {
     fn recover(&self, store: SnapshotStore) -> Result<OfflineState, FolderError> {
         let mut progress = Progress::new("replaying", "records");
         let told = &mut |done, total| progress.set(done, total);
-        Ok(OfflineState::recover(store, &self.reader, told).map_err(Box::new)?)
+        let faults = Faults::new(self.faults.clone());
+        Ok(OfflineState::recover(store, &self.reader, faults, told).map_err(Box::new)?)
     }
 }
 

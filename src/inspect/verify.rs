@@ -5,7 +5,7 @@ use super::folder::{Folder, FolderError, journal_folder};
 use super::journal::{self, VerifyError};
 use crate::domain::id::Sequence;
 use crate::engine::offline::OfflineError;
-use crate::engine::{EngineError, RowError};
+use crate::engine::{EngineError, Fault, RowError};
 use crate::records::{RecordError, kind};
 use crate::secrets::store::{Store, StoreError};
 use crate::telemetry::progress::Progress;
@@ -13,6 +13,9 @@ use std::path::Path;
 
 /// Problems that are told at most.
 const PROBLEMS_MAX: usize = 20;
+
+/// Records that were passed over and are named at most.
+const PASSED_MAX: usize = 20;
 
 /// What was checked, and what was found wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +62,9 @@ impl From<RowError> for Unverifiable {
 ///
 /// # Errors
 /// At the first damage; what merely disagrees is in the verdict.
-pub fn verify(data: &Path) -> Result<Verdict, Unverifiable> {
+///
+/// `faults` are for tests.
+pub fn verify(data: &Path, faults: &[Fault]) -> Result<Verdict, Unverifiable> {
     let mut verdict = Verdict::default();
     let mut progress = Progress::new("checking", "bytes");
     let told = &mut |at: crate::journal::Progress| progress.set(at.bytes_done, at.bytes_total);
@@ -80,7 +85,7 @@ pub fn verify(data: &Path) -> Result<Verdict, Unverifiable> {
     if secrets > 0 {
         verdict.holds(format!("every one of {secrets} sealed secrets opens with its key"));
     }
-    let folder = Folder::open(data)?;
+    let folder = Folder::open(data)?.with_faults(faults);
     verdict.holds(format!("every one of {} records decodes", records(&folder)?));
     state(data, &folder, &mut verdict)?;
     Ok(verdict)
@@ -115,6 +120,7 @@ fn state(data: &Path, folder: &Folder, verdict: &mut Verdict) -> Result<(), Unve
         ));
         return Ok(());
     }
+    verdict.passed_over(state.passed(), "with its snapshot");
     let problems = state.problems(PROBLEMS_MAX)?;
     if problems.is_empty() {
         let counts = state.counts();
@@ -136,6 +142,9 @@ fn state(data: &Path, folder: &Folder, verdict: &mut Verdict) -> Result<(), Unve
         }
         Err(error) => return Err(error.into()),
     };
+    if replayed.passed() != state.passed() {
+        verdict.passed_over(replayed.passed(), "from its beginning");
+    }
     let (one, other) = (state.digest()?, replayed.digest()?);
     let differing = state.differing(&replayed, PROBLEMS_MAX)?;
     let position = state.started_at();
@@ -161,5 +170,27 @@ fn state(data: &Path, folder: &Folder, verdict: &mut Verdict) -> Result<(), Unve
 impl Verdict {
     fn holds(&mut self, sentence: String) {
         self.holds.push(sentence);
+    }
+
+    /// Records over which this program panics: nothing is wrong with the folder, and a start goes on
+    /// without them.
+    fn passed_over(&mut self, records: &[Sequence], read: &str) {
+        if records.is_empty() {
+            return;
+        }
+        let told: Vec<String> = records.iter().take(PASSED_MAX).map(u64::to_string).collect();
+        let more = match records.len().saturating_sub(PASSED_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let (are, count) =
+            if records.len() == 1 { ("record is", 1) } else { ("records are", records.len()) };
+        self.holds(format!(
+            "{count} {are} passed over when the journal is read {read}, because this program panics \
+             over them, at sequence {}{more}; the next start sets them aside too and journals that; \
+             report the fault with what `selfsame inspect journal --from SEQUENCE --limit 1` shows of \
+             them, and once it is mended, have the events read again by POST /api/v1/events/reprocess",
+            told.join(", ")
+        ));
     }
 }

@@ -282,6 +282,16 @@ pub enum ActRecord {
         /// The record; or an event that an act before this one read again.
         record: Sequence,
     },
+    /// What an erasure's search met and could not read, so that it stays. It comes before the erasure's
+    /// [`Self::Erased`].
+    LeftUnread {
+        /// When.
+        at: Timestamp,
+        /// The record of the erasure.
+        erasure: Sequence,
+        /// How many events.
+        events: u64,
+    },
 }
 
 impl ActRecord {
@@ -323,6 +333,7 @@ impl ActRecord {
             Self::Adopt { .. } => "adopt",
             Self::Cut { .. } => "cut",
             Self::PassOver { .. } => "pass-over",
+            Self::LeftUnread { .. } => "left-unread",
         }
     }
 

@@ -21,6 +21,7 @@ pub struct Home {
     data: PathBuf,
     starts: std::cell::Cell<usize>,
     files: std::cell::Cell<Option<u32>>,
+    faults: std::cell::RefCell<Vec<String>>,
 }
 
 impl Home {
@@ -40,7 +41,7 @@ impl Home {
     fn with_data(folder: TempDir, data: PathBuf, config: &str) -> Self {
         std::fs::create_dir(folder.path().join("config")).unwrap();
         let (starts, files) = (std::cell::Cell::new(0), std::cell::Cell::new(None));
-        let home = Self { folder, data, starts, files };
+        let home = Self { folder, data, starts, files, faults: std::cell::RefCell::default() };
         home.configure(config);
         home
     }
@@ -54,6 +55,20 @@ impl Home {
     #[allow(dead_code, reason = "each test file takes what it needs of this module")]
     pub fn limit_files(&self, files: u32) {
         self.files.set(Some(files));
+    }
+
+    /// Faults for the programs of the next starts, each as `STAGE:TYPE:TIMES`.
+    pub fn inject(&self, faults: &[&str]) {
+        *self.faults.borrow_mut() = faults.iter().map(|&fault| fault.to_owned()).collect();
+    }
+
+    /// Runs `selfsame inspect` on the data folder; its exit code, and what it printed.
+    pub fn inspect(&self, arguments: &[&str]) -> (i32, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_selfsame"));
+        command.arg("inspect").arg("--data").arg(&self.data).args(arguments);
+        let output = command.output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(text).unwrap())
     }
 
     /// The data folder.
@@ -76,6 +91,9 @@ impl Home {
         };
         command.arg("serve").arg("--config").arg(self.folder.path().join("config"));
         command.arg("--data").arg(&self.data).args(["--address", "127.0.0.1:0", "--rehearse"]);
+        for fault in self.faults.borrow().iter() {
+            command.arg("--panic-on").arg(fault);
+        }
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("SELFSAME_") {
                 command.env_remove(&name);
@@ -178,6 +196,14 @@ impl Program {
         self.ask_to_stop();
         let status = self.ended(Duration::from_secs(150)).expect("a stop that is over in time");
         assert!(status.success(), "a graceful stop ended with {status}:\n{}", self.stderr());
+    }
+
+    /// Ends it by SIGTERM, as a service manager does: it must exit with 0.
+    pub fn terminate(mut self) {
+        let id = i32::try_from(self.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        let status = self.ended(Duration::from_secs(150)).expect("an end in time");
+        assert_eq!(status.code(), Some(0), "{}", self.stderr());
     }
 
     /// Waits for its end; none when it still runs after that time.

@@ -6,6 +6,7 @@ use crate::domain::event::is_damaged;
 use crate::domain::json;
 use crate::domain::path::read::{Values, scalar};
 use crate::domain::source::{Choice, Lookup, Piece, Source};
+use crate::domain::unseen;
 use std::borrow::Cow;
 
 /// A value that a path found.
@@ -63,7 +64,7 @@ pub(super) fn says(id: &str, builtin: bool) -> bool {
 
 /// An id without what nobody sees at its ends; `None` where nothing is left of it.
 pub(super) fn seen(id: Cow<'_, str>) -> Option<Cow<'_, str>> {
-    let id = match blocked::visible(&id) {
+    let id = match unseen::visible(&id) {
         rest if rest.len() == id.len() => id,
         rest => Cow::Owned(rest.to_owned()),
     };
@@ -104,7 +105,8 @@ impl<'a> View<'a> {
         let kind = Cow::Borrowed(facts.event_type);
         let mut view = Self { values, facts, source: &source.id, kind, builtin };
         let is_whole = |text: &Cow<'_, str>| view.whole(text).is_ok();
-        let said = source.event_type.as_ref().and_then(|choice| view.texts(choice).find(is_whole));
+        let said =
+            source.event_type.as_ref().and_then(|choice| view.texts(choice, false).find(is_whole));
         if let Some(kind) = said.and_then(|text| event_type(&text)) {
             view.kind = Cow::Owned(kind);
         }
@@ -143,9 +145,19 @@ impl<'a> View<'a> {
         (facts.header)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
-    /// The texts of all paths that are present, in order.
-    pub(super) fn texts(&self, choice: &Choice) -> impl Iterator<Item = Cow<'_, str>> {
-        choice.0.iter().filter_map(|lookup| self.text(lookup))
+    /// The texts of all paths that are present, in order. Where `unwraps`, a list of one value counts
+    /// as that value.
+    pub(super) fn texts(
+        &self,
+        choice: &Choice,
+        unwraps: bool,
+    ) -> impl Iterator<Item = Cow<'_, str>> {
+        choice.0.iter().filter_map(move |lookup| match lookup {
+            Lookup::Body(slot) if unwraps => {
+                self.values.of(*slot).map(one_of_list).find_map(scalar)
+            }
+            _ => self.text(lookup),
+        })
     }
 
     /// The first text that says something, as an id is read.

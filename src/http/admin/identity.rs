@@ -2,11 +2,13 @@
 
 use super::objects::{delete, put};
 use super::{Answer, body, found};
+use crate::decode::{DecodeLimits, Decoded, Piece, Shape, decode_stored};
 use crate::domain::blocked::GARBAGE;
 use crate::domain::compiled::{is_id, is_trait_name};
+use crate::domain::event::Payload;
 use crate::domain::id::Identifier;
 use crate::domain::settings::{TraitConfig, TypeConfig};
-use crate::engine::{Again, Explained, ObjectKind, Part, Preview, ProfileRef, Unmerged};
+use crate::engine::{Again, Explained, ObjectKind, Part, Preview, ProfileRef, Redecode, Unmerged};
 use crate::http::Http;
 use crate::http::admin::events::EventQuery;
 use crate::http::page::{List, PageQuery};
@@ -16,6 +18,7 @@ use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Path, Query};
 use serde::Deserialize;
 use serde_json::json;
+use std::sync::Arc;
 
 fn identifier(name: &str, text: Option<&str>) -> Result<Identifier, Problem> {
     let wrong = || {
@@ -290,9 +293,23 @@ struct Reprocess {
 pub async fn reprocess(http: Data<Http>, bytes: Bytes) -> Answer {
     let Reprocess { event_id, status, source, reason, since, until } = body(&bytes)?;
     let query = EventQuery::new(status, source, reason, since, until);
-    let again = Again { event_id, filter: query.filter()? };
+    let again = Again { event_id, filter: query.filter()?, decode: Some(redecode(http.decoding)) };
     let (considered, stored) = http.engine.reprocess(again).await?;
     Ok(HttpResponse::Ok().json(json!({ "considered": considered, "stored": stored })))
+}
+
+/// How bytes that could not be decoded are read again: as JSON, as their media type is not kept. A
+/// batch would be several events, so it stays.
+fn redecode(limits: DecodeLimits) -> Redecode {
+    Arc::new(move |source, bytes| {
+        let shape = Shape { splits: &source.splits, fields: &source.decode };
+        match decode_stored(bytes.clone(), shape, &limits)? {
+            Decoded::Single(Piece { payload: Payload::Json(object), fault: None, raw: None }) => {
+                Some(object)
+            }
+            _ => None,
+        }
+    })
 }
 
 /// A person to erase.
