@@ -34,11 +34,14 @@ pub enum PassedOver {
     Blocked,
     /// Its event has more of them than `limits.event_identifiers`, and is set aside.
     TooMany,
+    /// A byte of it had no character in the encoding that was declared: two that differ there would
+    /// be one.
+    Damaged,
 }
 
 impl PassedOver {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Unreadable, Self::Blocked, Self::TooMany];
+    pub const ALL: [Self; 4] = [Self::Unreadable, Self::Blocked, Self::TooMany, Self::Damaged];
 
     /// The stable name, as metrics show it.
     pub const fn name(self) -> &'static str {
@@ -46,6 +49,7 @@ impl PassedOver {
             Self::Unreadable => "unreadable",
             Self::Blocked => "blocked",
             Self::TooMany => "too_many",
+            Self::Damaged => "damaged",
         }
     }
 }
@@ -64,6 +68,8 @@ pub struct RequestFacts<'a> {
     pub received_at: Timestamp,
     /// In a batch, the place of the element, from 0.
     pub batch_index: Option<usize>,
+    /// Whether something of it was replaced by U+FFFD: what holds that identifies nobody.
+    pub is_lossy: bool,
     /// Hears of each identifier that identifies nobody.
     pub passed_over: &'a dyn Fn(PassedOver),
 }
@@ -263,7 +269,8 @@ impl Compiled {
         let mut users = view.texts(source.profile_id.as_ref()?, unwraps(rule.normaliser));
         // A value that identifies nobody counts as absent, so the next path is asked.
         let (user, user_value) = users.find_map(|user| {
-            let value = view.identifying(self.judged(kind, region, &user))?;
+            let judged = view.whole(&user).and_then(|()| self.judged(kind, region, &user));
+            let value = view.identifying(judged)?;
             Some((user, value))
         })?;
         let (value, raw) = match &source.tenant {
@@ -331,8 +338,9 @@ impl Compiled {
             let before = event.identifiers.len();
             for spelling in view.all_texts(lookup, unwraps) {
                 let Some(text) = spelling.text() else { continue };
-                let value = view.identifying(self.judged(&wanted.kind, region, &text));
-                let Some(value) = value else { continue };
+                let judged = view.whole(&text);
+                let judged = judged.and_then(|()| self.judged(&wanted.kind, region, &text));
+                let Some(value) = view.identifying(judged) else { continue };
                 let raw = (*text != *value).then(|| shown(rule, &text));
                 let raw = raw.filter(|raw| **raw != *value);
                 let (value, raw) = within(account.as_deref(), value, raw);
@@ -410,6 +418,7 @@ fn blank(source: &Source, facts: &RequestFacts<'_>, payload: Payload, builtin: b
         traits: SmallVec::new(),
         standing: Standing::Open,
         payload,
+        raw: None,
     }
 }
 
@@ -442,6 +451,7 @@ fn stored_facts(stored: &Event) -> RequestFacts<'_> {
         query: &[],
         received_at: stored.received_at,
         batch_index: None,
+        is_lossy: stored.raw.is_some(),
         passed_over: &|_| {},
     }
 }

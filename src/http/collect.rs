@@ -386,7 +386,7 @@ impl Events<'_> {
         let headers = self.request.headers();
         let header = |name: &str| {
             let value = headers.get(name)?;
-            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+            Some(charset::text(Cow::Borrowed(value.as_bytes())).into_owned())
         };
         let facts = RequestFacts {
             event_type: &self.target.event_type,
@@ -395,6 +395,7 @@ impl Events<'_> {
             query,
             received_at: self.http.clock.now(),
             batch_index: place,
+            is_lossy: piece.raw.is_some(),
             passed_over: &|why| self.http.metrics.count_passed_over(why),
         };
         let Effective { compiled, hash_key, .. } = self.effective;
@@ -411,11 +412,15 @@ impl Events<'_> {
         // panics, it is kept without its mark against duplicates.
         let payload = || piece.payload.clone();
         let why = Reason::Panicked;
-        let event = walled(read)
+        let mut event = walled(read)
             .or_else(|Panicked| {
                 walled(|| compiled.set_aside(self.source, &facts, payload(), why, hash_key))
             })
             .unwrap_or_else(|Panicked| extract::unread(self.source, &facts, payload(), why));
+        event.raw = piece.raw;
+        if event.raw.is_some() {
+            self.http.metrics.count_lossy(&event.source);
+        }
         // What it looks like only explains; the event is kept without it.
         let _explained = walled(|| self.tell_unread(&facts, &event));
         event

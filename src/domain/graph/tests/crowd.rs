@@ -1,6 +1,6 @@
 //! What one event with many identifiers costs.
 
-use super::*;
+use crate::domain::graph::tests::*;
 use std::time::{Duration, Instant};
 
 fn crowded(at: i64, from: usize) -> Event {
