@@ -29,7 +29,7 @@ use selfsame::domain::settings::{FieldDecoding, Settings};
 use selfsame::domain::time::{MAX, MIN, Timestamp, parse_span};
 use selfsame::domain::unseen;
 use selfsame::http::page::PageQuery;
-use selfsame::records::{decode_event, encode_event};
+use selfsame::records::{EVENT_VERSION, decode_event, encode_event};
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
@@ -370,13 +370,14 @@ fn extracted(compiled: &Compiled, text: &str, body: String) {
         query: &query,
         received_at: NOW,
         batch_index: Some(3),
+        is_lossy: false,
         passed_over: &|_| {},
     };
     assert!(json::check(&body).is_ok());
     let payload = Payload::Json(Bytes::from(body));
     let event = compiled.extract(&compiled.sources["s"], &facts, payload, &[7; 32]);
     let bytes = encode_event(&event).unwrap();
-    let read: Event = decode_event(1, &bytes).unwrap();
+    let read: Event = decode_event(EVENT_VERSION, &bytes).unwrap();
     assert_eq!(read, event);
     let again = compiled.reread_points("s", &read);
     assert_eq!(compiled.reread_points("s", &again), again);

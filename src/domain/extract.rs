@@ -11,7 +11,8 @@ use super::normalise::shown;
 use super::occurred::{self, Said};
 use super::point::{PointUse, Wanted};
 use super::settings::{Fold, Normaliser, Unidentified};
-use super::source::{Choice, Source};
+use super::shape::{shape, shape_of_json};
+use super::source::{Choice, Source, TimeLookup};
 use super::time::Timestamp;
 use super::unseen;
 use smallvec::SmallVec;
@@ -33,11 +34,14 @@ pub enum PassedOver {
     Blocked,
     /// Its event has more of them than `limits.event_identifiers`, and is set aside.
     TooMany,
+    /// A byte of it had no character in the encoding that was declared: two that differ there would
+    /// be one.
+    Damaged,
 }
 
 impl PassedOver {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Unreadable, Self::Blocked, Self::TooMany];
+    pub const ALL: [Self; 4] = [Self::Unreadable, Self::Blocked, Self::TooMany, Self::Damaged];
 
     /// The stable name, as metrics show it.
     pub const fn name(self) -> &'static str {
@@ -45,6 +49,7 @@ impl PassedOver {
             Self::Unreadable => "unreadable",
             Self::Blocked => "blocked",
             Self::TooMany => "too_many",
+            Self::Damaged => "damaged",
         }
     }
 }
@@ -63,6 +68,8 @@ pub struct RequestFacts<'a> {
     pub received_at: Timestamp,
     /// In a batch, the place of the element, from 0.
     pub batch_index: Option<usize>,
+    /// Whether something of it was replaced by U+FFFD: what holds that identifies nobody.
+    pub is_lossy: bool,
     /// Hears of each identifier that identifies nobody.
     pub passed_over: &'a dyn Fn(PassedOver),
 }
@@ -209,12 +216,31 @@ impl Compiled {
             && event.identifiers.is_empty()
     }
 
-    /// How many values of an event stand for a consent and are no decision.
-    pub fn unread_consents(&self, event: &Event) -> usize {
+    /// The values of an event that stand for a consent and are no decision.
+    pub fn unread_consents<'e>(&self, event: &'e Event) -> SmallVec<[&'e TraitValue; 2]> {
         let is_unread = |value: &&TraitValue| {
             self.rules.fold(&value.name) == Fold::Consent && decision(&value.json).is_none()
         };
-        event.traits.iter().filter(is_unread).count()
+        event.traits.iter().filter(is_unread).collect()
+    }
+
+    /// The shape of the time of an event that cannot be read; `None` where it can, or says nothing.
+    pub fn unread_time(
+        &self,
+        source: &Source,
+        facts: &RequestFacts<'_>,
+        event: &Event,
+    ) -> Option<String> {
+        let Payload::Json(bytes) = &event.payload else { return None };
+        let text = std::str::from_utf8(bytes).ok()?;
+        let view = View::new(source, facts, text, self.rules.builtin_blocked);
+        let mut said =
+            source.occurred_at.iter().map(|place| (said_at(source, &view, place), place));
+        let (_, place) = said
+            .find(|(said, _)| *said != Said::Nothing)
+            .filter(|(said, _)| *said == Said::Unreadable)?;
+        let container = || view.container(&place.lookup).map(shape_of_json);
+        view.text(&place.lookup).map(|text| shape(&text)).or_else(container)
     }
 
     fn read_everything(&self, source: &Source, view: &View<'_>, event: &mut Event) {
@@ -243,7 +269,8 @@ impl Compiled {
         let mut users = view.texts(source.profile_id.as_ref()?, unwraps(rule.normaliser));
         // A value that identifies nobody counts as absent, so the next path is asked.
         let (user, user_value) = users.find_map(|user| {
-            let value = view.identifying(self.judged(kind, region, &user))?;
+            let judged = view.whole(&user).and_then(|()| self.judged(kind, region, &user));
+            let value = view.identifying(judged)?;
             Some((user, value))
         })?;
         let (value, raw) = match &source.tenant {
@@ -311,8 +338,9 @@ impl Compiled {
             let before = event.identifiers.len();
             for spelling in view.all_texts(lookup, unwraps) {
                 let Some(text) = spelling.text() else { continue };
-                let value = view.identifying(self.judged(&wanted.kind, region, &text));
-                let Some(value) = value else { continue };
+                let judged = view.whole(&text);
+                let judged = judged.and_then(|()| self.judged(&wanted.kind, region, &text));
+                let Some(value) = view.identifying(judged) else { continue };
                 let raw = (*text != *value).then(|| shown(rule, &text));
                 let raw = raw.filter(|raw| **raw != *value);
                 let (value, raw) = within(account.as_deref(), value, raw);
@@ -390,6 +418,7 @@ fn blank(source: &Source, facts: &RequestFacts<'_>, payload: Payload, builtin: b
         traits: SmallVec::new(),
         standing: Standing::Open,
         payload,
+        raw: None,
     }
 }
 
@@ -422,6 +451,7 @@ fn stored_facts(stored: &Event) -> RequestFacts<'_> {
         query: &[],
         received_at: stored.received_at,
         batch_index: None,
+        is_lossy: stored.raw.is_some(),
         passed_over: &|_| {},
     }
 }
@@ -440,13 +470,7 @@ fn outside(choice: Option<&Choice>) -> bool {
 /// a time from elsewhere in its place could be an older one.
 fn occurred_at(source: &Source, view: &View<'_>, received_at: Timestamp) -> (Timestamp, Timing) {
     for place in &source.occurred_at {
-        let said = match view.text(&place.lookup) {
-            Some(text) => occurred::say(&text, place.format.as_ref(), &source.zone),
-            // An object or a list where the time should be.
-            None if view.is_there(&place.lookup) => Said::Unreadable,
-            None => Said::Nothing,
-        };
-        match said {
+        match said_at(source, view, place) {
             Said::At(at) => {
                 return (at.min(received_at.plus_ms(occurred::AHEAD_MS)), Timing::Said);
             }
@@ -456,6 +480,16 @@ fn occurred_at(source: &Source, view: &View<'_>, received_at: Timestamp) -> (Tim
     }
     let is_told = !source.occurred_at.is_empty();
     (received_at, if is_told { Timing::Unsaid } else { Timing::Received })
+}
+
+/// What one place says about when it occurred.
+fn said_at(source: &Source, view: &View<'_>, place: &TimeLookup) -> Said {
+    match view.text(&place.lookup) {
+        Some(text) => occurred::say(&text, place.format.as_ref(), &source.zone),
+        // An object or a list where the time should be.
+        None if view.container(&place.lookup).is_some() => Said::Unreadable,
+        None => Said::Nothing,
+    }
 }
 
 /// The account that the values of a type belong to: the tenant, where the type is the source's own

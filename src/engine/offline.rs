@@ -149,7 +149,7 @@ impl OfflineState {
         let lead = self.core.locate(parts.sequence, &event).filter(|_| is_open);
         let profile = lead.map(|lead| self.core.fragment_id(lead));
         let view = self.core.event_view(parts.sequence, &event, profile);
-        let view = crate::engine::state::views::show(view, &event.payload);
+        let view = crate::engine::state::views::show(view, &(event.payload, event.raw));
         Ok(Some(view).filter(|view| view.id.eq_ignore_ascii_case(id)))
     }
 

@@ -103,6 +103,7 @@ fn submission(
         query: &[],
         received_at: Clock::system().now(),
         batch_index: None,
+        is_lossy: false,
         passed_over: &|_| {},
     };
     let payload = Payload::Json(body.to_string().into());

@@ -2,6 +2,7 @@
 
 use super::{PassedOver, RequestFacts, event_type};
 use crate::domain::blocked;
+use crate::domain::event::is_damaged;
 use crate::domain::json;
 use crate::domain::path::read::{Values, scalar};
 use crate::domain::source::{Choice, Lookup, Piece, Source};
@@ -103,11 +104,24 @@ impl<'a> View<'a> {
         let values = source.paths.read(text);
         let kind = Cow::Borrowed(facts.event_type);
         let mut view = Self { values, facts, source: &source.id, kind, builtin };
-        let said = source.event_type.as_ref().and_then(|choice| view.first_text(choice));
+        let is_whole = |text: &Cow<'_, str>| view.whole(text).is_ok();
+        let said =
+            source.event_type.as_ref().and_then(|choice| view.texts(choice, false).find(is_whole));
         if let Some(kind) = said.and_then(|text| event_type(&text)) {
             view.kind = Cow::Owned(kind);
         }
         view
+    }
+
+    /// Whether a text came as it is read; of what was replaced in it nobody knows what it was.
+    ///
+    /// # Errors
+    /// Where something was replaced.
+    pub(super) fn whole(&self, text: &str) -> Result<(), PassedOver> {
+        match self.facts.is_lossy && is_damaged(text) {
+            true => Err(PassedOver::Damaged),
+            false => Ok(()),
+        }
     }
 
     /// What identifies somebody; whatever does not is told.
@@ -129,11 +143,6 @@ impl<'a> View<'a> {
     /// The first header of `names` that is there and not blank.
     pub(super) fn header(facts: &RequestFacts<'_>, name: &str) -> Option<String> {
         (facts.header)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-    }
-
-    /// The text of the first path that is present.
-    pub(super) fn first_text(&self, choice: &Choice) -> Option<Cow<'_, str>> {
-        self.texts(choice, false).next()
     }
 
     /// The texts of all paths that are present, in order. Where `unwraps`, a list of one value counts
@@ -159,7 +168,7 @@ impl<'a> View<'a> {
     /// The same with the path's place in the list.
     pub(super) fn first_id_of(&self, choice: &Choice) -> Option<(usize, Cow<'_, str>)> {
         let texts = choice.0.iter().map(|lookup| self.text(lookup).and_then(seen));
-        let said = |text: &Cow<'_, str>| says(text, self.builtin);
+        let said = |text: &Cow<'_, str>| says(text, self.builtin) && self.whole(text).is_ok();
         texts.enumerate().find_map(|(place, text)| Some((place, text.filter(said)?)))
     }
 
@@ -186,10 +195,10 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Whether something stands where a path leads that is no text: an object or a list.
-    pub(super) fn is_there(&self, lookup: &Lookup) -> bool {
-        let Lookup::Body(slot) = lookup else { return false };
-        self.values.of(*slot).any(|value| value.starts_with(['{', '[']))
+    /// The object or list that stands where a path leads.
+    pub(super) fn container(&self, lookup: &Lookup) -> Option<&str> {
+        let Lookup::Body(slot) = lookup else { return None };
+        self.values.of(*slot).find(|value| value.starts_with(['{', '[']))
     }
 
     /// The text that a path leads to.

@@ -51,6 +51,7 @@ fn event(said: &Said) -> Event {
         traits: SmallVec::new(),
         standing: Standing::Open,
         payload: Payload::Json("{}".into()),
+        raw: None,
     }
 }
 

@@ -344,7 +344,7 @@ impl Engine {
                 }
                 let bytes = encode_event(&now)
                     .map_err(|cause| ObjectRefusal::Invalid(vec![cause.to_string()]))?;
-                let version = crate::records::VERSION;
+                let version = crate::records::EVENT_VERSION;
                 events.push(Revised { sequence, content, version, bytes });
             }
             if !events.is_empty() {

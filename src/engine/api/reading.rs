@@ -1,7 +1,7 @@
 //! Reading: every question goes through the identity actor, so that whoever was told "stored" sees
 //! it; payloads come from the journal, on threads that may block.
 
-use crate::domain::event::{Event, Payload, Standing};
+use crate::domain::event::{Event, Standing};
 use crate::domain::id::{IdKind, Sequence};
 use crate::domain::view::{
     ChangeView, ChangesPage, EventView, ProfileView, SessionView, SnapshotView,
@@ -12,7 +12,7 @@ use crate::engine::identity::actor::{Ask, IdentityActor, Look};
 use crate::engine::profile::message::Op;
 use crate::engine::receipt::Refusal;
 use crate::engine::state::query::{EventFilter, PageRequest, Paged, ProfileRef};
-use crate::engine::state::views::{Viewed, change_view, show};
+use crate::engine::state::views::{Content, Viewed, change_view, show};
 use crate::records::{ChangeRow, kind};
 use actix::Context;
 use std::sync::Arc;
@@ -300,7 +300,7 @@ impl Engine {
             let mut room = PART_BYTES;
             let mut part: Found = Vec::new();
             while let Some(next) = events.next_if(|_| room > 0) {
-                room = room.saturating_sub(next.1.payload.size() + EVENT_COST);
+                room = room.saturating_sub(next.1.size() + EVENT_COST);
                 part.push(next);
             }
             let viewed = self.look(move |identity| {
@@ -313,13 +313,13 @@ impl Engine {
                     let is_open = !matches!(event.standing, Standing::Quarantined(_));
                     let own = || core.locate(sequence, &event).filter(|_| is_open);
                     let profile = profile.or_else(|| own().map(|lead| core.fragment_id(lead)));
-                    (core.event_view(sequence, &event, profile), event.payload)
+                    (core.event_view(sequence, &event, profile), (event.payload, event.raw))
                 };
-                applied.map(view).collect::<Vec<(EventView, Payload)>>()
+                applied.map(view).collect::<Vec<(EventView, Content)>>()
             });
             seen.extend(viewed.await?);
         }
-        let all = move || seen.into_iter().map(|(view, payload)| show(view, &payload)).collect();
+        let all = move || seen.into_iter().map(|(view, content)| show(view, &content)).collect();
         self.running()?.shared.readers.run(all).await
     }
 
@@ -388,7 +388,7 @@ impl Filling {
     /// Takes an event, unless the page is full; it holds one at least. Whoever is told that it is
     /// full has met an event of the next page, so a page that is not the last one says so.
     fn take(&mut self, sequence: Sequence, event: Event) -> bool {
-        let size = event.payload.size().saturating_add(EVENT_COST);
+        let size = event.size().saturating_add(EVENT_COST);
         if self.found.len() == self.limit || (size > self.room && !self.found.is_empty()) {
             return false;
         }

@@ -171,6 +171,7 @@ impl Engine {
             query: &[],
             received_at,
             batch_index: None,
+            is_lossy: false,
             passed_over: &|_| {},
         };
         let payload = Payload::Json(text.into());

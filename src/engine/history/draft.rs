@@ -369,7 +369,7 @@ impl Draft {
         if let Ok(event) = decode_event(one.version, &one.bytes) {
             let event = self.as_read_now(&event);
             if let Ok(bytes) = crate::records::encode_event(&event) {
-                one.bytes = bytes;
+                (one.bytes, one.version) = (bytes, crate::records::EVENT_VERSION);
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::engine::intake::entry::{Committed, Emptied, Entry, Then};
 use crate::engine::receipt::Refusal;
 use crate::journal::folder::{Spare, Watch, free_bytes};
 use crate::journal::{Journal, JournalError, RawRecord};
-use crate::records::VERSION;
+use crate::records::version_of;
 use actix::Recipient;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -143,7 +143,7 @@ impl Committer {
         }
         let raw: Vec<RawRecord<'_>> = records
             .iter()
-            .map(|(kind, bytes)| RawRecord { kind: *kind, version: VERSION, bytes })
+            .map(|(kind, bytes)| RawRecord { kind: *kind, version: version_of(*kind), bytes })
             .collect();
         let written = self.journal.append(&raw)?;
         self.shared.metrics.group_events.observe(records.len() as f64);

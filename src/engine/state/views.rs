@@ -1,8 +1,7 @@
 //! From the core's state to what the reading API shows.
 
-use crate::domain::event::{Event, Payload, Standing};
-use crate::domain::graph::ClusterView;
-use crate::domain::graph::FragmentIndex;
+use crate::domain::event::{Event, Payload, Raw, Standing};
+use crate::domain::graph::{ClusterView, FragmentIndex};
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::normalise::canonical;
 use crate::domain::profile::Folded;
@@ -95,7 +94,9 @@ impl Core {
             received_at: event.received_at.to_string(),
             identifiers,
             properties: None,
+            lossy: event.raw.is_some(),
             body_base64: None,
+            raw_query: None,
         }
     }
 
@@ -166,15 +167,21 @@ pub(in crate::engine) fn change_view(row: &ChangeRow) -> ChangeView {
     }
 }
 
-/// Lays a payload beside what else is shown of its event.
-pub(in crate::engine) fn show(view: EventView, payload: &Payload) -> EventView {
-    match payload {
-        Payload::Json(bytes) => EventView { properties: raw_json(bytes), ..view },
-        Payload::Opaque(bytes) => {
-            let body = base64::engine::general_purpose::STANDARD.encode(bytes);
-            EventView { body_base64: Some(body), ..view }
-        }
-    }
+/// What is shown of an event's bytes: its payload, and what it came as where it is lossy.
+pub(in crate::engine) type Content = (Payload, Option<Box<Raw>>);
+
+/// Lays an event's bytes beside what else is shown of it.
+pub(in crate::engine) fn show(view: EventView, (payload, raw): &Content) -> EventView {
+    let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    let raw = raw.as_deref();
+    let (properties, opaque) = match payload {
+        Payload::Json(bytes) => (raw_json(bytes), None),
+        Payload::Opaque(bytes) => (None, Some(bytes)),
+    };
+    let body_base64 = raw.map(|raw| &raw.body).or(opaque).map(|bytes| base64(bytes));
+    let query = raw.map(|raw| &raw.query).filter(|query| !query.is_empty());
+    let raw_query = query.map(|query| String::from_utf8_lossy(query).into_owned());
+    EventView { properties, body_base64, raw_query, ..view }
 }
 
 /// A profile's values and what the graph says of it.

@@ -124,6 +124,7 @@ fn what_came_under_a_configuration_that_was_taken_back_is_read_again() {
             query: &[],
             received_at: crate::domain::time::Timestamp(1),
             batch_index: None,
+            is_lossy: false,
             passed_over: &|_| {},
         };
         let compiled = &core.effective.compiled;
