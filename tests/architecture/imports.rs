@@ -15,10 +15,10 @@ type Imports = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
 /// The rooms of the engine, each of which names only those before it and itself.
 const ENGINE: &[&str] = &[
+    "receipt",
     "fault",
     "background",
     "readers",
-    "receipt",
     "state",
     "store",
     "context",
