@@ -198,7 +198,7 @@ impl<'a> Batch<'a> {
     /// Bytes that it holds before an event is put together, about.
     pub fn size(&self) -> usize {
         let raw = self.decoder.origin.as_ref().map_or(0, |origin| origin.body.len());
-        self.body.len() + raw + self.cuts.len() * size_of::<Cut>()
+        self.body.len() + raw + self.places.size() + self.cuts.len() * size_of::<Cut>()
     }
 
     fn size_of(&self, cut: &Cut) -> usize {
