@@ -11,7 +11,8 @@ use super::normalise::shown;
 use super::occurred::{self, Said};
 use super::point::{PointUse, Wanted};
 use super::settings::{Fold, Normaliser, Unidentified};
-use super::source::{Choice, Source};
+use super::shape::{shape, shape_of_json};
+use super::source::{Choice, Source, TimeLookup};
 use super::time::Timestamp;
 use super::unseen;
 use smallvec::SmallVec;
@@ -217,12 +218,31 @@ impl Compiled {
             && event.identifiers.is_empty()
     }
 
-    /// How many values of an event stand for a consent and are no decision.
-    pub fn unread_consents(&self, event: &Event) -> usize {
+    /// The values of an event that stand for a consent and are no decision.
+    pub fn unread_consents<'e>(&self, event: &'e Event) -> SmallVec<[&'e TraitValue; 2]> {
         let is_unread = |value: &&TraitValue| {
             self.rules.fold(&value.name) == Fold::Consent && decision(&value.json).is_none()
         };
-        event.traits.iter().filter(is_unread).count()
+        event.traits.iter().filter(is_unread).collect()
+    }
+
+    /// The shape of the time of an event that cannot be read; `None` where it can, or says nothing.
+    pub fn unread_time(
+        &self,
+        source: &Source,
+        facts: &RequestFacts<'_>,
+        event: &Event,
+    ) -> Option<String> {
+        let Payload::Json(bytes) = &event.payload else { return None };
+        let text = std::str::from_utf8(bytes).ok()?;
+        let view = View::new(source, facts, text, self.rules.builtin_blocked);
+        let mut said =
+            source.occurred_at.iter().map(|place| (said_at(source, &view, place), place));
+        let (_, place) = said
+            .find(|(said, _)| *said != Said::Nothing)
+            .filter(|(said, _)| *said == Said::Unreadable)?;
+        let container = || view.container(&place.lookup).map(shape_of_json);
+        view.text(&place.lookup).map(|text| shape(&text)).or_else(container)
     }
 
     fn read_everything(&self, source: &Source, view: &View<'_>, event: &mut Event) {
@@ -456,13 +476,7 @@ fn outside(choice: Option<&Choice>) -> bool {
 /// a time from elsewhere in its place could be an older one.
 fn occurred_at(source: &Source, view: &View<'_>, received_at: Timestamp) -> (Timestamp, Timing) {
     for place in &source.occurred_at {
-        let said = match view.text(&place.lookup) {
-            Some(text) => occurred::say(&text, place.format.as_ref(), &source.zone),
-            // An object or a list where the time should be.
-            None if view.is_there(&place.lookup) => Said::Unreadable,
-            None => Said::Nothing,
-        };
-        match said {
+        match said_at(source, view, place) {
             Said::At(at) => {
                 return (at.min(received_at.plus_ms(occurred::AHEAD_MS)), Timing::Said);
             }
@@ -472,6 +486,16 @@ fn occurred_at(source: &Source, view: &View<'_>, received_at: Timestamp) -> (Tim
     }
     let is_told = !source.occurred_at.is_empty();
     (received_at, if is_told { Timing::Unsaid } else { Timing::Received })
+}
+
+/// What one place says about when it occurred.
+fn said_at(source: &Source, view: &View<'_>, place: &TimeLookup) -> Said {
+    match view.text(&place.lookup) {
+        Some(text) => occurred::say(&text, place.format.as_ref(), &source.zone),
+        // An object or a list where the time should be.
+        None if view.container(&place.lookup).is_some() => Said::Unreadable,
+        None => Said::Nothing,
+    }
 }
 
 /// The account that the values of a type belong to: the tenant, where the type is the source's own

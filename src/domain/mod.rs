@@ -24,6 +24,7 @@ pub mod profile;
 pub mod rate;
 pub mod rules;
 pub mod settings;
+pub mod shape;
 pub mod source;
 pub mod spelling;
 pub mod time;

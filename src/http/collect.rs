@@ -14,6 +14,7 @@ use crate::decode::{
 };
 use crate::domain::event::{Event, Reason, Timing};
 use crate::domain::extract::{self, NAME_CHARS, RequestFacts};
+use crate::domain::shape::shape_of_json;
 use crate::domain::source::Source;
 use crate::domain::unseen;
 use crate::engine::fault::{Panicked, Stage, walled};
@@ -420,12 +421,28 @@ impl Events<'_> {
         if event.raw.is_some() {
             self.http.metrics.count_lossy(&event.source);
         }
-        if event.timing == Timing::Unread {
-            self.http.metrics.count_unread_time(&event.source);
-        }
-        let unread = walled(|| compiled.unread_consents(&event)).unwrap_or_default();
-        self.http.metrics.consents_unread.inc_by(unread as u64);
+        // What it looks like only explains; the event is kept without it.
+        let _explained = walled(|| self.tell_unread(&facts, &event));
         event
+    }
+
+    /// Counts what stands in an event and cannot be read, and notes the shape of it.
+    fn tell_unread(&self, facts: &RequestFacts<'_>, event: &Event) {
+        let (Http { metrics, unread, .. }, compiled) = (self.http, &self.effective.compiled);
+        let at = event.received_at;
+        if event.timing == Timing::Unread {
+            metrics.count_unread_time(&event.source);
+            let shape = compiled.unread_time(self.source, facts, event);
+            unread.note(self.effective, &event.source, |of| of.times_unread.add(1, shape, at));
+        }
+        let consents = compiled.unread_consents(event);
+        if let Some(last) = consents.last() {
+            metrics.consents_unread.inc_by(consents.len() as u64);
+            let (count, shape) = (consents.len() as u64, Some(shape_of_json(&last.json)));
+            unread.note(self.effective, &event.source, |of| {
+                of.consents_unread.add(count, shape, at);
+            });
+        }
     }
 
     /// None for an event that the source does not want.

@@ -217,10 +217,10 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Whether something stands where a path leads that is no text: an object or a list.
-    pub(super) fn is_there(&self, lookup: &Lookup) -> bool {
-        let Lookup::Body(slot) = lookup else { return false };
-        self.values.of(*slot).any(|value| value.starts_with(['{', '[']))
+    /// The object or list that stands where a path leads.
+    pub(super) fn container(&self, lookup: &Lookup) -> Option<&str> {
+        let Lookup::Body(slot) = lookup else { return None };
+        self.values.of(*slot).find(|value| value.starts_with(['{', '[']))
     }
 
     /// The text that a path leads to.
