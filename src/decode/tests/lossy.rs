@@ -130,7 +130,7 @@ fn a_damaged_value_is_none_of_a_trait_and_no_consent() {
     let event = extracted(&compiled, &pieces_of(&[], &request(kind, "", body))[0], "");
     let traits = event.traits.iter().map(|one| (&*one.name, &*one.json));
     assert_eq!(traits.collect::<Vec<_>>(), [("mails", "\"\u{FFFD}\"")]);
-    assert_eq!(compiled.unread_consents(&event), 1);
+    assert_eq!(compiled.unread_consents(&event).len(), 1);
     // Of two types that cannot be told apart, neither is a duplicate of the other.
     assert_eq!(event.dedupe, None);
     assert!(!compiled.unidentified_drop(&event), "somebody may have been named");
