@@ -22,10 +22,34 @@ pub(super) fn parse(
     let Some(boundary) = boundary else {
         return Err(wrong("its Content-Type has no boundary".into()));
     };
-    let whole = futures_util::stream::iter([Ok::<_, Infallible>(body.clone())]);
-    let fields = read(Multipart::new(whole, boundary), encoding, limits).now_or_never();
+    let parts = || {
+        let whole = futures_util::stream::iter([Ok::<_, Infallible>(body.clone())]);
+        Multipart::new(whole, boundary)
+    };
+    // What the form names counts for the parts before it, too. Most forms name nothing.
+    let is_named = memchr::memmem::find(body, b"charset").is_some();
+    let named = is_named.then(|| declared(parts()).now_or_never().flatten()).flatten();
+    let fields = read(parts(), named.or(encoding), limits).now_or_never();
     // The body is in memory whole, so the reader waits only for parts that never come.
     fields.ok_or_else(|| wrong("it is cut off".into()))?.map_err(|error| wrong(error.to_string()))
+}
+
+/// The encoding that the form names for its parts in a field of its own (RFC 7578, 4.6).
+async fn declared(mut parts: Multipart<'_>) -> Option<&'static Encoding> {
+    let mut named = None;
+    while let Ok(Some(field)) = parts.next_field().await {
+        let is_first_choice = field.name() == Some("_charset_");
+        if !is_first_choice && (named.is_some() || field.name() != Some("charset")) {
+            continue;
+        }
+        let Ok(content) = field.bytes().await else { break };
+        let said = std::str::from_utf8(&content).ok().and_then(charset::named);
+        if is_first_choice && said.is_some() {
+            return said;
+        }
+        named = named.or(said);
+    }
+    named
 }
 
 async fn read(
@@ -35,10 +59,8 @@ async fn read(
 ) -> Result<Result<Fields, Reason>, multer::Error> {
     let mut form = Form::new(limits);
     let mut is_lossy = false;
-    let mut all = None; // the encoding that the form names for its parts (RFC 7578, 4.6)
     while let Some(field) = parts.next_field().await? {
-        let of_form = all.or(encoding);
-        let named = Named::of(&field, of_form);
+        let named = Named::of(&field, encoding);
         is_lossy |= named.is_lossy;
         let own = field.content_type().and_then(|kind| kind.get_param("charset"));
         let own = own.and_then(|label| charset::named(label.as_str()));
@@ -48,12 +70,9 @@ async fn read(
                 let content = field.bytes().await?;
                 let read = match own {
                     Some(_) => characters(&content, own),
-                    None => part(&content, of_form),
+                    None => part(&content, encoding),
                 };
                 is_lossy |= read.is_lossy;
-                if named.field == "_charset_" {
-                    all = charset::named(&read.text);
-                }
                 let mut literal = String::with_capacity(read.text.len() + 2);
                 json::quote(&read.text, &mut literal);
                 literal
