@@ -139,13 +139,8 @@ impl<'a> Batch<'a> {
     fn raw_size(&self, cut: &Cut) -> usize {
         match self.lossy(cut) {
             None => 0,
-            Some(Origin { text: None, in_body, body, .. }) => {
-                if *in_body {
-                    body.len()
-                } else {
-                    0
-                }
-            }
+            Some(Origin { text: None, in_body: true, body, .. }) => body.len(),
+            Some(Origin { text: None, .. }) => 0,
             // No encoding takes more than two bytes for one of UTF-8.
             Some(_) => self.ranges(cut).iter().map(|range| range.len() * 2).sum(),
         }
@@ -198,7 +193,7 @@ impl<'a> Batch<'a> {
     /// Bytes that it holds before an event is put together, about.
     pub fn size(&self) -> usize {
         let raw = self.decoder.origin.as_ref().map_or(0, |origin| origin.body.len());
-        self.body.len() + raw + self.cuts.len() * size_of::<Cut>()
+        self.body.len() + raw + self.places.size() + self.cuts.len() * size_of::<Cut>()
     }
 
     fn size_of(&self, cut: &Cut) -> usize {
