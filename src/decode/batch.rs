@@ -139,13 +139,8 @@ impl<'a> Batch<'a> {
     fn raw_size(&self, cut: &Cut) -> usize {
         match self.lossy(cut) {
             None => 0,
-            Some(Origin { text: None, in_body, body, .. }) => {
-                if *in_body {
-                    body.len()
-                } else {
-                    0
-                }
-            }
+            Some(Origin { text: None, in_body: true, body, .. }) => body.len(),
+            Some(Origin { text: None, .. }) => 0,
             // No encoding takes more than two bytes for one of UTF-8.
             Some(_) => self.ranges(cut).iter().map(|range| range.len() * 2).sum(),
         }
@@ -198,7 +193,7 @@ impl<'a> Batch<'a> {
     /// Bytes that it holds before an event is put together, about.
     pub fn size(&self) -> usize {
         let raw = self.decoder.origin.as_ref().map_or(0, |origin| origin.body.len());
-        self.body.len() + raw + self.cuts.len() * size_of::<Cut>()
+        self.body.len() + raw + self.places.size() + self.cuts.len() * size_of::<Cut>()
     }
 
     fn size_of(&self, cut: &Cut) -> usize {
@@ -271,8 +266,9 @@ pub(super) fn lines<'a>(decoder: &Decoder<'a>, body: &Bytes) -> Result<Decoded<'
     let mut first_error = None;
     let mut start = 0;
     for line in body.split(|byte| *byte == b'\n') {
-        let blank = line.len() - line.trim_ascii_start().len();
-        let text = line.trim_ascii();
+        let text = unmarked(line);
+        let blank = line.len() - text.len();
+        let text = text.trim_ascii_end();
         let range = start + blank..start + blank + text.len();
         start += line.len() + 1;
         if text.is_empty() {
@@ -297,6 +293,15 @@ pub(super) fn lines<'a>(decoder: &Decoder<'a>, body: &Bytes) -> Result<Decoded<'
         }
         _ => Ok(Decoded::Batch(batch)),
     }
+}
+
+/// A line without blanks and byte order marks before it: files with one each were put together.
+fn unmarked(line: &[u8]) -> &[u8] {
+    let mut text = line.trim_ascii_start();
+    while let Some(rest) = text.strip_prefix(b"\xEF\xBB\xBF") {
+        text = rest.trim_ascii_start();
+    }
+    text
 }
 
 /// The elements of a top-level array: each is an event by itself.

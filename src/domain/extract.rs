@@ -206,10 +206,12 @@ impl Compiled {
         event
     }
 
-    /// Whether its source refuses this event, because nothing in it identifies anyone.
+    /// Whether its source refuses this event, because nothing in it identifies anyone. Of a lossy one
+    /// nobody can say that.
     pub fn unidentified_drop(&self, event: &Event) -> bool {
         let drops = self.source_of(&event.source).unidentified == Unidentified::Drop;
         drops
+            && event.raw.is_none()
             && event.standing == Standing::Open
             && event.external.is_none()
             && event.session.is_none()
@@ -254,7 +256,11 @@ impl Compiled {
             event.standing = Standing::Anonymous;
         }
         for (trait_name, choice) in &source.traits {
-            let spelling = view.first_value(choice);
+            // On a profile nothing would show that it was damaged. What is no consent is a refusal.
+            let is_kept = |value: &Spelling<'_>| {
+                view.is_whole(value) || self.rules.fold(trait_name) == Fold::Consent
+            };
+            let spelling = view.first_value(choice).filter(is_kept);
             self.keep_trait(trait_name, spelling.as_ref(), false, event);
         }
         self.read_points(source, view, None, event);

@@ -115,6 +115,30 @@ fn what_is_whole_beside_it_counts() {
 }
 
 #[test]
+fn a_damaged_value_is_none_of_a_trait_and_no_consent() {
+    let settings: Settings = serde_json::from_value(json!({
+        "sources": {"s": {
+            "id": "s", "event_type": "type", "event_id": "id", "unidentified": "drop",
+            "traits": {"name": ["name", "nick"], "all": "all", "mails": "mails"},
+        }},
+        "traits": {"mails": {"fold": "consent"}},
+    }))
+    .unwrap();
+    let compiled = Compiled::new(&settings).unwrap();
+    let body = b"{\"name\":\"\xE9\",\"nick\":\"n\",\"all\":[\"\xE9\"],\"mails\":\"\xE9\",\"id\":\"7\",\"type\":\"\xE9\"}";
+    let kind = "application/json; charset=utf-8";
+    let event = extracted(&compiled, &pieces_of(&[], &request(kind, "", body))[0], "");
+    let traits = event.traits.iter().map(|one| (&*one.name, &*one.json));
+    assert_eq!(traits.collect::<Vec<_>>(), [("mails", "\"\u{FFFD}\"")]);
+    assert_eq!(compiled.unread_consents(&event).len(), 1);
+    // Of two types that cannot be told apart, neither is a duplicate of the other.
+    assert_eq!(event.dedupe, None);
+    assert!(!compiled.unidentified_drop(&event), "somebody may have been named");
+    let whole = &pieces_of(&[], &request("application/json", "", b"{}"))[0];
+    assert!(compiled.unidentified_drop(&extracted(&compiled, whole, "")));
+}
+
+#[test]
 fn each_event_of_a_batch_is_kept_with_its_own_bytes() {
     let kind = "application/json; charset=utf-8";
     let body = b" [{\"n\":\"a\"}, {\"n\":\"\xE9\"},\"\xFF\" , 7]";

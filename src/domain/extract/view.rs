@@ -91,6 +91,7 @@ pub(super) struct View<'a> {
     kind: Cow<'a, str>,
     /// Whether the built-in list of what says nothing is asked.
     builtin: bool,
+    is_kind_damaged: bool,
 }
 
 impl<'a> View<'a> {
@@ -103,12 +104,20 @@ impl<'a> View<'a> {
     ) -> Self {
         let values = source.paths.read(text);
         let kind = Cow::Borrowed(facts.event_type);
-        let mut view = Self { values, facts, source: &source.id, kind, builtin };
-        let is_whole = |text: &Cow<'_, str>| view.whole(text).is_ok();
+        let source_id = &source.id;
+        let mut view =
+            Self { values, facts, source: source_id, kind, builtin, is_kind_damaged: false };
+        let mut is_damaged = false;
+        let is_whole = |text: &Cow<'_, str>| {
+            let is_whole = view.whole(text).is_ok();
+            is_damaged |= !is_whole;
+            is_whole
+        };
         let said =
             source.event_type.as_ref().and_then(|choice| view.texts(choice, false).find(is_whole));
-        if let Some(kind) = said.and_then(|text| event_type(&text)) {
-            view.kind = Cow::Owned(kind);
+        match said.and_then(|text| event_type(&text)) {
+            Some(kind) => view.kind = Cow::Owned(kind),
+            None => view.is_kind_damaged = is_damaged,
         }
         view
     }
@@ -124,6 +133,14 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The same of a value of any kind.
+    pub(super) fn is_whole(&self, value: &Spelling<'_>) -> bool {
+        match value {
+            Spelling::Json(spelling) => self.whole(spelling).is_ok(),
+            Spelling::Text(text) => self.whole(text).is_ok(),
+        }
+    }
+
     /// What identifies somebody; whatever does not is told.
     pub(super) fn identifying(&self, judged: Result<Box<str>, PassedOver>) -> Option<Box<str>> {
         judged.inspect_err(|why| (self.facts.passed_over)(*why)).ok()
@@ -133,6 +150,11 @@ impl<'a> View<'a> {
     pub(super) fn of_type(mut self, kind: &'a str) -> Self {
         self.kind = Cow::Borrowed(kind);
         self
+    }
+
+    /// Whether the payload names a type, and it is damaged: the URL's stands in its place.
+    pub(super) fn is_kind_damaged(&self) -> bool {
+        self.is_kind_damaged
     }
 
     /// The event's type.

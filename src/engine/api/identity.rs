@@ -78,7 +78,9 @@ impl Again {
     /// Reads an event again, under this configuration.
     fn read(&self, compiled: &Compiled, event: &Event) -> Event {
         let decoded = match (&event.payload, &self.decode, compiled.sources.get(&*event.source)) {
-            (Payload::Opaque(bytes), Some(decode), Some(source)) => decode(source, bytes),
+            (Payload::Opaque(bytes), Some(decode), Some(source)) if is_clear(event, bytes) => {
+                decode(source, bytes)
+            }
             _ => None,
         };
         match decoded {
@@ -89,6 +91,12 @@ impl Again {
             None => compiled.reprocess(&event.source, event),
         }
     }
+}
+
+/// Whether bytes can be read again. Of a lossy event they were in an encoding that is not kept, and
+/// any other may say something else; but UTF-8 is nothing else by chance.
+fn is_clear(event: &Event, bytes: &Bytes) -> bool {
+    event.raw.is_none() || std::str::from_utf8(bytes).is_ok()
 }
 
 /// Events that one act reads again at most, and bytes of their payloads unless there is only one.
