@@ -266,8 +266,9 @@ pub(super) fn lines<'a>(decoder: &Decoder<'a>, body: &Bytes) -> Result<Decoded<'
     let mut first_error = None;
     let mut start = 0;
     for line in body.split(|byte| *byte == b'\n') {
-        let blank = line.len() - line.trim_ascii_start().len();
-        let text = line.trim_ascii();
+        let text = unmarked(line);
+        let blank = line.len() - text.len();
+        let text = text.trim_ascii_end();
         let range = start + blank..start + blank + text.len();
         start += line.len() + 1;
         if text.is_empty() {
@@ -292,6 +293,15 @@ pub(super) fn lines<'a>(decoder: &Decoder<'a>, body: &Bytes) -> Result<Decoded<'
         }
         _ => Ok(Decoded::Batch(batch)),
     }
+}
+
+/// A line without blanks and byte order marks before it: files with one each were put together.
+fn unmarked(line: &[u8]) -> &[u8] {
+    let mut text = line.trim_ascii_start();
+    while let Some(rest) = text.strip_prefix(b"\xEF\xBB\xBF") {
+        text = rest.trim_ascii_start();
+    }
+    text
 }
 
 /// The elements of a top-level array: each is an event by itself.

@@ -1,11 +1,12 @@
 //! The edge table: one row per distinct pair, found from the end with fewer edges.
 
-use crate::domain::graph::read::pages::Touched;
+use crate::domain::graph::ids::{EdgeIndex, NONE, NodeIndex};
+use crate::domain::graph::tables::dirty::Touched;
+use crate::domain::graph::tables::graph::Graph;
 use crate::domain::graph::tables::row::{
     ALIAS, CHOSEN, Edge, GONE, IN_SESSION, LINK, MUST, SEEN, ShortSequence, ShortTime, WITHDRAWN,
     WITHDRAWN_IN_SESSION, WITHDRAWN_SEEN,
 };
-use crate::domain::graph::{EdgeIndex, Graph, NONE, NodeIndex};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 

@@ -3,15 +3,14 @@
 //! and rebuilt must agree in all that can be seen of them.
 
 use crate::domain::graph::change::cut::Cut;
-use crate::domain::graph::change::observe::Effects;
 use crate::domain::graph::change::operators::Separation;
+use crate::domain::graph::effects::Effects;
+use crate::domain::graph::ids::{NONE, NodeIndex, RawIndex};
 use crate::domain::graph::read::pages::Page;
-use crate::domain::graph::resolve::component::RawIndex;
 use crate::domain::graph::tables::row::{
     FREE, GONE, OVERFLOW, SUPPRESSED, WITHDRAWN, WITHDRAWN_IN_SESSION, WITHDRAWN_SEEN,
 };
 use crate::domain::graph::tests::*;
-use crate::domain::graph::{NONE, NodeIndex};
 use crate::domain::normalise::email_hash;
 
 /// What happens to a graph.
