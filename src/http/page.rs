@@ -1,10 +1,10 @@
 //! Pages of lists: `?limit=` and the opaque `cursor`.
 
-use super::Http;
-use super::problem::Problem;
 use crate::code::Code;
 use crate::domain::view::EventView;
 use crate::engine::{PageRequest, Paged};
+use crate::http::problem::Problem;
+use crate::http::shared::Http;
 use actix_web::HttpResponse;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::web::Bytes;
@@ -120,8 +120,6 @@ impl<T> From<Paged<T>> for List<T> {
     }
 }
 
-/// Pages of events that are read, or sent, at a time. More wait: each holds up to `limits.page`.
-pub const AT_A_TIME: usize = 2;
 /// An answer up to so many bytes waits for nobody once it is made.
 const SMALL: usize = 64 * 1024;
 
