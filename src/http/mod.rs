@@ -115,6 +115,7 @@ impl Http {
             batch_bytes: limits.body.bytes().saturating_mul(4),
             batch_times: 16,
         };
+        let pages = limits.pages.min(Semaphore::MAX_PERMITS);
         let streams = Arc::new(Semaphore::new(limits.streams.min(Semaphore::MAX_PERMITS)));
         let token = config.admin.token.clone();
         let rates = rate::Rates::default();
@@ -130,7 +131,7 @@ impl Http {
             inputs,
             rates,
             bodies,
-            pages: Arc::new(Semaphore::new(page::AT_A_TIME)),
+            pages: Arc::new(Semaphore::new(pages)),
             streams,
             stopping,
         }
