@@ -12,6 +12,7 @@ mod adopt;
 mod cluster;
 mod compare;
 mod component;
+mod crowd;
 mod cut;
 mod erase;
 mod evidence;
@@ -92,6 +93,7 @@ pub struct Graph {
     index: HashTable<NodeIndex>,
     nodes: Table<Node>,
     edges: Table<Edge>,
+    crowd: crowd::Crowd,
     free_edges: Vec<EdgeIndex>,
     free_nodes: Vec<NodeIndex>,
     clusters: Table<Cluster>,
@@ -119,6 +121,9 @@ pub struct Graph {
     /// Takes no quick way: the oracle of those that there are.
     #[cfg(test)]
     always_rebuild: bool,
+    /// Takes edges in together as soon as any was decided anew.
+    #[cfg(test)]
+    is_hasty: bool,
 }
 
 impl Graph {
@@ -135,6 +140,7 @@ impl Graph {
             index: HashTable::new(),
             nodes: Table::default(),
             edges: Table::default(),
+            crowd: crowd::Crowd::default(),
             free_edges: Vec::new(),
             free_nodes: Vec::new(),
             clusters: Table::default(),
@@ -155,6 +161,8 @@ impl Graph {
             later: None,
             #[cfg(test)]
             always_rebuild: false,
+            #[cfg(test)]
+            is_hasty: false,
         };
         graph.refresh_flags();
         graph
@@ -210,5 +218,6 @@ impl Graph {
             + self.fragments.memory()
             + self.raws.memory()
             + self.raw.allocation_size()
+            + self.crowd.memory()
     }
 }

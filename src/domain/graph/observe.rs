@@ -292,22 +292,36 @@ impl Graph {
     ) {
         let source = Some(&*event.source);
         let mut by = Showing { at: event.occurred_at, sequence, point: None, source };
+        let mut company = Company::new();
         for (node, found) in nodes.identifiers.iter().zip(&event.identifiers) {
             if *node != origin {
                 by.point = Some(&found.point);
                 let shown = self.show(origin, *node, LINK, by);
                 self.note(shown, disturbed);
+                self.meet_in((origin, *node), shown, &mut company);
             }
         }
         by.point = None;
         if let (Some(external), Some(session)) = (nodes.external, nodes.session) {
             let shown = self.show(session, external, IN_SESSION, by);
-            if (shown.is_new || shown.is_earlier) && !self.choose(session, disturbed) {
+            if (shown.is_new || shown.is_earlier)
+                && !self.choose_between(session, shown.edge, disturbed)
+            {
                 let is_earlier = shown.is_earlier;
                 self.note(Shown { is_new: false, is_earlier, ..shown }, disturbed);
             }
         }
-        self.gather_company(origin, nodes, by, disturbed);
+        self.gather_company(origin, nodes, by, company, disturbed);
+    }
+
+    /// Notes who may be a hub now: whoever was met by a value of a unique type for the first time.
+    fn meet_in(&self, (a, b): (NodeIndex, NodeIndex), shown: Shown, company: &mut Company) {
+        for (one, other) in [(a, b), (b, a)] {
+            let may_be = shown.is_company && self.rule(other).unique;
+            if may_be && self.rule(one).shared_by.is_some() && !company.contains(&one) {
+                company.push(one);
+            }
+        }
     }
 
     pub(super) fn note(&self, shown: Shown, disturbed: &mut Disturbed) {
@@ -336,9 +350,11 @@ impl Graph {
             }
         }
         let winner = best.map_or(NONE, |(_, _, edge)| edge);
-        if winner == chosen {
-            return None;
-        }
+        (winner != chosen).then(|| self.exchange([chosen, winner]))
+    }
+
+    /// Lets a session join by another edge than it did.
+    fn exchange(&mut self, [chosen, winner]: [EdgeIndex; 2]) -> [EdgeIndex; 2] {
         for edge in [chosen, winner] {
             if edge != NONE {
                 self.edges[edge as usize].flags ^= CHOSEN;
@@ -346,24 +362,63 @@ impl Graph {
                 self.dirty.mark(Touched::Edge(edge));
             }
         }
-        Some([chosen, winner])
+        [chosen, winner]
+    }
+
+    /// Has a session choose between what it has chosen and an edge that came, or came earlier. Answers
+    /// whether the choice changed. What is chosen is kept near the head of the session's edges, so that
+    /// a session which everybody shares costs no more than any other.
+    fn choose_between(
+        &mut self,
+        session: NodeIndex,
+        edge: EdgeIndex,
+        disturbed: &mut Disturbed,
+    ) -> bool {
+        let is_chosen = |edge: EdgeIndex| self.edges[edge as usize].flags & CHOSEN != 0;
+        let (mut before, mut chosen) = (NONE, NONE);
+        for (one, _) in self.edges_of(session) {
+            if is_chosen(one) {
+                chosen = one;
+                break;
+            }
+            before = one;
+        }
+        if chosen == NONE {
+            return self.choose(session, disturbed);
+        }
+        if before != NONE {
+            self.bring_forward(session, before, chosen);
+        }
+        let order = |edge: EdgeIndex| {
+            let row = &self.edges[edge as usize];
+            let other = if row.a == session { row.b } else { row.a };
+            (row.first_at.get(), self.name_of(other), edge)
+        };
+        if edge == chosen || order(edge) > order(chosen) {
+            return false;
+        }
+        let exchanged = self.exchange([chosen, edge]);
+        self.disturb_by_choice(exchanged, disturbed);
+        true
     }
 
     /// Has a session choose again; answers whether the choice changed.
     pub(super) fn choose(&mut self, session: NodeIndex, disturbed: &mut Disturbed) -> bool {
-        match self.choose_in_session(session) {
-            None => return false,
-            Some([NONE, winner]) => disturbed.fresh.push(winner),
-            Some([loser, winner]) => {
-                for edge in [loser, winner] {
-                    if edge != NONE {
-                        let row = &self.edges[edge as usize];
-                        disturbed.seeds.extend([row.a, row.b]);
-                    }
-                }
-            }
+        let exchanged = self.choose_in_session(session);
+        if let Some(exchanged) = exchanged {
+            self.disturb_by_choice(exchanged, disturbed);
         }
-        true
+        exchanged.is_some()
+    }
+
+    fn disturb_by_choice(&self, exchanged: [EdgeIndex; 2], disturbed: &mut Disturbed) {
+        if let [NONE, winner] = exchanged {
+            return disturbed.fresh.push(winner);
+        }
+        for edge in exchanged.into_iter().filter(|edge| *edge != NONE) {
+            let row = &self.edges[edge as usize];
+            disturbed.seeds.extend([row.a, row.b]);
+        }
     }
 
     /// Who was seen with whom, for identifiers that can become hubs.
@@ -372,6 +427,7 @@ impl Graph {
         origin: NodeIndex,
         nodes: &Nodes,
         by: Showing<'_>,
+        mut company: Company,
         disturbed: &mut Disturbed,
     ) {
         let mut all: SmallVec<[NodeIndex; 8]> = nodes.identifiers.iter().copied().collect();
@@ -386,12 +442,13 @@ impl Graph {
                 };
                 let is_star = *x == origin || *y == origin;
                 if x != y && !is_star && (meets(*x, *y) || meets(*y, *x)) {
-                    self.show(*x, *y, SEEN, by);
+                    let shown = self.show(*x, *y, SEEN, by);
+                    self.meet_in((*x, *y), shown, &mut company);
                 }
             }
         }
-        for node in all {
-            self.check_hub(node, disturbed);
+        for node in all.iter().filter(|node| company.contains(node)) {
+            self.check_hub(*node, disturbed);
         }
     }
 
@@ -423,6 +480,9 @@ impl Graph {
         });
     }
 }
+
+/// Nodes of an event that may have become hubs by it.
+type Company = SmallVec<[NodeIndex; 8]>;
 
 /// The nodes of one event.
 struct Nodes {
