@@ -187,6 +187,7 @@ fn submission(engine: &Engine, kind: &str, user: u64, number: u64) -> anyhow::Re
         query: &[],
         received_at: Clock::system().now(),
         batch_index: None,
+        is_lossy: false,
         passed_over: &|_| {},
     };
     let payload = Payload::Json(json!({"u": user, "n": number}).to_string().into());

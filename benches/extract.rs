@@ -69,6 +69,7 @@ fn extract(c: &mut Criterion) {
         query: &[],
         received_at: Timestamp(1_790_000_000_000),
         batch_index: None,
+        is_lossy: false,
         passed_over: &|_| {},
     };
     let payload = Payload::Json(Bytes::from_static(BODY.as_bytes()));

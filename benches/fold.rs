@@ -43,6 +43,7 @@ fn events(compiled: &Compiled, count: u64) -> Vec<Event> {
             query: &[],
             received_at: Timestamp(1_800_000_000_000),
             batch_index: None,
+            is_lossy: false,
             passed_over: &|_| {},
         };
         let payload = Payload::Json(bytes::Bytes::copy_from_slice(&body));

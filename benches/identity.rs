@@ -87,6 +87,7 @@ fn event(external: Option<Found>, identifiers: SmallVec<[Found; 2]>, at: u64) ->
         traits: SmallVec::new(),
         standing: Standing::Open,
         payload: Payload::Json("{}".into()),
+        raw: None,
     }
 }
 

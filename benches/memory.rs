@@ -220,6 +220,7 @@ fn event(number: u64) -> Event {
         .collect(),
         standing: Standing::Open,
         payload: Payload::Json(bytes::Bytes::from(format!("{{\"user\":{number}}}"))),
+        raw: None,
     }
 }
 

@@ -114,6 +114,7 @@ fn event(external: Option<Found>, identifiers: SmallVec<[Found; 2]>, at: i64) ->
         traits: SmallVec::new(),
         standing: Standing::Open,
         payload: Payload::Json("{}".into()),
+        raw: None,
     }
 }
 

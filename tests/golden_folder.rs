@@ -1,7 +1,8 @@
 //! Golden folders: data folders that an earlier release wrote must start and hold the same people.
 //!
 //! `tests/golden/folders/vN-*.tar.gz` were written by the program of 2026-11-21 (version 1 of every
-//! record and row) and are never written again. A later format adds its own beside them:
+//! record and row) and are never written again; `v2-*` have events of version 2, lossy ones among
+//! them. A later format adds its own beside them:
 //! `SELFSAME_WRITE_GOLDEN=vN cargo test --test golden_folder` writes the present one.
 //!
 //! Each holds a journal in several segments, a snapshot with a tail behind it, merges, quarantined
@@ -94,6 +95,16 @@ fn people(client: &mut Client, from: usize) {
     assert_eq!(post(client, "visit/web", &json!({"u": "w1", "m": many})), "quarantined");
 }
 
+/// Events that were read with loss, of somebody and of nobody.
+fn lossy(client: &mut Client) {
+    let headers = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
+    for form in ["u=w1&note=%E9", "u=%E9&note=x"] {
+        let path = "/collect/visit/web?charset=utf-8&more=%FF";
+        let answer = client.send("POST", path, &headers, form.as_bytes()).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.json());
+    }
+}
+
 /// What operators do, of every kind.
 fn operators(client: &mut Client) {
     let link =
@@ -142,6 +153,7 @@ fn erase(client: &mut Client, name: &str, suppress: bool) {
 fn live(program: &Program) {
     let mut client = program.client();
     people(&mut client, 0);
+    lossy(&mut client);
     operators(&mut client);
     call(&mut client, "POST", "/api/v1/snapshots", &Value::Null);
     people(&mut client, 40);
@@ -156,6 +168,7 @@ fn live(program: &Program) {
     let one = pending["items"][0]["id"].as_str().unwrap().to_owned();
     call(&mut client, "POST", "/api/v1/snapshots", &Value::Null);
     people(&mut client, 80);
+    lossy(&mut client);
     call(&mut client, "POST", "/api/v1/campaigns/welcome/enable", &Value::Null);
     drop(client.post(&format!("/api/v1/deliveries/{one}/replay"), "{}"));
 }

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use selfsame::domain::campaign::{CampaignState, FragmentRuns, Moment, Rendered, Run};
 use selfsame::domain::compiled::Compiled;
-use selfsame::domain::event::{Event, Found, Payload, Reason, Standing, Timing, TraitValue};
+use selfsame::domain::event::{Event, Found, Payload, Raw, Reason, Standing, Timing, TraitValue};
 use selfsame::domain::fold::{Cell, Sorted};
 use selfsame::domain::fragment::Fragment;
 use selfsame::domain::graph::{Graph, Page};
@@ -17,10 +17,10 @@ use selfsame::domain::time::Timestamp;
 use selfsame::domain::timeline::Timeline;
 use selfsame::records::{
     ActRecord, Attempt, ChangeRow, Counters, CutRow, DedupeRow, DeliveryPage, DeliveryRow,
-    DeliveryState, ErasureRow, Genesis, LaidRow, LinkRow, ObjectKind, PendingErasure, Revised,
-    decode, decode_deliveries, decode_event, decode_fragment, decode_laid, decode_page,
-    decode_runs, encode, encode_cut, encode_deliveries, encode_event, encode_fragment, encode_link,
-    encode_page, encode_runs,
+    DeliveryState, EVENT_VERSION, ErasureRow, Genesis, LaidRow, LinkRow, ObjectKind,
+    PendingErasure, Revised, decode, decode_deliveries, decode_event, decode_fragment, decode_laid,
+    decode_page, decode_runs, encode, encode_cut, encode_deliveries, encode_event, encode_fragment,
+    encode_link, encode_page, encode_runs,
 };
 use selfsame::secrets::Secret;
 use selfsame::secrets::store::Store;
@@ -63,11 +63,12 @@ fn event() -> Event {
             .collect(),
         standing: Standing::Open,
         payload: Payload::Json(Bytes::from_static(br#"{"customer":{"id":9007199254740993}}"#)),
+        raw: None,
     }
 }
 
 #[test]
-fn events_of_version_one_are_read() {
+fn events_of_all_versions_are_read() {
     let quarantined = Event {
         timing: Timing::Unsaid,
         session: None,
@@ -87,8 +88,14 @@ fn events_of_version_one_are_read() {
         ("event-anonymous", anonymous),
         ("event-unread-time", unread),
     ] {
+        assert_eq!(decode_event(1, &golden(name, &[])).unwrap(), event, "{name}");
+    }
+    let raw = Raw { body: Bytes::from_static(b"n=x%E9"), query: Bytes::from_static(b"a=%FF") };
+    let payload = Payload::Json(Bytes::from("{\"n\":\"x\u{FFFD}\"}"));
+    let lossy = Event { raw: Some(Box::new(raw)), payload, ..event() };
+    for (name, event) in [("event-2", event()), ("event-2-lossy", lossy)] {
         let bytes = golden(name, &encode_event(&event).unwrap());
-        assert_eq!(decode_event(1, &bytes).unwrap(), event, "{name}");
+        assert_eq!(decode_event(EVENT_VERSION, &bytes).unwrap(), event, "{name}");
         assert_eq!(encode_event(&event).unwrap(), bytes, "{name}");
     }
 }
@@ -148,7 +155,7 @@ fn acts_about_people_of_version_one_are_read() {
         counts: [1, 2, 300],
         reason: reason(),
     };
-    let bytes = encode_event(&event()).unwrap();
+    let bytes = golden("event", &[]);
     let revised = Revised { sequence: 3, content: 7, version: 1, bytes };
     let acts = [
         ("act-lay", ActRecord::Lay { at, joins: true, a, b, reason: reason() }),
@@ -491,6 +498,6 @@ fn sealed_secrets_are_opened() {
 
 #[test]
 fn a_record_of_a_later_version_is_refused_by_name() {
-    let error = decode_event(2, b"").unwrap_err().to_string();
-    assert!(error.contains("found version 2"), "{error}");
+    let error = decode_event(3, b"").unwrap_err().to_string();
+    assert!(error.contains("found version 3"), "{error}");
 }

@@ -27,8 +27,9 @@ use selfsame::domain::path::Path;
 use selfsame::domain::profile::Folded;
 use selfsame::domain::settings::{FieldDecoding, Settings};
 use selfsame::domain::time::{MAX, MIN, Timestamp, parse_span};
+use selfsame::domain::unseen;
 use selfsame::http::page::PageQuery;
-use selfsame::records::{decode_event, encode_event};
+use selfsame::records::{EVENT_VERSION, decode_event, encode_event};
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
@@ -248,7 +249,7 @@ fn identifiers() {
             }
             let _named = compiled.identifier(&format!("{kind}:{text}"));
         }
-        assert_eq!(blocked::says_nothing(text), blocked::says_nothing(blocked::visible(text)));
+        assert_eq!(blocked::says_nothing(text), blocked::says_nothing(unseen::visible(text)));
         assert!(!blocked::is_no_word(text) || blocked::says_nothing(text));
     });
 }
@@ -369,13 +370,14 @@ fn extracted(compiled: &Compiled, text: &str, body: String) {
         query: &query,
         received_at: NOW,
         batch_index: Some(3),
+        is_lossy: false,
         passed_over: &|_| {},
     };
     assert!(json::check(&body).is_ok());
     let payload = Payload::Json(Bytes::from(body));
     let event = compiled.extract(&compiled.sources["s"], &facts, payload, &[7; 32]);
     let bytes = encode_event(&event).unwrap();
-    let read: Event = decode_event(1, &bytes).unwrap();
+    let read: Event = decode_event(EVENT_VERSION, &bytes).unwrap();
     assert_eq!(read, event);
     let again = compiled.reread_points("s", &read);
     assert_eq!(compiled.reread_points("s", &again), again);

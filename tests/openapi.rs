@@ -245,6 +245,8 @@ fn objects(world: &mut World) {
         r#"{"event_type": "Order", "query": {"a": "1"}, "body": {"customer": {"id": 77}}}"#;
     world.expect(200, "POST", "/api/v1/sources/shop/test", sample);
     world.expect(404, "POST", "/api/v1/sources/none/test", sample);
+    world.expect(200, "GET", "/api/v1/sources/shop/health", "");
+    world.expect(404, "GET", "/api/v1/sources/none/health", "");
     world.expect(400, "POST", "/api/v1/sources/shop/test", "{}");
     world.expect(413, "POST", "/api/v1/sources/shop/test", &" ".repeat(65 << 10));
 }

@@ -9,11 +9,16 @@ const OWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios");
 /// The contract's, in a folder beside the project that need not be there.
 const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/scenarios");
 /// Those of the contract's that must hold by now; a folder stands for all files in it.
-const SHARED_THAT_HOLD: [&str; 9] = [
+///
+/// All do but one, `cases/04-times-with-blank-zone.toml`: its ninth step wants the earlier received of
+/// two values with one time, where design.md (5, *Values*) lets the greater JSON win.
+const SHARED_THAT_HOLD: [&str; 11] = [
     "collect",
     "campaigns",
     "identity",
     "cases/02-session-placeholder.toml",
+    "cases/03-form-charset.toml",
+    "cases/07-slashes.toml",
     "cases/09-mail-with-name.toml",
     "cases/10-lookup-with-plus.toml",
     "cases/12-half-an-emoji.toml",

@@ -62,6 +62,7 @@ pub fn submission(engine: &Engine, number: u64, users: u64) -> anyhow::Result<Su
         query: &[],
         received_at: Clock::system().now(),
         batch_index: None,
+        is_lossy: false,
         passed_over: &|_| {},
     };
     let payload = Payload::Json(body.into());

@@ -168,6 +168,7 @@ impl Sender {
             query: &[],
             received_at: self.clock.now(),
             batch_index: None,
+            is_lossy: false,
             passed_over: &|_| {},
         };
         let payload = Payload::Json(body.into());

@@ -4,8 +4,9 @@
 //! on the way to it; all else stays beside it as it is spelt. Events are cut out of the text and put
 //! together again, never parsed.
 
+use super::lossy::{Origin, Places};
 use super::{DecodeRefusal, Decoded, Decoder, Piece, malformed, whole, wrapped};
-use crate::domain::event::{Payload, Reason};
+use crate::domain::event::{Payload, Raw, Reason};
 use crate::domain::json::{self, Measure, Root};
 use crate::domain::path::Step;
 use bytes::Bytes;
@@ -24,6 +25,8 @@ pub struct Batch<'a> {
     cuts: Vec<Cut>,
     /// Bytes of all events together, once they are put together.
     bytes: usize,
+    /// Where the cuts lie in the bytes that came, where something was read with loss.
+    places: Places,
 }
 
 /// Where an event of a batch lies in the body.
@@ -56,13 +59,16 @@ impl Place {
     }
 }
 
+/// U+FFFD in UTF-8.
+const REPLACED: &[u8] = "\u{FFFD}".as_bytes();
+
 /// More events, or more bytes, than a batch may have.
 pub(super) struct TooLarge;
 
 impl<'a> Batch<'a> {
     fn new(decoder: &Decoder<'a>, body: &Bytes, root: Range<usize>, bound: Measure) -> Self {
         let (decoder, body) = (decoder.clone(), body.clone());
-        Self { decoder, body, root, bound, cuts: Vec::new(), bytes: 0 }
+        Self { decoder, body, root, bound, cuts: Vec::new(), bytes: 0, places: Places::default() }
     }
 
     /// How many events it has.
@@ -82,33 +88,112 @@ impl<'a> Batch<'a> {
 
     /// The event at this place, put together; an empty one behind the last.
     pub fn piece(&self, at: usize) -> Piece {
-        match self.cuts.get(at) {
-            Some(Cut::Value { at, bound }) => self.value(self.body.slice(at.range()), *bound),
-            Some(Cut::Line(at)) => super::unreadable(self.body.slice(at.range())),
-            Some(Cut::Split(way)) => self.split_off(way),
-            None => super::unreadable(Bytes::new()),
+        let Some(cut) = self.cuts.get(at) else { return super::unreadable(Bytes::new()) };
+        let piece = match cut {
+            Cut::Value { at, bound } => self.value(self.body.slice(at.range()), *bound),
+            Cut::Line(at) => super::unreadable(self.body.slice(at.range())),
+            Cut::Split(_) => self.split_off(cut),
+        };
+        Piece { raw: self.raw(cut), ..piece }
+    }
+
+    /// The same once it is known where its cuts lie in the bytes that came.
+    pub(super) fn located(mut self) -> Self {
+        if let Some(origin) = self.decoder.origin.clone()
+            && let Some(text) = origin.text
+        {
+            let ranges = self.cuts.iter().flat_map(|cut| self.ranges(cut));
+            let offsets = ranges.flat_map(|range| [range.start, range.end]).collect();
+            self.places = origin.places(text, offsets);
         }
+        self
+    }
+
+    /// What an event came as, where it was read with loss.
+    fn raw(&self, cut: &Cut) -> Option<Box<Raw>> {
+        let origin = self.lossy(cut)?;
+        let body = match origin.text {
+            None if origin.in_body => origin.body.clone(),
+            None => Bytes::new(), // it reads as it came, and it is that of many
+            Some(_) => {
+                let ranges = self.ranges(cut);
+                let own = ranges.iter().map(|range| &origin.body[self.places.range(range)]);
+                own.collect::<Vec<&[u8]>>().concat().into()
+            }
+        };
+        Some(Box::new(Raw { body, query: origin.query() }))
+    }
+
+    /// What came, where this event was read of it with loss.
+    fn lossy(&self, cut: &Cut) -> Option<&Origin> {
+        let origin = self.decoder.origin.as_deref()?;
+        let is_damaged = |range: &Range<usize>| {
+            memchr::memmem::find(&self.body[range.clone()], REPLACED).is_some()
+        };
+        let is_lossy =
+            origin.query.is_some() || (origin.in_body && self.ranges(cut).iter().any(is_damaged));
+        is_lossy.then_some(origin)
+    }
+
+    /// Bytes of what an event came as that are kept beside it, about.
+    fn raw_size(&self, cut: &Cut) -> usize {
+        match self.lossy(cut) {
+            None => 0,
+            Some(Origin { text: None, in_body: true, body, .. }) => body.len(),
+            Some(Origin { text: None, .. }) => 0,
+            // No encoding takes more than two bytes for one of UTF-8.
+            Some(_) => self.ranges(cut).iter().map(|range| range.len() * 2).sum(),
+        }
+    }
+
+    /// The parts of the body that an event is put together of, in their order.
+    fn ranges(&self, cut: &Cut) -> SmallVec<[Range<usize>; 3]> {
+        let way = match cut {
+            Cut::Value { at, .. } | Cut::Line(at) => return SmallVec::from_iter([at.range()]),
+            // No array was on the way: the whole is its one element.
+            Cut::Split(way) if way.is_empty() => {
+                return SmallVec::from_iter([self.root.clone()]);
+            }
+            Cut::Split(way) => way,
+        };
+        let mut ranges = SmallVec::new();
+        let mut at = self.root.start;
+        for (array, element) in way {
+            ranges.push(at..array.range().start);
+            at = element.range().start;
+        }
+        let end = way.last().map_or(at, |(_, element)| element.range().end);
+        ranges.push(at..end);
+        for place in (0..way.len()).rev() {
+            let outer =
+                place.checked_sub(1).map_or(self.root.end, |outer| way[outer].1.range().end);
+            ranges.push(way[place].0.range().end..outer);
+        }
+        ranges
     }
 
     /// What is kept of the event at this place if it cannot even be put together: the bytes of its own
     /// as they came.
     pub fn kept(&self, at: usize, reason: Reason) -> Piece {
-        let own = match self.cuts.get(at) {
+        let cut = self.cuts.get(at);
+        let own = match cut {
             Some(Cut::Value { at, .. } | Cut::Line(at)) => at.range(),
             Some(Cut::Split(way)) => way.last().map_or(self.root.clone(), |(_, one)| one.range()),
             None => 0..0,
         };
-        Piece { payload: Payload::Opaque(self.body.slice(own)), fault: Some(reason) }
+        let raw = cut.and_then(|cut| self.raw(cut));
+        Piece { raw, ..Piece::aside(Payload::Opaque(self.body.slice(own)), reason) }
     }
 
     /// The bytes that the event at this place takes, about; its own beside what all have in common.
     pub fn cost(&self, at: usize) -> usize {
-        self.cuts.get(at).map_or(0, |cut| self.size_of(cut))
+        self.cuts.get(at).map_or(0, |cut| self.size_of(cut) + self.raw_size(cut))
     }
 
     /// Bytes that it holds before an event is put together, about.
     pub fn size(&self) -> usize {
-        self.body.len() + self.cuts.len() * size_of::<Cut>()
+        let raw = self.decoder.origin.as_ref().map_or(0, |origin| origin.body.len());
+        self.body.len() + raw + self.places.size() + self.cuts.len() * size_of::<Cut>()
     }
 
     fn size_of(&self, cut: &Cut) -> usize {
@@ -125,7 +210,8 @@ impl<'a> Batch<'a> {
 
     fn add(&mut self, cut: Cut) -> Result<(), TooLarge> {
         let limits = self.decoder.limits;
-        self.bytes = self.bytes.saturating_add(self.size_of(&cut));
+        let more = self.size_of(&cut) + self.raw_size(&cut);
+        self.bytes = self.bytes.saturating_add(more);
         let most = limits.batch_bytes.max(self.body.len().saturating_mul(limits.batch_times));
         if self.cuts.len() == limits.batch || self.bytes > most {
             return Err(TooLarge);
@@ -151,26 +237,14 @@ impl<'a> Batch<'a> {
     }
 
     /// The event in which each array on the way is its one element.
-    fn split_off(&self, way: &[(Place, Place)]) -> Piece {
-        let body = &self.body[..];
-        if way.is_empty() {
-            // No array was on the way: the whole is its one element.
-            return self.decoder.finish(self.body.slice(self.root.clone()), self.bound);
-        }
-        let mut event = Vec::with_capacity(self.size_of_split(way));
-        let mut at = self.root.start;
-        for (array, element) in way {
-            event.extend_from_slice(&body[at..array.range().start]);
-            at = element.range().start;
-        }
-        let end = way.last().map_or(at, |(_, element)| element.range().end);
-        event.extend_from_slice(&body[at..end]);
-        for place in (0..way.len()).rev() {
-            let outer =
-                place.checked_sub(1).map_or(self.root.end, |outer| way[outer].1.range().end);
-            event.extend_from_slice(&body[way[place].0.range().end..outer]);
-        }
-        let event = Bytes::from(event);
+    fn split_off(&self, cut: &Cut) -> Piece {
+        let event = match self.ranges(cut).as_slice() {
+            [all] => return self.decoder.finish(self.body.slice(all.clone()), self.bound),
+            ranges => {
+                let parts = ranges.iter().map(|range| &self.body[range.clone()]);
+                Bytes::from(parts.collect::<SmallVec<[&[u8]; 3]>>().concat())
+            }
+        };
         if self.bound.root == Root::Array {
             // Nothing was laid beside the whole yet, so it is to each of its parts.
             let root = std::str::from_utf8(&event).map_or(Root::Scalar, root_of);
@@ -192,8 +266,9 @@ pub(super) fn lines<'a>(decoder: &Decoder<'a>, body: &Bytes) -> Result<Decoded<'
     let mut first_error = None;
     let mut start = 0;
     for line in body.split(|byte| *byte == b'\n') {
-        let blank = line.len() - line.trim_ascii_start().len();
-        let text = line.trim_ascii();
+        let text = unmarked(line);
+        let blank = line.len() - text.len();
+        let text = text.trim_ascii_end();
         let range = start + blank..start + blank + text.len();
         start += line.len() + 1;
         if text.is_empty() {
@@ -218,6 +293,15 @@ pub(super) fn lines<'a>(decoder: &Decoder<'a>, body: &Bytes) -> Result<Decoded<'
         }
         _ => Ok(Decoded::Batch(batch)),
     }
+}
+
+/// A line without blanks and byte order marks before it: files with one each were put together.
+fn unmarked(line: &[u8]) -> &[u8] {
+    let mut text = line.trim_ascii_start();
+    while let Some(rest) = text.strip_prefix(b"\xEF\xBB\xBF") {
+        text = rest.trim_ascii_start();
+    }
+    text
 }
 
 /// The elements of a top-level array: each is an event by itself.

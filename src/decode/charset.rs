@@ -3,7 +3,7 @@
 //! are those of the WHATWG Encoding Standard.
 
 use bytes::Bytes;
-use encoding_rs::{Encoding, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use encoding_rs::{Encoding, ISO_2022_JP, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use std::borrow::Cow;
 
 /// Characters, and whether a byte had none in the encoding that was declared: U+FFFD stands for it.
@@ -23,42 +23,99 @@ pub fn named(label: &str) -> Option<&'static Encoding> {
 
 /// Decodes a text.
 pub fn characters<'b>(bytes: &'b [u8], declared: Option<&'static Encoding>) -> Characters<'b> {
+    let (encoding, rest) = encoding_of(bytes, declared);
+    let (text, is_lossy) = encoding.decode_without_bom_handling(rest);
+    Characters { text, is_lossy }
+}
+
+/// The encoding in which a text is read, and what of it stands behind byte order marks.
+fn encoding_of<'b>(
+    bytes: &'b [u8],
+    declared: Option<&'static Encoding>,
+) -> (&'static Encoding, &'b [u8]) {
     let (marked, rest) = marked(bytes);
     let encoding = match marked.or(declared) {
         Some(encoding) => encoding,
         None if std::str::from_utf8(rest).is_ok() => UTF_8,
         None => WINDOWS_1252,
     };
-    let (text, is_lossy) = encoding.decode_without_bom_handling(rest);
-    Characters { text, is_lossy }
+    (encoding, rest)
 }
 
-/// Decodes what nothing is declared of; every byte has a character.
+/// Decodes a name or a value of a form, of which the encoding of the whole is declared. A form
+/// spells what has a meaning in it in ASCII; so what is UTF-8 and has no NUL is no UTF-16.
+pub fn part<'b>(bytes: &'b [u8], declared: Option<&'static Encoding>) -> Characters<'b> {
+    let may_be = |known: &&'static Encoding| {
+        !is_wide(known) || bytes.contains(&0) || std::str::from_utf8(bytes).is_err()
+    };
+    characters(bytes, declared.filter(may_be))
+}
+
+/// Decodes what nothing can be declared of, such as a part of a path; every byte has a character. So
+/// what looks like a byte order mark is one only where the rest follows it.
 pub fn text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
+    fn read(bytes: &[u8]) -> Cow<'_, str> {
+        match characters(bytes, None) {
+            Characters { is_lossy: true, .. } => characters_of(bytes, WINDOWS_1252),
+            Characters { text, .. } => text,
+        }
+    }
     match bytes {
-        Cow::Borrowed(bytes) => characters(bytes, None).text,
-        Cow::Owned(bytes) => Cow::Owned(characters(&bytes, None).text.into_owned()),
+        Cow::Borrowed(bytes) => read(bytes),
+        Cow::Owned(bytes) => Cow::Owned(read(&bytes).into_owned()),
     }
 }
 
-/// A whole body in UTF-8, and whether something was replaced; the same bytes where they are that
-/// already.
-pub fn whole(body: &Bytes, declared: Option<&'static Encoding>) -> (Bytes, bool) {
-    let Characters { text, is_lossy } = characters(body, declared.or_else(|| wide(body)));
-    match text {
-        Cow::Borrowed(text) => (body.slice_ref(text.as_bytes()), is_lossy),
-        Cow::Owned(text) => (text.into(), is_lossy),
-    }
+fn characters_of<'b>(bytes: &'b [u8], encoding: &'static Encoding) -> Cow<'b, str> {
+    encoding.decode_without_bom_handling(bytes).0
 }
 
-/// A body without the marks of UTF-8.
-pub fn unmarked(body: &Bytes) -> Bytes {
-    body.slice_ref(marked(body).1)
+fn is_wide(encoding: &'static Encoding) -> bool {
+    encoding == UTF_16LE || encoding == UTF_16BE
 }
 
-/// Whether what has a meaning in a form is one byte each, as in ASCII.
-pub fn is_like_ascii(body: &[u8], declared: Option<&'static Encoding>) -> bool {
-    marked(body).0.or(declared).is_none_or(Encoding::is_ascii_compatible)
+/// A whole body in UTF-8.
+pub struct Whole {
+    /// The same bytes where they are that already.
+    pub text: Bytes,
+    /// Whether something was replaced.
+    pub is_lossy: bool,
+    /// In which it was read.
+    pub encoding: &'static Encoding,
+    /// How many bytes of byte order marks stood before it.
+    pub skip: usize,
+}
+
+/// Decodes a whole body.
+pub fn whole(body: &Bytes, declared: Option<&'static Encoding>) -> Whole {
+    let (encoding, rest) = encoding_of(body, declared.or_else(|| wide(body)));
+    let (text, is_lossy) = encoding.decode_without_bom_handling(rest);
+    let text = match text {
+        Cow::Borrowed(text) => body.slice_ref(text.as_bytes()),
+        Cow::Owned(text) => text.into(),
+    };
+    Whole { text, is_lossy, encoding, skip: body.len() - rest.len() }
+}
+
+/// A form without the marks of UTF-8, and the encoding that they or the sender declare for its
+/// parts; `None` where what has a meaning in it is not one byte each, as in ASCII, so that it is to
+/// be decoded as a whole.
+pub fn of_parts(
+    body: &Bytes,
+    declared: Option<&'static Encoding>,
+    is_multipart: bool,
+) -> Option<(Bytes, Option<&'static Encoding>)> {
+    let (marked, rest) = marked(body);
+    let is_as_ascii = match marked.or(declared) {
+        Some(known) if marked.is_some() => !is_wide(known),
+        // Boundaries are ASCII, whatever the encoding of what is between them.
+        _ if is_multipart => !matches!(rest, [b'-', 0, ..] | [0, b'-', ..]),
+        Some(known) if is_wide(known) => !rest.contains(&0),
+        // Behind an escape, two bytes of ASCII are a character.
+        Some(known) if known == ISO_2022_JP => !rest.contains(&0x1b),
+        _ => true,
+    };
+    is_as_ascii.then(|| (body.slice_ref(rest), marked.or(declared)))
 }
 
 /// JSON in UTF-16 that does not say so: its first character is one of ASCII.
@@ -112,6 +169,20 @@ mod tests {
         assert_eq!(read(b"a\0", "utf-16"), is("a"));
         assert_eq!(read(b"a\xE9", "utf-8"), ("a\u{FFFD}".to_owned(), true));
         assert!(!read(b"\x81\x8D\x8F\x90\x9D", "").1);
+        let wide = named("utf-16le");
+        assert_eq!(part(b"name", wide).text, "name");
+        assert_eq!(part("é".as_bytes(), wide).text, "é");
+        assert_eq!(part(b"\xE9\0", wide).text, "é");
+        assert_eq!(part(b"\xE5\x65\x2C\x67", wide).text, "日本");
+        assert!(part(b"\xE9\0a", wide).is_lossy);
+        for (path, is) in [
+            (&b"jos\xE9"[..], "josé"),
+            (b"\xEF\xBB\xBF\xE9", "ï»¿é"),
+            (b"\xEF\xBB\xBFa", "a"),
+            (b"\xFF\xFEa", "ÿþa"),
+        ] {
+            assert_eq!(text(Cow::Borrowed(path)), is);
+        }
         assert_eq!(named("iso-2022-kr"), None, "it is none that can be read");
     }
 

@@ -1,11 +1,13 @@
 //! Fields that hold JSON or base64 as text, replaced by what they hold.
 
+use super::{charset, lenient};
 use crate::domain::json;
 use crate::domain::path::Step;
 use crate::domain::settings::FieldDecoding;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
 use std::ops::Range;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -24,7 +26,7 @@ pub(super) fn decode(object: &str, fields: &[(Vec<Step>, FieldDecoding)]) -> Opt
         let Some(range) = locate(text, steps) else { continue };
         let Some(value) = json::unquote(&text[range.clone()]) else { continue };
         let content = match how {
-            FieldDecoding::Json => json::check(&value).is_ok().then(|| value.trim().to_owned()),
+            FieldDecoding::Json => read_json(value.into_owned().into()),
             FieldDecoding::Base64 => base64(&value),
         };
         if let Some(content) = content {
@@ -44,6 +46,15 @@ fn locate(text: &str, steps: &[Step]) -> Option<Range<usize>> {
     })
 }
 
+/// JSON as a body's is read: without byte order marks, in any encoding that can be told, Python's
+/// numbers that are none as null. `None` of what is none.
+fn read_json(bytes: Bytes) -> Option<String> {
+    let charset::Whole { text, is_lossy, .. } = charset::whole(&bytes, None);
+    let text = lenient::without_nan(text, false);
+    let text = std::str::from_utf8(&text).ok().filter(|_| !is_lossy)?;
+    json::check(text).is_ok().then(|| text.trim().to_owned())
+}
+
 /// Base64 (RFC 4648, sections 4 and 5; padded or not, with line breaks) of JSON, or else of text.
 fn base64(value: &str) -> Option<String> {
     let plain = value.bytes().filter(|byte| !byte.is_ascii_whitespace()).map(|byte| match byte {
@@ -52,10 +63,11 @@ fn base64(value: &str) -> Option<String> {
         other => other,
     });
     let bytes = BASE64.decode(plain.collect::<Vec<u8>>()).ok()?;
-    let text = String::from_utf8(bytes).ok().filter(|text| !text.is_empty())?;
-    if text.trim_start().starts_with(['{', '[']) && json::check(&text).is_ok() {
-        return Some(text);
+    let read = read_json(Bytes::from(bytes.clone()));
+    if read.as_ref().is_some_and(|text| text.starts_with(['{', '['])) {
+        return read;
     }
+    let text = String::from_utf8(bytes).ok().filter(|text| !text.is_empty())?;
     let mut literal = String::with_capacity(text.len() + 2);
     json::quote(&text, &mut literal);
     Some(literal)
@@ -85,6 +97,18 @@ mod tests {
         let expected = r#" {"a":1,"payload":{"n":9007199254740993.10},"b":[{"c":{"x":"ä"}}]}"#;
         let fields = [("b[0].c", Base64), ("missing.x", Json), ("payload", Json)];
         assert_eq!(decoded(object, &fields).as_deref(), Some(expected));
+        let read = |object: &str| decoded(object, &[("j", Json), ("b", Base64)]);
+        let nan = read(r#"{"j":"{\"n\":NaN}"}"#);
+        assert_eq!(nan.as_deref(), Some(r#"{"j":{"n":null}}"#));
+        assert_eq!(read("{\"j\":\"\u{FEFF}[1] \"}").as_deref(), Some(r#"{"j":[1]}"#));
+        // `{"n":NaN}` behind a mark, `{"u":"é"}` in Latin-1 and in UTF-16 without a mark.
+        for (base64, wanted) in [
+            ("77u/eyJuIjpOYU59", r#"{"b":{"n":null}}"#),
+            ("eyJ1Ijoi6SJ9", r#"{"b":{"u":"é"}}"#),
+            ("ewAiAHUAIgA6ACIA6QAiAH0A", r#"{"b":{"u":"é"}}"#),
+        ] {
+            assert_eq!(read(&format!("{{\"b\":\"{base64}\"}}")).as_deref(), Some(wanted));
+        }
         assert_eq!(
             decoded(r#"{"t":"aGkgXCI"}"#, &[("t", Base64)]).as_deref(),
             Some(r#"{"t":"hi \\\""}"#)

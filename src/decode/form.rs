@@ -5,7 +5,7 @@
 //! cannot be read like that, or that contradicts an earlier one, stays as it is spelt.
 
 use super::DecodeLimits;
-use super::charset::{self, characters};
+use super::charset::{self, part};
 use crate::domain::event::Reason;
 use crate::domain::json;
 use encoding_rs::Encoding;
@@ -16,47 +16,41 @@ use std::collections::BTreeMap;
 pub fn query_pairs(query: &str) -> Vec<(String, String)> {
     let pairs = pairs(query.as_bytes());
     let declared = declared(&pairs);
-    let text = |bytes: &[u8]| characters(bytes, declared).text.into_owned();
+    let text = |bytes: &[u8]| part(bytes, declared).text.into_owned();
     pairs.iter().map(|(name, value)| (text(name), text(value))).collect()
 }
 
-/// An urlencoded text as a JSON object; `None` when it holds nothing. Its escapes become bytes
-/// first, and these characters by what is declared, or by the form's own field that says so.
+/// Fields as a JSON object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fields {
+    /// None where it would hold nothing.
+    pub(super) object: Option<String>,
+    /// Whether a byte of them has no character in the encoding that is declared.
+    pub(super) is_lossy: bool,
+}
+
+/// An urlencoded text as a JSON object, or the limit that it breaks. Its escapes become bytes first,
+/// and these characters by what is declared, or by the form's own field that says so.
 pub(super) fn parse(
     text: &[u8],
     encoding: Option<&'static Encoding>,
     limits: &DecodeLimits,
-) -> Result<Option<String>, Fault> {
+) -> Result<Fields, Reason> {
     if text.is_empty() {
-        return Ok(None);
+        return Ok(Fields::default());
     }
     let pairs = pairs(text);
     let declared = declared(&pairs).or(encoding);
     let mut form = Form::new(limits);
     let mut is_lossy = false;
     for (name, value) in &pairs {
-        let (name, value) = (characters(name, declared), characters(value, declared));
+        let (name, value) = (part(name, declared), part(value, declared));
         is_lossy |= name.is_lossy || value.is_lossy;
         let mut literal = String::with_capacity(value.text.len() + 2);
         json::quote(&value.text, &mut literal);
         form.add(&name.text, literal)?;
     }
-    if is_lossy { Err(Fault::Lossy) } else { Ok(form.finish()) }
-}
-
-/// Why a form becomes no object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// It is over a limit.
-    Limit(Reason),
-    /// A byte has no character in the encoding that is declared.
-    Lossy,
-}
-
-impl From<Reason> for Fault {
-    fn from(reason: Reason) -> Self {
-        Self::Limit(reason)
-    }
+    Ok(Fields { object: form.finish(), is_lossy })
 }
 
 /// The pairs, their escapes undone.
@@ -247,7 +241,7 @@ mod tests {
 
     fn read(text: &str) -> Value {
         serde_json::from_str(
-            &parse(text.as_bytes(), None, &DecodeLimits::default()).unwrap().unwrap(),
+            &parse(text.as_bytes(), None, &DecodeLimits::default()).unwrap().object.unwrap(),
         )
         .unwrap()
     }
@@ -276,10 +270,10 @@ mod tests {
     #[test]
     fn limits_hold() {
         let limits = DecodeLimits { depth: 3, keys: 4, ..DecodeLimits::default() };
-        assert_eq!(parse(b"a[b][c][d]=1", None, &limits), Err(Fault::Limit(Reason::TooDeep)));
+        assert_eq!(parse(b"a[b][c][d]=1", None, &limits), Err(Reason::TooDeep));
         let many = parse(b"a=&a=&a=&a=&a=", None, &limits);
-        assert_eq!(many, Err(Fault::Limit(Reason::TooManyKeys)));
-        assert_eq!(parse(b"", None, &limits), Ok(None));
+        assert_eq!(many, Err(Reason::TooManyKeys));
+        assert_eq!(parse(b"", None, &limits), Ok(Fields::default()));
     }
 
     #[test]
@@ -295,7 +289,8 @@ mod tests {
         assert_eq!(pairs, [pair("a", "é"), pair("b", ""), pair("c", "é=")]);
         let limits = DecodeLimits::default();
         let utf8 = charset::named("utf-8");
-        assert_eq!(parse(b"a=%E9", utf8, &limits), Err(Fault::Lossy));
+        let object = Some("{\"a\":\"x\u{FFFD}\"}".to_owned());
+        assert_eq!(parse(b"a=x%E9", utf8, &limits), Ok(Fields { object, is_lossy: true }));
     }
 
     fn spell(prefix: &str, value: &Value, out: &mut form_urlencoded::Serializer<'_, String>) {
@@ -340,7 +335,9 @@ mod tests {
 
         #[test]
         fn any_text_is_a_form(text in any::<String>()) {
-            if let Ok(Some(object)) = parse(text.as_bytes(), None, &DecodeLimits::default()) {
+            if let Ok(Fields { object: Some(object), .. }) =
+                parse(text.as_bytes(), None, &DecodeLimits::default())
+            {
                 prop_assert!(json::check(&object).is_ok());
             }
         }

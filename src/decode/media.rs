@@ -22,7 +22,8 @@ pub(super) enum Media {
 impl Media {
     pub(super) fn of(content_type: Option<&str>) -> Self {
         let content_type = content_type.unwrap_or_default();
-        let essence = content_type.split(';').next().unwrap_or_default();
+        // A header that was sent twice comes as a list.
+        let essence = content_type.split([';', ',']).next().unwrap_or_default();
         let essence = essence.trim().to_ascii_lowercase();
         match essence.as_str() {
             "application/x-ndjson"
@@ -72,6 +73,8 @@ mod tests {
             Some(encoding_rs::WINDOWS_1252)
         );
         assert_eq!(Media::of(Some("image/svg+xml")), Media::Text);
+        let twice = "application/x-www-form-urlencoded, application/x-www-form-urlencoded";
+        assert_eq!(Media::of(Some(twice)), Media::Form);
         assert_eq!(Media::of(Some("application/octet-stream")), Media::Unknown);
         assert_eq!(Media::of(None), Media::Unknown);
         let boundary = Some("x".to_owned());

@@ -10,6 +10,7 @@ mod compress;
 mod fields;
 mod form;
 mod lenient;
+mod lossy;
 mod media;
 mod multipart;
 
@@ -17,13 +18,14 @@ pub use batch::Batch;
 pub use compress::{decoded_bound, decompress};
 pub use form::query_pairs;
 
-use crate::domain::event::{Payload, Reason};
+use crate::domain::event::{Payload, Raw, Reason};
 use crate::domain::json::{self, Measure, Root, Syntax};
 use crate::domain::path::Step;
 use crate::domain::settings::FieldDecoding;
 use bytes::Bytes;
 use encoding_rs::Encoding;
-use form::Fault;
+use form::Fields;
+use lossy::{Origin, TextOf};
 use media::Media;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -66,7 +68,8 @@ pub struct RawRequest<'a> {
     pub content_type: Option<&'a str>,
     /// `Content-Encoding`.
     pub content_encoding: Option<&'a str>,
-    /// The query without its `?`, as it came.
+    /// The query without its `?`, as it came. Where it is read with loss it is kept, so what must
+    /// not be stored is not in it.
     pub query: &'a str,
     /// The body as it came.
     pub body: Bytes,
@@ -88,6 +91,22 @@ pub struct Piece {
     pub payload: Payload,
     /// Why it is to be quarantined.
     pub fault: Option<Reason>,
+    /// What it came as; only where its text was read with loss.
+    pub raw: Option<Box<Raw>>,
+}
+
+impl Piece {
+    fn new(payload: Payload) -> Self {
+        Self { payload, fault: None, raw: None }
+    }
+
+    fn aside(payload: Payload, fault: Reason) -> Self {
+        Self { fault: Some(fault), ..Self::new(payload) }
+    }
+
+    fn size(&self) -> usize {
+        self.payload.size() + self.raw.as_ref().map_or(0, |raw| raw.size())
+    }
 }
 
 /// What a request holds.
@@ -103,9 +122,7 @@ impl Decoded<'_> {
     /// Bytes that it holds, about.
     pub fn size(&self) -> usize {
         match self {
-            Self::Single(Piece {
-                payload: Payload::Json(bytes) | Payload::Opaque(bytes), ..
-            }) => bytes.len(),
+            Self::Single(piece) => piece.size(),
             Self::Batch(batch) => batch.size(),
         }
     }
@@ -160,12 +177,13 @@ pub fn decode<'a>(
         return Err(DecodeRefusal::BodyTooLarge { limit: limits.body, decoded: false });
     }
     let body = decompress(request.content_encoding, request.body.clone(), limits.body)?;
-    let query = match form::parse(request.query.as_bytes(), None, limits) {
+    let Fields { object, is_lossy } = match form::parse(request.query.as_bytes(), None, limits) {
         Ok(query) => query,
-        Err(Fault::Limit(fault)) => return Ok(Decoded::Single(whole(&body, fault))),
-        Err(Fault::Lossy) => return Ok(Decoded::Single(unreadable(body))),
+        Err(fault) => return Ok(Decoded::Single(whole(&body, fault))),
     };
-    let decoder = Decoder { shape, limits, query: query.map(Into::into) };
+    let raw_query = is_lossy.then(|| Bytes::copy_from_slice(request.query.as_bytes()));
+    let query = object.map(Into::into);
+    let decoder = Decoder { shape, limits, query, raw_query, origin: None };
     let declared = media::encoding(request.content_type);
     decoder.decode(&Media::of(request.content_type), declared, body)
 }
@@ -181,7 +199,7 @@ pub fn kept(request: &RawRequest<'_>, limits: &DecodeLimits, reason: Reason) -> 
             plain.ok().and_then(Result::ok).unwrap_or_else(|| request.body.clone())
         }
     };
-    Piece { payload: Payload::Opaque(bytes), fault: Some(reason) }
+    Piece::aside(Payload::Opaque(bytes), reason)
 }
 
 /// Decodes bytes that were quarantined as they came, when their limits may have changed: what is
@@ -191,7 +209,7 @@ pub fn decode_stored<'a>(
     shape: Shape<'a>,
     limits: &'a DecodeLimits,
 ) -> Option<Decoded<'a>> {
-    let decoder = Decoder { shape, limits, query: None };
+    let decoder = Decoder { shape, limits, query: None, raw_query: None, origin: None };
     decoder.decode(&Media::Json, None, body).ok()
 }
 
@@ -201,65 +219,139 @@ struct Decoder<'a> {
     limits: &'a DecodeLimits,
     /// The query as a JSON object.
     query: Option<Arc<str>>,
+    /// The query as it came, where it was read with loss.
+    raw_query: Option<Bytes>,
+    /// The request as it came, once it is known that it was read with loss.
+    origin: Option<Arc<Origin>>,
 }
 
 impl<'a> Decoder<'a> {
+    /// Decodes a body. One that was read with loss is never refused for what it says, as nobody
+    /// knows what it said: it is set aside whole.
     fn decode(
-        &self,
+        mut self,
         media: &Media,
         declared: Option<&'static Encoding>,
         body: Bytes,
     ) -> Result<Decoded<'a>, DecodeRefusal> {
-        // The parts and fields of these are decoded one by one.
-        let is_of_parts = matches!(media, Media::Form | Media::Multipart { .. });
-        let (text, is_lossy) = match is_of_parts && charset::is_like_ascii(&body, declared) {
-            true => (charset::unmarked(&body), false),
-            false => charset::whole(&body, declared),
-        };
-        if is_lossy {
-            return Ok(Decoded::Single(unreadable(body))); // with all of its bytes
+        let read = self.read(media, declared, &body);
+        let raw = self.origin.as_ref().map(|origin| Box::new(origin.whole()));
+        match read {
+            Ok(Decoded::Single(piece)) => Ok(Decoded::Single(Piece { raw, ..piece })),
+            Ok(Decoded::Batch(batch)) => Ok(Decoded::Batch(batch.located())),
+            Err(DecodeRefusal::MalformedBody { .. }) if self.is_lossy() => {
+                Ok(Decoded::Single(Piece { raw, ..unreadable(body) }))
+            }
+            Err(DecodeRefusal::MalformedBody { expected, detail, .. }) => {
+                Err(malformed(expected, detail, body))
+            }
+            Err(refusal) => Err(refusal),
         }
-        self.fits(text.len())?;
-        let body = lenient::without_nan(text, *media == Media::Lines);
+    }
+
+    /// Whether the body was read with loss.
+    fn is_lossy(&self) -> bool {
+        self.origin.as_ref().is_some_and(|origin| origin.in_body)
+    }
+
+    /// Keeps the body as it came where something was read with loss.
+    fn keep(&mut self, body: &Bytes, in_body: bool, text: Option<TextOf>) {
+        let query = self.raw_query.clone();
+        self.origin = (in_body || query.is_some())
+            .then(|| Arc::new(Origin { body: body.clone(), in_body, query, text }));
+    }
+
+    fn read(
+        &mut self,
+        media: &Media,
+        declared: Option<&'static Encoding>,
+        raw: &Bytes,
+    ) -> Result<Decoded<'a>, DecodeRefusal> {
+        // The parts and fields of these are decoded one by one.
+        let is_multipart = matches!(media, Media::Multipart { .. });
+        let parts = (is_multipart || *media == Media::Form)
+            .then(|| charset::of_parts(raw, declared, is_multipart))
+            .flatten();
+        let Some((body, declared)) = parts else {
+            let body = self.text_of(raw, declared, *media == Media::Lines)?;
+            return self.by_media(media, None, (&body, raw));
+        };
+        self.keep(raw, false, None);
+        if *media == Media::Form && matches!(first_byte(&body), Some(b'{' | b'[')) {
+            // A type that lies; where it does not, all is a form again.
+            let text = self.text_of(raw, declared, false)?;
+            if let Some((json, measure)) = as_container(&text) {
+                return Ok(self.json(&text, json, measure));
+            }
+            self.keep(raw, false, None);
+        }
+        self.fits(body.len())?;
+        self.by_media(media, declared, (&body, raw))
+    }
+
+    /// A whole body as text, with null for numbers that are none.
+    fn text_of(
+        &mut self,
+        raw: &Bytes,
+        declared: Option<&'static Encoding>,
+        by_line: bool,
+    ) -> Result<Bytes, DecodeRefusal> {
+        let read = charset::whole(raw, declared);
+        self.fits(read.text.len())?;
+        let body = lenient::without_nan(read.text.clone(), by_line);
+        let is_same = body.as_ptr() == read.text.as_ptr() && body.len() == read.text.len();
+        let text = TextOf { encoding: read.encoding, skip: read.skip, shift: 0 };
+        self.keep(raw, read.is_lossy, is_same.then_some(text));
+        Ok(body)
+    }
+
+    fn by_media(
+        &mut self,
+        media: &Media,
+        declared: Option<&'static Encoding>,
+        (body, raw): (&Bytes, &Bytes),
+    ) -> Result<Decoded<'a>, DecodeRefusal> {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(self.object(Bytes::from_static(b"{}")));
         }
-        if media.is_sniffed() && matches!(first_byte(&body), Some(b'{' | b'[')) {
-            let (body, _) = charset::whole(&body, declared);
-            if let Some((text, measure)) = as_container(&body) {
-                return Ok(self.json(&body, text, measure));
-            }
+        if media.is_sniffed()
+            && let Some((text, measure)) = as_container(body)
+        {
+            return Ok(self.json(body, text, measure));
         }
         match media {
             Media::Json => {
-                let (text, measure) = as_json(&body)?;
-                Ok(self.json(&body, text, measure))
+                let (text, measure) = as_json(body)?;
+                Ok(self.json(body, text, measure))
             }
-            Media::Lines => batch::lines(self, &body),
-            Media::Form => self.fields(form::parse(&body, declared, self.limits), &body),
+            Media::Lines => batch::lines(self, body),
+            Media::Form => self.fields(form::parse(body, declared, self.limits), (body, raw)),
             Media::Multipart { boundary } => {
                 let boundary = boundary.as_deref();
-                let fields = multipart::parse(boundary, declared, &body, self.limits)?;
-                self.fields(fields, &body)
+                let fields = multipart::parse(boundary, declared, body, self.limits)?;
+                self.fields(fields, (body, raw))
             }
-            Media::Unknown if matches!(first_byte(&body), Some(b'{' | b'[')) => {
-                let (text, measure) = as_json(&body)?;
-                Ok(self.json(&body, text, measure))
+            Media::Unknown if matches!(first_byte(body), Some(b'{' | b'[')) => {
+                let (text, measure) = as_json(body)?;
+                Ok(self.json(body, text, measure))
             }
-            Media::Text | Media::Unknown => self.text(&body),
+            Media::Text | Media::Unknown => self.text(body),
         }
     }
 
     /// A form's fields, already written as an object.
     fn fields(
-        &self,
-        fields: Result<Option<String>, Fault>,
-        body: &Bytes,
+        &mut self,
+        fields: Result<Fields, Reason>,
+        (body, raw): (&Bytes, &Bytes),
     ) -> Result<Decoded<'a>, DecodeRefusal> {
         match fields {
-            Ok(fields) => self.made(fields.unwrap_or_else(|| "{}".to_owned())),
-            Err(Fault::Limit(fault)) => Ok(Decoded::Single(whole(body, fault))),
-            Err(Fault::Lossy) => Ok(Decoded::Single(unreadable(body.clone()))),
+            Ok(Fields { object, is_lossy }) => {
+                // What is made of fields stands nowhere in the body as it is cut.
+                self.keep(raw, is_lossy || self.is_lossy(), None);
+                self.made(object.unwrap_or_else(|| "{}".to_owned()))
+            }
+            Err(fault) => Ok(Decoded::Single(whole(body, fault))),
         }
     }
 
@@ -308,11 +400,24 @@ impl<'a> Decoder<'a> {
 
     /// An object's events: one, or as many as a split finds.
     fn checked_object(&self, object: Bytes, measure: Measure) -> Decoded<'a> {
+        let (before, start) = (object.clone(), measure.start);
         match self.prepare(object, measure) {
-            Ok((object, measure)) => batch::split(self, &object, measure)
+            Ok((object, measure)) => self
+                .laid_beside(&before, start, &object)
+                .map_or_else(
+                    || batch::split(self, &object, measure),
+                    |moved| batch::split(&moved, &object, measure),
+                )
                 .unwrap_or_else(|| Decoded::Single(self.finish(object, measure))),
             Err(piece) => Decoded::Single(piece),
         }
+    }
+
+    /// The same for an object that was made of the one before, where what came is kept.
+    fn laid_beside(&self, before: &Bytes, start: usize, now: &Bytes) -> Option<Self> {
+        let origin = self.origin.as_ref().filter(|_| before != now)?;
+        let origin = Some(Arc::new(origin.moved(before, start, now)));
+        Some(Self { origin, ..self.clone() })
     }
 
     /// The object with the query beside it and its fields decoded, and its measure or a bound.
@@ -337,10 +442,10 @@ impl<'a> Decoder<'a> {
         };
         if measure.depth > self.limits.depth {
             // Kept as bytes: whoever reads events may not be able to read as deep as this.
-            return Piece { payload: Payload::Opaque(object), fault: Some(Reason::TooDeep) };
+            return Piece::aside(Payload::Opaque(object), Reason::TooDeep);
         }
         let fault = (measure.keys > self.limits.keys).then_some(Reason::TooManyKeys);
-        Piece { payload: Payload::Json(object), fault }
+        Piece { fault, ..Piece::new(Payload::Json(object)) }
     }
 }
 
@@ -352,7 +457,7 @@ fn check(object: &Bytes) -> Result<Measure, Piece> {
 
 /// For what was checked or made by us; should it ever not be JSON, it is kept as it is.
 fn unreadable(bytes: Bytes) -> Piece {
-    Piece { payload: Payload::Opaque(bytes), fault: Some(Reason::MalformedBody) }
+    Piece::aside(Payload::Opaque(bytes), Reason::MalformedBody)
 }
 
 /// Any other JSON value than an object, made one.
@@ -371,7 +476,7 @@ fn whole(body: &Bytes, fault: Reason) -> Piece {
         Some((text, _)) => Payload::Json(wrapped(text)),
         None => Payload::Opaque(body.clone()),
     };
-    Piece { payload, fault: Some(fault) }
+    Piece::aside(payload, fault)
 }
 
 /// Members of `query` that `object` has not, before the members of `object` as they are spelt.

@@ -1,6 +1,8 @@
 //! Values that identify nobody: the built-in list of garbage, and what is configured per type.
 
+use super::normalise::national;
 use super::settings::{Blocked, Normaliser};
+use super::unseen::visible;
 use regex::{RegexSet, RegexSetBuilder};
 use std::collections::HashSet;
 
@@ -57,10 +59,12 @@ const TEMPLATES: [(&str, &str); 6] =
 /// Whether `text` is no word of anybody's: blank, `undefined` and its like, or a template that was
 /// not filled in. It is what counts as absent where `0`, `true` or `unknown` may rightly stand.
 pub fn is_no_word(text: &str) -> bool {
-    let bare = bare(text);
-    bare.is_empty()
-        || NO_WORDS.iter().any(|word| word.eq_ignore_ascii_case(bare))
-        || is_template(bare)
+    let is_none = |bare: &str| {
+        bare.is_empty()
+            || NO_WORDS.iter().any(|word| word.eq_ignore_ascii_case(bare))
+            || is_template(bare)
+    };
+    is_none(bare(text)) || is_several(text, &is_none)
 }
 
 /// A template may stand anywhere in the text: `order-{{id}}` is no order.
@@ -90,16 +94,6 @@ fn bare(text: &str) -> &str {
     }
 }
 
-/// The text without blanks, controls and characters without width at its ends.
-pub fn visible(text: &str) -> &str {
-    let is_unseen = |ch: char| {
-        ch.is_whitespace()
-            || ch.is_control()
-            || matches!(ch, '\u{FEFF}' | '\u{200B}'..='\u{200F}' | '\u{2060}')
-    };
-    text.trim_matches(is_unseen)
-}
-
 /// Whether the built-in list says that `text` identifies nobody and names nothing: compared
 /// without quotes, one pair of brackets and what nobody sees around it, in lower case.
 ///
@@ -112,29 +106,36 @@ pub fn is_builtin(normaliser: Normaliser, text: &str) -> bool {
 
 /// The same for what is no phone number: event ids, sessions, tenants.
 pub fn says_nothing(text: &str) -> bool {
-    let is_nothing = |text: &str| is_nothing(bare(text));
-    // A long text is no list of such words.
-    let is_several =
-        || text.contains(|ch: char| ch.is_whitespace() || matches!(ch, ',' | ';' | '|'));
-    is_nothing(text)
-        || text.len() <= 16 * LONGEST
-            && is_several()
-            && text
-                .split([',', ';', '|'])
-                .all(|part| is_nothing(part) || is_of_words(part) || is_of_words(bare(part)))
+    is_nothing(bare(text)) || is_several(text, &is_nothing)
 }
 
 /// Whether a text, without what is around it, is on the list.
 fn is_nothing(bare: &str) -> bool {
-    bare.bytes().all(|byte| matches!(byte, b'0' | b'-')) || is_template(bare) || is_word(bare)
+    // `0.00` is no more than `0`.
+    let is_zero = bare.bytes().all(|byte| matches!(byte, b'0' | b'-' | b'.'))
+        && (bare.contains('0') || !bare.contains('.'));
+    is_zero || is_template(bare) || is_word(bare)
+}
+
+/// Whether a text is a list of nothing but words of the list that `is_nothing` asks. A long text is
+/// no list of such words.
+fn is_several(text: &str, is_nothing: &impl Fn(&str) -> bool) -> bool {
+    let is_split = |ch: char| ch.is_whitespace() || matches!(ch, ',' | ';' | '|');
+    text.len() <= 16 * LONGEST
+        && text.contains(is_split)
+        && text.split([',', ';', '|']).all(|part| {
+            is_nothing(bare(part))
+                || is_of_words(part, is_nothing)
+                || is_of_words(bare(part), is_nothing)
+        })
 }
 
 /// Whether a text consists of nothing but words of the list, of which some are two (`not set`).
-fn is_of_words(text: &str) -> bool {
+fn is_of_words(text: &str, is_nothing: &impl Fn(&str) -> bool) -> bool {
     let words: Vec<&str> = text.split_whitespace().collect();
     let mut left = words.as_slice();
     while let Some((first, rest)) = left.split_first() {
-        let is_pair = |second: &&str| is_word(bare(&format!("{first} {second}")));
+        let is_pair = |second: &&str| is_nothing(bare(&format!("{first} {second}")));
         left = match rest.split_first() {
             _ if is_nothing(bare(first)) => rest,
             Some((second, rest)) if is_pair(second) => rest,
@@ -163,24 +164,17 @@ fn is_one_digit(text: &str) -> bool {
 
 /// Digits that are all the same behind the country's, in a number as E.164 spells it.
 fn is_one_digit_abroad(text: &str) -> bool {
-    let Some(digits) = text.strip_prefix('+').filter(|_| text.is_ascii()) else { return false };
-    let country = match digits.get(..2) {
-        Some(two) if two.starts_with(['1', '7']) => 1,
-        Some(two) if COUNTRIES_OF_TWO.contains(&two) => 2,
-        _ => 3,
-    };
-    let national = digits.as_bytes().get(country..).unwrap_or_default();
-    national.len() >= 7
-        && national[0].is_ascii_digit()
-        && national.iter().all(|digit| *digit == national[0])
+    let Some(digits) = text.strip_prefix('+').map(str::as_bytes) else { return false };
+    // The country is only looked for where the end of the number is one digit.
+    let is_one = |digits: &[u8]| digits.windows(2).all(|pair| pair[0] == pair[1]);
+    let end = digits.len().checked_sub(NATIONAL_DIGITS).map(|from| &digits[from..]);
+    end.is_some_and(|end| end[0].is_ascii_digit() && is_one(end))
+        && national(&text[1..])
+            .is_some_and(|rest| rest.len() >= NATIONAL_DIGITS && is_one(rest.as_bytes()))
 }
 
-/// Country calling codes of two digits (ITU-T E.164); all others but 1 and 7 have three.
-const COUNTRIES_OF_TWO: [&str; 44] = [
-    "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46", "47",
-    "48", "49", "51", "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63", "64", "65",
-    "66", "81", "82", "84", "86", "90", "91", "92", "93", "94", "95", "98",
-];
+/// A number of fewer digits behind its country's may be anything.
+const NATIONAL_DIGITS: usize = 7;
 
 /// What is configured as blocked for one type.
 #[derive(Clone, Debug, Default)]
@@ -275,6 +269,7 @@ mod tests {
             "[[id]]",
             "order-{{id}}",
             "0.0",
+            "0.00",
             "000-000",
             "[\"undefined\"]",
             "[object Object],[object Object]",
@@ -326,19 +321,27 @@ mod tests {
                 assert!(says_nothing(&text), "{text:?}");
             }
         }
-        for word in ["undefined", "NULL", " none ", "{{x}}", "", "[object Object]"] {
+        for word in [
+            "undefined",
+            "NULL",
+            " none ",
+            "{{x}}",
+            "",
+            "[object Object]",
+            "undefined undefined",
+            "null, null",
+            "[object Object] {{x}}",
+        ] {
             assert!(is_no_word(word), "{word:?}");
         }
-        for word in ["true", "0", "unknown", "guest", "-1", "id"] {
+        for word in ["true", "0", "unknown", "guest", "-1", "id", "null 0", "true null"] {
             assert!(!is_no_word(word), "{word:?}");
         }
     }
 
     #[test]
     fn what_nobody_sees_at_either_end_is_left_out() {
-        let listed = ['\u{FEFF}', '\u{2060}', '\0', '\t', '\n', '\r', '\u{7F}', '\u{85}'];
-        for ch in listed.into_iter().chain('\u{200B}'..='\u{200F}') {
-            assert_eq!(visible(&format!("{ch}U{ch}1{ch}{ch}")), format!("U{ch}1"), "{ch:?}");
+        for ch in ['\u{FEFF}', '\u{200B}', '\u{2060}', '\u{202C}', '\0', '\u{85}'] {
             assert!(says_nothing(&format!("{ch}null{ch}")), "{ch:?}");
             assert!(says_nothing(&ch.to_string()), "{ch:?}");
         }

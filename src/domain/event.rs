@@ -154,6 +154,30 @@ impl Payload {
     }
 }
 
+/// What an event came as, kept where its text could not be read without loss: U+FFFD stands in its
+/// payload for what had no character.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Raw {
+    /// The body's bytes, their content encoding undone; of a batch those of this event, where they
+    /// can be told from the rest.
+    pub body: Bytes,
+    /// The query as it came, without its `?`.
+    pub query: Bytes,
+}
+
+impl Raw {
+    /// How many bytes it is.
+    pub fn size(&self) -> usize {
+        self.body.len() + self.query.len()
+    }
+}
+
+/// Whether something in a value of a lossy event was replaced. One that the sender spelt with
+/// U+FFFD counts too: it was damaged before it came.
+pub fn is_damaged(value: &str) -> bool {
+    value.contains(char::REPLACEMENT_CHARACTER)
+}
+
 /// A trait's value that an event brings: name and compact canonical JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraitValue {
@@ -194,9 +218,16 @@ pub struct Event {
     pub standing: Standing,
     /// The properties.
     pub payload: Payload,
+    /// What it came as; only of one that is lossy.
+    pub raw: Option<Box<Raw>>,
 }
 
 impl Event {
+    /// Bytes of what it holds of the request.
+    pub fn size(&self) -> usize {
+        self.payload.size() + self.raw.as_ref().map_or(0, |raw| raw.size())
+    }
+
     /// One that nobody sent, with these properties, a JSON object.
     pub fn imagined(kind: &str, source: &str, properties: String, at: Timestamp) -> Self {
         Self {
@@ -212,6 +243,7 @@ impl Event {
             traits: SmallVec::new(),
             standing: Standing::Open,
             payload: Payload::Json(properties.into()),
+            raw: None,
         }
     }
 }

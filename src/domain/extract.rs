@@ -11,8 +11,10 @@ use super::normalise::shown;
 use super::occurred::{self, Said};
 use super::point::{PointUse, Wanted};
 use super::settings::{Fold, Normaliser, Unidentified};
-use super::source::{Choice, Source};
+use super::shape::{shape, shape_of_json};
+use super::source::{Choice, Source, TimeLookup};
 use super::time::Timestamp;
+use super::unseen;
 use smallvec::SmallVec;
 
 mod dedupe;
@@ -32,11 +34,14 @@ pub enum PassedOver {
     Blocked,
     /// Its event has more of them than `limits.event_identifiers`, and is set aside.
     TooMany,
+    /// A byte of it had no character in the encoding that was declared: two that differ there would
+    /// be one.
+    Damaged,
 }
 
 impl PassedOver {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Unreadable, Self::Blocked, Self::TooMany];
+    pub const ALL: [Self; 4] = [Self::Unreadable, Self::Blocked, Self::TooMany, Self::Damaged];
 
     /// The stable name, as metrics show it.
     pub const fn name(self) -> &'static str {
@@ -44,6 +49,7 @@ impl PassedOver {
             Self::Unreadable => "unreadable",
             Self::Blocked => "blocked",
             Self::TooMany => "too_many",
+            Self::Damaged => "damaged",
         }
     }
 }
@@ -62,6 +68,8 @@ pub struct RequestFacts<'a> {
     pub received_at: Timestamp,
     /// In a batch, the place of the element, from 0.
     pub batch_index: Option<usize>,
+    /// Whether something of it was replaced by U+FFFD: what holds that identifies nobody.
+    pub is_lossy: bool,
     /// Hears of each identifier that identifies nobody.
     pub passed_over: &'a dyn Fn(PassedOver),
 }
@@ -69,7 +77,7 @@ pub struct RequestFacts<'a> {
 /// A name out of a URL or a payload, without what nobody sees at its ends; `None` when it is empty, longer than
 /// [`NAME_CHARS`] or holds a control character.
 pub fn name(text: &str) -> Option<&str> {
-    let text = blocked::visible(text);
+    let text = unseen::visible(text);
     let fits = !text.is_empty()
         && text.chars().take(NAME_CHARS + 1).count() <= NAME_CHARS
         && !text.contains(char::is_control);
@@ -198,22 +206,43 @@ impl Compiled {
         event
     }
 
-    /// Whether its source refuses this event, because nothing in it identifies anyone.
+    /// Whether its source refuses this event, because nothing in it identifies anyone. Of a lossy one
+    /// nobody can say that.
     pub fn unidentified_drop(&self, event: &Event) -> bool {
         let drops = self.source_of(&event.source).unidentified == Unidentified::Drop;
         drops
+            && event.raw.is_none()
             && event.standing == Standing::Open
             && event.external.is_none()
             && event.session.is_none()
             && event.identifiers.is_empty()
     }
 
-    /// How many values of an event stand for a consent and are no decision.
-    pub fn unread_consents(&self, event: &Event) -> usize {
+    /// The values of an event that stand for a consent and are no decision.
+    pub fn unread_consents<'e>(&self, event: &'e Event) -> SmallVec<[&'e TraitValue; 2]> {
         let is_unread = |value: &&TraitValue| {
             self.rules.fold(&value.name) == Fold::Consent && decision(&value.json).is_none()
         };
-        event.traits.iter().filter(is_unread).count()
+        event.traits.iter().filter(is_unread).collect()
+    }
+
+    /// The shape of the time of an event that cannot be read; `None` where it can, or says nothing.
+    pub fn unread_time(
+        &self,
+        source: &Source,
+        facts: &RequestFacts<'_>,
+        event: &Event,
+    ) -> Option<String> {
+        let Payload::Json(bytes) = &event.payload else { return None };
+        let text = std::str::from_utf8(bytes).ok()?;
+        let view = View::new(source, facts, text, self.rules.builtin_blocked);
+        let mut said =
+            source.occurred_at.iter().map(|place| (said_at(source, &view, place), place));
+        let (_, place) = said
+            .find(|(said, _)| *said != Said::Nothing)
+            .filter(|(said, _)| *said == Said::Unreadable)?;
+        let container = || view.container(&place.lookup).map(shape_of_json);
+        view.text(&place.lookup).map(|text| shape(&text)).or_else(container)
     }
 
     fn read_everything(&self, source: &Source, view: &View<'_>, event: &mut Event) {
@@ -227,7 +256,11 @@ impl Compiled {
             event.standing = Standing::Anonymous;
         }
         for (trait_name, choice) in &source.traits {
-            let spelling = view.first_value(choice);
+            // On a profile nothing would show that it was damaged. What is no consent is a refusal.
+            let is_kept = |value: &Spelling<'_>| {
+                view.is_whole(value) || self.rules.fold(trait_name) == Fold::Consent
+            };
+            let spelling = view.first_value(choice).filter(is_kept);
             self.keep_trait(trait_name, spelling.as_ref(), false, event);
         }
         self.read_points(source, view, None, event);
@@ -239,9 +272,11 @@ impl Compiled {
         let kind = &source.namespace;
         let region = source.country.as_deref();
         let rule = self.rules.of(kind);
+        let mut users = view.texts(source.profile_id.as_ref()?, unwraps(rule.normaliser));
         // A value that identifies nobody counts as absent, so the next path is asked.
-        let (user, user_value) = view.texts(source.profile_id.as_ref()?).find_map(|user| {
-            let value = view.identifying(self.judged(kind, region, &user))?;
+        let (user, user_value) = users.find_map(|user| {
+            let judged = view.whole(&user).and_then(|()| self.judged(kind, region, &user));
+            let value = view.identifying(judged)?;
             Some((user, value))
         })?;
         let (value, raw) = match &source.tenant {
@@ -304,13 +339,14 @@ impl Compiled {
         // Without its tenant, what looks like an external ID of this source could be anybody's.
         let Ok(account) = account(source, &wanted.kind, view) else { return };
         let rule = self.rules.of(&wanted.kind);
-        let unwraps = matches!(rule.normaliser, Normaliser::Email | Normaliser::Phone);
+        let unwraps = unwraps(rule.normaliser);
         for lookup in &wanted.paths.0 {
             let before = event.identifiers.len();
             for spelling in view.all_texts(lookup, unwraps) {
                 let Some(text) = spelling.text() else { continue };
-                let value = view.identifying(self.judged(&wanted.kind, region, &text));
-                let Some(value) = value else { continue };
+                let judged = view.whole(&text);
+                let judged = judged.and_then(|()| self.judged(&wanted.kind, region, &text));
+                let Some(value) = view.identifying(judged) else { continue };
                 let raw = (*text != *value).then(|| shown(rule, &text));
                 let raw = raw.filter(|raw| **raw != *value);
                 let (value, raw) = within(account.as_deref(), value, raw);
@@ -388,6 +424,7 @@ fn blank(source: &Source, facts: &RequestFacts<'_>, payload: Payload, builtin: b
         traits: SmallVec::new(),
         standing: Standing::Open,
         payload,
+        raw: None,
     }
 }
 
@@ -420,8 +457,15 @@ fn stored_facts(stored: &Event) -> RequestFacts<'_> {
         query: &[],
         received_at: stored.received_at,
         batch_index: None,
+        is_lossy: stored.raw.is_some(),
         passed_over: &|_| {},
     }
+}
+
+/// Whether a list of one value counts as that value: so are addresses written. Of any other type a
+/// list is absent.
+fn unwraps(normaliser: Normaliser) -> bool {
+    matches!(normaliser, Normaliser::Email | Normaliser::Phone)
 }
 
 fn outside(choice: Option<&Choice>) -> bool {
@@ -432,13 +476,7 @@ fn outside(choice: Option<&Choice>) -> bool {
 /// a time from elsewhere in its place could be an older one.
 fn occurred_at(source: &Source, view: &View<'_>, received_at: Timestamp) -> (Timestamp, Timing) {
     for place in &source.occurred_at {
-        let said = match view.text(&place.lookup) {
-            Some(text) => occurred::say(&text, place.format.as_ref(), &source.zone),
-            // An object or a list where the time should be.
-            None if view.is_there(&place.lookup) => Said::Unreadable,
-            None => Said::Nothing,
-        };
-        match said {
+        match said_at(source, view, place) {
             Said::At(at) => {
                 return (at.min(received_at.plus_ms(occurred::AHEAD_MS)), Timing::Said);
             }
@@ -448,6 +486,16 @@ fn occurred_at(source: &Source, view: &View<'_>, received_at: Timestamp) -> (Tim
     }
     let is_told = !source.occurred_at.is_empty();
     (received_at, if is_told { Timing::Unsaid } else { Timing::Received })
+}
+
+/// What one place says about when it occurred.
+fn said_at(source: &Source, view: &View<'_>, place: &TimeLookup) -> Said {
+    match view.text(&place.lookup) {
+        Some(text) => occurred::say(&text, place.format.as_ref(), &source.zone),
+        // An object or a list where the time should be.
+        None if view.container(&place.lookup).is_some() => Said::Unreadable,
+        None => Said::Nothing,
+    }
 }
 
 /// The account that the values of a type belong to: the tenant, where the type is the source's own

@@ -6,6 +6,7 @@
 use super::event::Timing;
 use super::settings::Fold;
 use super::time::Timestamp;
+use super::unseen::visible;
 use bigdecimal::BigDecimal;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -217,7 +218,7 @@ fn is_blank(json: &str) -> bool {
 
 /// An explicit decision: a boolean, or what forms and consent managers spell one with.
 pub fn decision(json: &str) -> Option<bool> {
-    let word = json.trim_matches('"').trim();
+    let word = visible(json.trim_matches('"'));
     let is = |words: &[&str]| words.iter().any(|one| one.eq_ignore_ascii_case(word));
     if is(&["true", "1", "yes", "on", "y", "granted", "opted_in"]) {
         return Some(true);

@@ -101,6 +101,11 @@ pub fn content_hash(event: &Event) -> u128 {
         Payload::Json(bytes) => part(bytes),
         Payload::Opaque(bytes) => part(bytes),
     }
+    if let Some(raw) = &event.raw {
+        // Two that read the same after their loss are two.
+        part(&raw.body);
+        part(&raw.query);
+    }
     if let Standing::Quarantined(reason) = event.standing {
         part(reason.name().as_bytes());
     }
@@ -132,6 +137,7 @@ mod tests {
             traits: Default::default(),
             standing: Standing::Open,
             payload: Payload::Json("{}".into()),
+            raw: None,
         }
     }
 

@@ -2,9 +2,9 @@
 //! identifier. A form is a function of the value, its type's rule and the sender's region alone,
 //! and the canonical form of a canonical form is itself.
 
-use super::blocked::visible;
 use super::rules::TypeRule;
 use super::settings::Normaliser;
+use super::unseen::{is_unseen, seen, visible};
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, Region};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -44,6 +44,19 @@ pub fn is_region(text: &str) -> bool {
     let is_code = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
     let known = |region| PHONE_NUMBER_UTIL.get_country_code_for_region(region).is_some();
     is_code && Region::from_str(text).is_ok_and(known)
+}
+
+/// The digits of an international number behind its country's; `None` where no country has them.
+pub fn national(digits: &str) -> Option<&str> {
+    let code = |len: usize| digits.get(..len)?.parse::<u16>().ok();
+    let known = |len: &usize| {
+        code(*len).is_some_and(|code| {
+            PHONE_NUMBER_UTIL.get_region_for_country_code(code.into()).is_some()
+        })
+    };
+    // No country's code begins with another's.
+    let len = (1..=3).find(known).filter(|_| !digits.starts_with('0'))?;
+    digits.get(len..)
 }
 
 fn sha256_hex(raw: &str) -> Option<String> {
@@ -93,13 +106,6 @@ fn address_in(raw: &str) -> Option<String> {
     Some(seen(&address).trim().to_owned())
 }
 
-fn seen(text: &str) -> Cow<'_, str> {
-    match text.is_ascii() {
-        true => text.into(),
-        false => text.chars().filter(|ch| !is_zero_width(*ch)).collect(),
-    }
-}
-
 /// The one address of a text, without what mail programs and forms write around it: a name, angle
 /// brackets, `mailto:`, comments, quotes, a separator behind, and `@` as `%40`. `None` where there
 /// are several, since then nobody can say whose it is.
@@ -119,8 +125,8 @@ fn one_address(text: &str) -> Option<String> {
             inner.trim()
         }
     };
-    let quoted = |quote: char| inner.strip_prefix(quote)?.strip_suffix(quote);
-    let inner = quoted('"').or_else(|| quoted('\'')).unwrap_or(inner).trim();
+    let quoted = |(open, close): &(char, char)| inner.strip_prefix(*open)?.strip_suffix(*close);
+    let inner = QUOTES.iter().find_map(quoted).unwrap_or(inner).trim();
     let decoded = |text: &str| {
         let bytes = percent_encoding::percent_decode_str(text);
         bytes.decode_utf8().ok().map(Cow::into_owned)
@@ -134,6 +140,15 @@ fn one_address(text: &str) -> Option<String> {
         _ => Some(inner.to_owned()),
     }
 }
+
+/// What a whole address may stand in, as programs and as people write it.
+const QUOTES: [(char, char); 5] = [
+    ('"', '"'),
+    ('\'', '\''),
+    ('\u{201C}', '\u{201D}'),
+    ('\u{201E}', '\u{201C}'),
+    ('\u{AB}', '\u{BB}'),
+];
 
 fn is_separator(ch: char) -> bool {
     ch.is_whitespace() || matches!(ch, ',' | ';')
@@ -206,19 +221,6 @@ fn nfc_lower(text: &str) -> String {
     if is_nfc(&lower) { lower } else { lower.nfc().collect() }
 }
 
-fn is_zero_width(ch: char) -> bool {
-    // Address books put embeddings and isolates around what they copy (U+202A, U+2066 and on).
-    matches!(
-        ch,
-        '\u{AD}'
-            | '\u{200B}'..='\u{200F}'
-            | '\u{202A}'..='\u{202E}'
-            | '\u{2060}'
-            | '\u{2066}'..='\u{2069}'
-            | '\u{FEFF}'
-    )
-}
-
 fn is_no_address(ch: char) -> bool {
     ch.is_whitespace()
         || ch.is_control()
@@ -232,7 +234,7 @@ const PHONE_CHARS: usize = 64;
 /// A number with an extension is not read: E.164 has no room for it, and without it all who share
 /// a switchboard would be one person.
 fn phone(raw: &str, region: Option<&str>) -> Option<String> {
-    let visible = raw.chars().filter(|ch| !is_zero_width(*ch) && !ch.is_control());
+    let visible = raw.chars().filter(|ch| !is_unseen(*ch) && !ch.is_control());
     let text: String = visible.take(PHONE_CHARS + 1).collect();
     let text = text.trim_matches(is_separator);
     let text = match text.get(..4) {
@@ -368,6 +370,8 @@ mod tests {
             "mailto:ann%40example.com",
             "\"ann@example.com\"",
             "'ann@example.com'",
+            "\u{201C}ann@example.com\u{201D}",
+            "\u{AB} ann@example.com \u{BB}",
             "ann@example.com,",
             "ann@example.com; ",
             "\u{FEFF}ann@example.com\u{200B}",

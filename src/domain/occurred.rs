@@ -6,7 +6,8 @@
 
 use super::blocked;
 use super::time::{MAX, MIN, Timestamp};
-use jiff::civil::{DateTime, Time};
+use super::unseen::visible;
+use jiff::civil::{Date, DateTime, Time};
 use jiff::fmt::rfc2822;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::fmt::temporal::Pieces;
@@ -54,6 +55,15 @@ impl Zone {
         TimeZone::get(name).ok().map(Self)
     }
 
+    /// A local time; a date alone is its midnight in UTC, whatever the zone: a calendar's day is the
+    /// same for all who write it.
+    fn said(&self, date: Date, time: Option<Time>) -> Option<Timestamp> {
+        match time {
+            Some(time) => self.moment(DateTime::from_parts(date, time)),
+            None => Self::UTC.moment(DateTime::from_parts(date, Time::midnight())),
+        }
+    }
+
     fn moment(&self, local: DateTime) -> Option<Timestamp> {
         let last = || last_hours(local, self.0.to_offset(jiff::Timestamp::MAX));
         within(self.0.to_timestamp(local).map_or_else(|_| last(), jiff::Timestamp::as_millisecond))
@@ -88,14 +98,15 @@ impl Format {
         if let Ok(at) = read.to_timestamp() {
             return within(at.as_millisecond());
         }
-        let time = read.to_time().unwrap_or(Time::midnight());
-        zone.moment(DateTime::from_parts(read.to_date().ok()?, time))
+        // Without an hour the library's time is midnight, too.
+        let time = read.hour().and_then(|_| read.to_time().ok());
+        zone.said(read.to_date().ok()?, time)
     }
 }
 
 /// What `text` says, in a format where the source names one, local times being those of `zone`.
 pub fn say(text: &str, format: Option<&Format>, zone: &Zone) -> Said {
-    let text = text.trim();
+    let text = visible(text);
     if blocked::is_no_word(text) || is_no_date(text) {
         return Said::Nothing;
     }
@@ -170,7 +181,7 @@ fn iso(text: &str, zone: &Zone) -> Option<Timestamp> {
     }
     match pieces.time_zone_annotation() {
         Some(named) => Zone(named.to_time_zone().ok()?).moment(local),
-        None => zone.moment(local),
+        None => zone.said(pieces.date(), pieces.time()),
     }
 }
 
@@ -287,7 +298,7 @@ fn digits_of_a_calendar(text: &str, zone: &Zone) -> Option<Timestamp> {
         _ => format!("{}T{}", &text[..8], &text[8..]),
     };
     let pieces = Pieces::parse(&spelt).ok()?;
-    zone.moment(DateTime::from_parts(pieces.date(), pieces.time().unwrap_or(Time::midnight())))
+    zone.said(pieces.date(), pieces.time())
 }
 
 /// `/Date(1772359200000)/` and `/Date(1772359200000+0100)/` (Microsoft's JSON): milliseconds since

@@ -225,7 +225,7 @@ pub struct SourceConfig {
     /// Default region of phone numbers (ISO 3166-1 alpha-2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
-    /// Default: POST and GET.
+    /// Default: POST and GET; PUT and PATCH can be named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub methods: Option<Vec<String>>,
     /// Profile trait ← path in the event.

@@ -347,20 +347,25 @@ fn is_inside(path: &Path, splits: &[Vec<Step>]) -> bool {
     }
 }
 
+/// The request methods that a source may take.
+const METHODS: [&str; 4] = ["POST", "GET", "PUT", "PATCH"];
+
 fn methods(config: Option<&[String]>, problems: &mut Problems) -> Vec<Box<str>> {
     let Some(config) = config else { return vec!["POST".into(), "GET".into()] };
     let mut methods: Vec<Box<str>> = Vec::new();
     for method in config {
-        match method.to_ascii_uppercase().as_str() {
-            known @ ("POST" | "GET") => methods.push(known.into()),
-            _ => problems.push((
-                "methods".into(),
-                format!("expected \"POST\" or \"GET\", found {method:?}"),
-            )),
+        match METHODS.iter().find(|known| known.eq_ignore_ascii_case(method)) {
+            Some(known) if methods.iter().any(|one| **one == **known) => {}
+            Some(known) => methods.push((*known).into()),
+            None => {
+                let sentence = format!("expected one of {}, found {method:?}", METHODS.join(", "));
+                problems.push(("methods".into(), sentence));
+            }
         }
     }
     if config.is_empty() {
-        problems.push(("methods".into(), "expected \"POST\", \"GET\" or both, found none".into()));
+        let sentence = format!("expected one of {} at least, found none", METHODS.join(", "));
+        problems.push(("methods".into(), sentence));
     }
     methods
 }

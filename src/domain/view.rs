@@ -107,9 +107,16 @@ pub struct EventView {
     pub identifiers: Vec<String>,
     /// The payload; `null` where it cannot be decoded.
     pub properties: Option<Box<RawValue>>,
-    /// The bytes that cannot be decoded.
+    /// Whether a byte had no character in the encoding that the sender declared: U+FFFD stands for
+    /// it in the properties.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lossy: bool,
+    /// The bytes that cannot be decoded, at all or without loss.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
+    /// The query of a lossy event as it came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw_query: Option<String>,
 }
 
 /// A session.

@@ -1,7 +1,7 @@
 //! Threads for long work beside those who serve: reading the journal again for a preview, a
 //! re-resolution, an erasure.
 
-use super::Refusal;
+use crate::engine::receipt::Refusal;
 use std::io;
 use tokio::sync::oneshot;
 
@@ -13,7 +13,7 @@ const NICENESS: i32 = 10;
 ///
 /// # Errors
 /// When the system gives no more threads.
-pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub(in crate::engine) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let work = move || {
         // On Linux a thread has a niceness of its own. Without it the work is done all the same.
         if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
@@ -25,7 +25,7 @@ pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Res
 }
 
 /// Drops what takes long to drop.
-pub(super) fn discard(left: impl Send + 'static) {
+pub(in crate::engine) fn discard(left: impl Send + 'static) {
     // Without a thread it is dropped here.
     if let Err(error) = spawn("discarding", move || drop(left)) {
         tracing::debug!(%error, "no thread to drop what is left");
@@ -36,7 +36,7 @@ pub(super) fn discard(left: impl Send + 'static) {
 ///
 /// # Errors
 /// When there is no thread for it, or it panicked: [`Refusal::Panicked`].
-pub(super) async fn run<T: Send + 'static>(
+pub(in crate::engine) async fn run<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Refusal> {

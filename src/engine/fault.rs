@@ -1,8 +1,8 @@
 //! What is done about panics: who ends all the same fails the engine, and faults to inject for tests.
 
-use super::open::EngineError;
-use super::replay::ReplayError;
-use super::shared::Shared;
+use crate::engine::context::Shared;
+use crate::engine::history::replay::ReplayError;
+use crate::engine::start::open::EngineError;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
@@ -155,19 +155,19 @@ pub struct Failure {
 
 impl EngineError {
     /// Whether the program is at fault, and not the storage or the configuration.
-    pub(super) fn is_fault(&self) -> bool {
+    pub(in crate::engine) fn is_fault(&self) -> bool {
         matches!(self, Self::Replay(ReplayError::Fault { .. }))
     }
 }
 
 /// Held by a part that must not end while the engine runs: dropped too early, it fails the engine.
-pub(super) struct Alive {
+pub(in crate::engine) struct Alive {
     shared: Arc<Shared>,
     what: &'static str,
 }
 
 impl Alive {
-    pub(super) fn new(shared: &Arc<Shared>, what: &'static str) -> Self {
+    pub(in crate::engine) fn new(shared: &Arc<Shared>, what: &'static str) -> Self {
         Self { shared: Arc::clone(shared), what }
     }
 }

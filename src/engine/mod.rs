@@ -3,423 +3,46 @@
 //! `http` sees only [`Engine`] and the types below. An event goes router → committer → identity →
 //! profile, and its answer comes back from the profile; `ARCHITECTURE.md` tells the whole way.
 
-mod acts;
-mod again;
+mod api;
 mod background;
-mod campaign_state;
-mod campaigns;
-mod change_log;
-mod cleaning;
-mod committer;
-mod core;
-mod deliveries;
-mod delivering;
-mod digest;
-mod drafted;
-mod effective;
-mod endpoint;
-mod erasing;
-mod erasure_log;
-mod erasure_rows;
-mod exporting;
+mod context;
+mod delivery;
 pub mod fault;
-mod gathering;
+mod handle;
+mod history;
 mod identity;
-mod kept;
-mod linking;
-mod mending;
-mod objects;
+mod intake;
 pub mod offline;
-mod open;
-mod outgoing;
-mod playing;
 mod profile;
-mod profiles;
-mod question;
 mod readers;
-mod reading;
-mod rebuild;
-mod replay;
-mod rereadings;
-mod resolving;
-mod rest;
-mod retention;
-mod router;
-mod rows;
-mod schedule;
-mod secrets;
-mod sending;
-mod shared;
-mod snapshots;
-mod steering;
+mod receipt;
+mod start;
+mod state;
 mod store;
-mod streaming;
-mod table;
-mod trials;
-mod turns;
-mod views;
-mod window;
 
-pub use self::core::Core;
-pub use crate::records::Attempt;
-pub use crate::records::DeliveryState;
-pub use acts::Answer;
-pub use campaign_state::CampaignState;
-pub use deliveries::{Delivery, Outbox};
-pub use delivering::DeliveryFilter;
-pub use effective::{Effective, section};
-pub use exporting::{Export, ExportError};
+pub use crate::records::{Attempt, DeliveryState, ObjectKind};
+pub use api::deliveries::DeliveryFilter;
+pub use api::exports::{Export, ExportError};
+pub use api::identity::{Again, Explained, Part, Preview, Redecode, Unmerged};
+pub use api::objects::ObjectRefusal;
+pub use api::reading::{EventFilter, PageRequest, Paged, ProfileRef};
+pub use api::secrets::{SecretRefusal, SecretView};
+pub use api::stream::Stored;
+pub use api::trials::{Trial, TrialEvent};
 pub use fault::{Failure, Fault, Faults, Stage};
-pub use objects::ObjectRefusal;
-pub use open::{EngineError, Options, Recovered, arbiters_for};
-pub use question::Question;
-pub use reading::{EventFilter, PageRequest, Paged, ProfileRef};
-pub use resolving::Resolution;
-pub use rest::RowError;
-pub use retention::Retain;
-pub use rows::LoadError;
-pub use secrets::{SecretRefusal, SecretView};
-pub use steering::{Again, Explained, Part, Preview, Redecode, Unmerged};
-pub use streaming::Stored;
-pub use trials::{Trial, TrialEvent};
-
-pub use crate::domain::event::Status;
-use crate::domain::event::{Event, Payload};
-use crate::domain::fragment::content_hash;
-use crate::domain::settings::Durability;
-use crate::records::encode_event;
-use actix::Addr;
-use bytes::Bytes;
-use router::{Incoming, RouterActor};
-use shared::{Reply, Shared};
-use smallvec::SmallVec;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, RwLock};
-use tokio::sync::{broadcast, watch};
-
-pub use crate::records::ObjectKind;
-
-/// An event on its way in.
-#[derive(Debug)]
-pub struct Submission {
-    /// What was read out of the request.
-    pub event: Event,
-    /// When it is to be acknowledged.
-    pub durability: Durability,
-    /// How long its event id is remembered, in milliseconds.
-    pub dedupe_window_ms: i64,
-}
-
-/// The answer to an event, given once it is durable and visible.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    /// The event's id; for a duplicate, the first one's; none for a dropped one.
-    pub event_id: Option<uuid::Uuid>,
-    /// What became of it.
-    pub status: Status,
-    /// The profile that holds it.
-    pub profile_id: Option<uuid::Uuid>,
-}
-
-/// Why the engine takes nothing at the moment; none of it leaves a trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// A queue is full.
-    #[error("too many events are in flight; try again")]
-    Overloaded,
-    /// Free space is below the watermark.
-    #[error("free disk space is below the watermark; reads go on")]
-    StorageFull,
-    /// The journal failed; the process is stopping.
-    #[error("storage failed; the process is stopping")]
-    StorageFailed,
-    /// The engine is replaying, or draining.
-    #[error("the engine is starting or stopping")]
-    Recovering,
-    /// One event is larger than a journal record may be.
-    #[error("the event is larger than a journal record may be")]
-    TooLarge,
-    /// It panicked: a fault of the program, which costs this call alone.
-    #[error("a fault of the program: this call had no effect; the log says where it is")]
-    Panicked,
-}
-
-/// How far the engine is.
-#[derive(Clone, Debug)]
-pub enum Readiness {
-    /// Replaying.
-    Recovering {
-        /// Records done.
-        done: u64,
-        /// Records in all.
-        total: u64,
-    },
-    /// Serving.
-    Ready {
-        /// What recovery found.
-        report: serde_json::Value,
-    },
-    /// Ended by a storage error, or a fault of the program.
-    Failed(String),
-    /// Draining.
-    Stopping,
-}
-
-/// The configuration in force, as the HTTP layer reads it.
-#[derive(Debug)]
-pub(crate) struct Published(RwLock<Arc<Effective>>);
-
-impl Published {
-    fn get(&self) -> Arc<Effective> {
-        // A poisoned lock still holds a whole value: it is only ever replaced.
-        Arc::clone(&self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
-
-    fn set(&self, effective: &Arc<Effective>) {
-        let mut place = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *place = Arc::clone(effective);
-    }
-}
-
-/// A handle to an engine, running or not yet; clones are cheap.
-#[derive(Clone)]
-pub struct Engine(Arc<Inner>);
-
-struct Inner {
-    running: OnceLock<Running>,
-    /// Records replayed, and to replay in all.
-    replayed: (AtomicU64, AtomicU64),
-    is_ready: watch::Sender<bool>,
-    /// Why the engine failed, once it did.
-    failure: watch::Sender<Option<Failure>>,
-    is_stopping: AtomicBool,
-    /// Held by the preview under way: each holds a second graph, so there is one at a time.
-    preview: Arc<tokio::sync::Mutex<()>>,
-    /// Who waits for a digest.
-    digests: digest::Digests,
-}
-
-/// What there is once recovery is over.
-struct Running {
-    router: Addr<RouterActor>,
-    identity: Addr<identity::IdentityActor>,
-    shared: Arc<Shared>,
-    published: Arc<Published>,
-    stream: broadcast::Sender<Stored>,
-    recovered: Recovered,
-    threads: open::Threads,
-}
-
-impl Engine {
-    /// Starts an engine; to be called within an actix system. Recovery goes on behind the answer:
-    /// until it is over every call is refused as [`Refusal::Recovering`].
-    pub fn start(options: Options) -> Self {
-        let engine = Self(Arc::new(Inner {
-            running: OnceLock::new(),
-            replayed: (AtomicU64::new(0), AtomicU64::new(0)),
-            is_ready: watch::Sender::new(false),
-            failure: watch::Sender::new(None),
-            is_stopping: AtomicBool::new(false),
-            preview: Arc::default(),
-            digests: digest::Digests::default(),
-        }));
-        let starting = engine.clone();
-        actix_rt::spawn(async move { starting.recover(options).await });
-        engine
-    }
-
-    async fn recover(self, options: Options) {
-        let inner = Arc::clone(&self.0);
-        let recovery = actix_rt::task::spawn_blocking(move || {
-            open::Prepared::recover(options, &mut |done, total| {
-                inner.replayed.0.store(done, Ordering::Relaxed);
-                inner.replayed.1.store(total, Ordering::Relaxed);
-            })
-        });
-        let failure = self.0.failure.clone();
-        match recovery.await {
-            Ok(Ok(prepared)) => {
-                let running = prepared.start(failure);
-                running.answers().await;
-                // Set once, here: nobody else starts it.
-                let _ = self.0.running.set(running);
-                self.0.is_ready.send_replace(true);
-            }
-            Ok(Err(error)) => {
-                let is_fault = error.is_fault();
-                failure.send_replace(Some(Failure { why: error.to_string(), is_fault }));
-            }
-            Err(_) => {
-                let why = "the recovery panicked; the log says where".to_owned();
-                failure.send_replace(Some(Failure { why, is_fault: true }));
-            }
-        }
-    }
-
-    fn running(&self) -> Result<&Running, Refusal> {
-        self.0.running.get().ok_or(Refusal::Recovering)
-    }
-
-    /// Stores one event; answers once it is as durable as asked and visible to reads.
-    ///
-    /// # Errors
-    /// When it was not taken; it then leaves no trace.
-    pub async fn ingest(&self, submission: Submission) -> Result<Receipt, Refusal> {
-        if self.is_suppressed(&submission)? {
-            return Ok(DROPPED);
-        }
-        let (reply, answer) = Reply::one();
-        let incoming = incoming(submission, reply)?;
-        self.send(SmallVec::from_buf([incoming]))?;
-        answer.await.map_err(|_| self.lost())?
-    }
-
-    /// Stores the events of one batch together: all are taken, or none.
-    ///
-    /// # Errors
-    /// When they were not taken.
-    pub async fn ingest_batch(&self, all: Vec<Submission>) -> Result<Vec<Receipt>, Refusal> {
-        if all.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut receipts: Vec<Option<Receipt>> = Vec::with_capacity(all.len());
-        let mut kept = Vec::with_capacity(all.len());
-        for one in all {
-            let is_dropped = self.is_suppressed(&one)?;
-            receipts.push(is_dropped.then_some(DROPPED));
-            if !is_dropped {
-                kept.push(one);
-            }
-        }
-        let (replies, answers) = Reply::batch(kept.len());
-        let is_empty = kept.is_empty();
-        let pairs = kept.into_iter().zip(replies);
-        let events: Result<turns::Request, Refusal> =
-            pairs.map(|(one, reply)| incoming(one, reply)).collect();
-        let mut stored = Vec::new().into_iter();
-        if !is_empty {
-            self.send(events?)?;
-            stored = answers.await.map_err(|_| self.lost())?.into_iter();
-        }
-        let receipt = |one: Option<Receipt>| one.map_or_else(|| stored.next(), |one| Some(Ok(one)));
-        receipts.into_iter().filter_map(receipt).collect()
-    }
-
-    /// Whether an event comes with an identifier of someone who is not to come back.
-    fn is_suppressed(&self, submission: &Submission) -> Result<bool, Refusal> {
-        let shared = &self.running()?.shared;
-        let suppressed = shared.suppressed();
-        Ok(erasing::is_suppressed(&suppressed, &shared.genesis.hash_key, &submission.event))
-    }
-
-    fn send(&self, events: turns::Request) -> Result<(), Refusal> {
-        turns::submit(&self.running()?.router, events);
-        Ok(())
-    }
-
-    /// The configuration in force.
-    ///
-    /// # Errors
-    /// While the engine recovers: nothing is known yet.
-    pub fn effective(&self) -> Result<Arc<Effective>, Refusal> {
-        Ok(self.running()?.published.get())
-    }
-
-    /// What is being stored from now on.
-    ///
-    /// # Errors
-    /// While the engine recovers.
-    pub fn subscribe(&self) -> Result<broadcast::Receiver<Stored>, Refusal> {
-        Ok(self.running()?.stream.subscribe())
-    }
-
-    /// How far the engine is.
-    pub fn readiness(&self) -> Readiness {
-        let failure = self.0.failure.borrow().clone();
-        if let Some(why) = failure {
-            return Readiness::Failed(why.to_string());
-        }
-        if self.0.is_stopping.load(Ordering::Acquire) {
-            return Readiness::Stopping;
-        }
-        match self.running() {
-            Ok(running) => Readiness::Ready { report: running.recovered.json() },
-            Err(_) => Readiness::Recovering {
-                done: self.0.replayed.0.load(Ordering::Relaxed),
-                total: self.0.replayed.1.load(Ordering::Relaxed),
-            },
-        }
-    }
-
-    /// Completes when recovery is over; never, if it fails.
-    pub async fn ready(&self) {
-        // The sender lives in this handle.
-        let _ = self.0.is_ready.subscribe().wait_for(|is_ready| *is_ready).await;
-    }
-
-    /// Completes when the engine has failed, and says why.
-    pub async fn failed(&self) -> Failure {
-        let mut failure = self.0.failure.subscribe();
-        let why = failure.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
-        why.unwrap_or_else(|| Failure { why: "the engine failed".to_owned(), is_fault: true })
-    }
-
-    /// Why the engine failed, if it did.
-    pub fn failure(&self) -> Option<Failure> {
-        self.0.failure.borrow().clone()
-    }
-
-    /// Panics where a test asked for it.
-    pub fn strike(&self, stage: Stage, kind: &str) {
-        if let Ok(running) = self.running() {
-            running.shared.faults.strike(stage, kind);
-        }
-    }
-
-    /// Waits for an answer, no longer than the engine lives.
-    async fn heard<T>(&self, answer: tokio::sync::oneshot::Receiver<T>) -> Result<T, Refusal> {
-        tokio::select! {
-            biased;
-            answer = answer => answer.map_err(|_| self.lost()),
-            _ = self.failed() => Err(Refusal::StorageFailed),
-        }
-    }
-
-    /// Why an answer never came: whoever had to give it is gone.
-    fn lost(&self) -> Refusal {
-        if self.0.failure.borrow().is_some() {
-            return Refusal::StorageFailed;
-        }
-        match self.0.is_stopping.load(Ordering::Acquire) {
-            true => Refusal::Recovering,
-            false => Refusal::Panicked,
-        }
-    }
-}
-
-/// The answer to an event that is not kept.
-const DROPPED: Receipt = Receipt { event_id: None, status: Status::Dropped, profile_id: None };
-
-/// Encodes and hashes on the caller's thread, so that the pipeline behind only moves bytes.
-fn incoming(submission: Submission, reply: Reply) -> Result<Incoming, Refusal> {
-    let Submission { mut event, durability, dedupe_window_ms } = submission;
-    let bytes = Bytes::from(encode_event(&event).map_err(|_| Refusal::TooLarge)?);
-    let content = content_hash(&event);
-    share_payload(&mut event, &bytes);
-    Ok(Incoming { event: Box::new(event), bytes, content, durability, dedupe_window_ms, reply })
-}
-
-/// Lets the event's payload be the part of the record that it is, so that both hold it once.
-fn share_payload(event: &mut Event, record: &Bytes) {
-    let (Payload::Json(payload) | Payload::Opaque(payload)) = &mut event.payload;
-    let start = match record.ends_with(payload) {
-        true => Some(record.len() - payload.len()),
-        false => memchr::memmem::rfind(record, payload),
-    };
-    if let Some(start) = start {
-        *payload = record.slice(start..start + payload.len());
-    }
-}
+pub use handle::Engine;
+pub use identity::resolution::Resolution;
+pub use receipt::{Readiness, Receipt, Refusal, Status, Submission};
+pub use start::open::{EngineError, Options, Recovered, arbiters_for};
+pub use state::Core;
+pub use state::acts::Answer;
+pub use state::campaigns::outbox::{Delivery, Outbox};
+pub use state::campaigns::question::Question;
+pub use state::campaigns::runs::CampaignState;
+pub use state::configuration::{Effective, section};
+pub use store::fragments::RowError;
+pub use store::retention::Retain;
+pub use store::rows::LoadError;
 
 #[cfg(test)]
 mod tests;

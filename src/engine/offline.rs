@@ -4,21 +4,21 @@
 //! own (a copy, or an empty one in a throw-away folder). Gives the same answers as a running
 //! engine, by the same code.
 
-use super::core::Core;
-use super::digest::digest_view;
-use super::fault::Faults;
-use super::open::EngineError;
-use super::profile::Viewed;
-use super::reading::ProfileRef;
-use super::replay::{Aside, Plan, Replayed, replay};
-use super::rereadings::{EventError, Events};
-use super::rest::{Rest, RowError};
-use super::store::starting_point;
 use crate::domain::event::Standing;
 use crate::domain::fragment::Fragment;
 use crate::domain::graph::{FragmentIndex, NONE};
 use crate::domain::id::{IdKind, Sequence};
 use crate::domain::view::{DigestView, EventView, ProfileView};
+use crate::engine::api::digest::digest_view;
+use crate::engine::api::reading::ProfileRef;
+use crate::engine::fault::Faults;
+use crate::engine::history::replay::{Aside, Plan, Replayed, replay};
+use crate::engine::profile::actor::Viewed;
+use crate::engine::start::open::EngineError;
+use crate::engine::start::opening::starting_point;
+use crate::engine::state::Core;
+use crate::engine::state::revisions::{EventError, Events};
+use crate::engine::store::fragments::{Rest, RowError};
 use crate::journal::{self, JournalReader};
 use crate::records::{Genesis, kind};
 use crate::snapshot::SnapshotStore;
@@ -146,7 +146,7 @@ impl OfflineState {
         let lead = self.core.locate(parts.sequence, &event).filter(|_| is_open);
         let profile = lead.map(|lead| self.core.fragment_id(lead));
         let view = self.core.event_view(parts.sequence, &event, profile);
-        let view = super::views::show(view, &event.payload);
+        let view = crate::engine::state::views::show(view, &(event.payload, event.raw));
         Ok(Some(view).filter(|view| view.id.eq_ignore_ascii_case(id)))
     }
 

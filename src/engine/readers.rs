@@ -3,7 +3,7 @@
 //! They are few and stay: what a page takes is then taken by few, and used again for the next one.
 //! (A pool that grows leaves what each of its threads has once used with that thread.)
 
-use super::Refusal;
+use crate::engine::receipt::Refusal;
 use crossbeam_channel::{Sender, unbounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::Builder;
@@ -17,11 +17,11 @@ type Job = Box<dyn FnOnce() + Send>;
 /// The threads; they end with the last handle. Who reads waits for its answer, so the queue is as
 /// long as there are readers at most.
 #[derive(Debug)]
-pub(super) struct Readers(Sender<Job>);
+pub(in crate::engine) struct Readers(Sender<Job>);
 
 impl Readers {
     /// Starts them. Where the system has no thread to give, reading is refused.
-    pub(super) fn start() -> Self {
+    pub(in crate::engine) fn start() -> Self {
         let (sender, jobs) = unbounded::<Job>();
         for number in 0..THREADS {
             let jobs = jobs.clone();
@@ -44,7 +44,7 @@ impl Readers {
     ///
     /// # Errors
     /// When it panics, or there is no thread.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(in crate::engine) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {

@@ -3,23 +3,23 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::domain::event::Payload;
-use crate::domain::event::Reason;
+use crate::domain::event::{Payload, Reason};
 use crate::domain::extract::RequestFacts;
 use crate::domain::id::Identifier;
-use crate::domain::settings::Settings;
+use crate::domain::settings::{Durability, Settings};
 use serde_json::json;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A time of events, in seconds: one about 1970 would be a clock that was never set, and the time of
 /// receipt would count, which two may share.
-pub(super) const T: u64 = 1_700_000_000;
+pub(in crate::engine) const T: u64 = 1_700_000_000;
 
 mod campaigns;
 mod cuts;
 mod erasures;
-pub(super) mod operators;
+pub(in crate::engine) mod operators;
 mod panics;
 mod reading;
 mod rereadings;
@@ -43,7 +43,7 @@ fn settings() -> Settings {
     .unwrap()
 }
 
-pub(super) fn options(data: &Path) -> Options {
+pub(in crate::engine) fn options(data: &Path) -> Options {
     Options {
         data: data.to_owned(),
         settings: settings(),
@@ -68,19 +68,19 @@ pub(super) fn options(data: &Path) -> Options {
 }
 
 /// A fault to inject.
-pub(super) fn fault(stage: Stage, kind: &str, times: usize) -> Fault {
+pub(in crate::engine) fn fault(stage: Stage, kind: &str, times: usize) -> Fault {
     Fault { stage, kind: kind.to_owned(), times }
 }
 
 /// Stops an engine and starts it from the journal alone.
-pub(super) async fn replayed(engine: Engine, options: Options) -> Engine {
+pub(in crate::engine) async fn replayed(engine: Engine, options: Options) -> Engine {
     engine.stop(Duration::from_secs(20)).await;
     drop(engine);
     std::fs::remove_dir_all(options.data.join("snapshot")).unwrap();
     open(options).await
 }
 
-pub(super) async fn open(options: Options) -> Engine {
+pub(in crate::engine) async fn open(options: Options) -> Engine {
     let engine = Engine::start(options);
     tokio::select! {
         () = engine.ready() => engine,
@@ -103,6 +103,7 @@ fn submission(
         query: &[],
         received_at: Clock::system().now(),
         batch_index: None,
+        is_lossy: false,
         passed_over: &|_| {},
     };
     let payload = Payload::Json(body.to_string().into());
@@ -110,7 +111,7 @@ fn submission(
     Submission { event, durability: Durability::Fsynced, dedupe_window_ms: 1_000_000 }
 }
 
-pub(super) async fn send(
+pub(in crate::engine) async fn send(
     engine: &Engine,
     source: &str,
     session: Option<&str>,
@@ -129,17 +130,17 @@ async fn by(engine: &Engine, name: &str) -> crate::domain::view::ProfileView {
 }
 
 /// A small random generator, so that a failing world can be named by its seed.
-pub(super) struct Dice(pub(super) u64);
+pub(in crate::engine) struct Dice(pub(in crate::engine) u64);
 
 impl Dice {
-    pub(super) fn roll(&mut self, sides: u64) -> u64 {
+    pub(in crate::engine) fn roll(&mut self, sides: u64) -> u64 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 }
 
-pub(super) fn random_event(
+pub(in crate::engine) fn random_event(
     dice: &mut Dice,
     number: u64,
 ) -> (&'static str, Option<String>, serde_json::Value) {
@@ -319,7 +320,7 @@ fn is_long() -> bool {
 const PATIENCE: u32 = 6_000;
 
 /// Waits until what is known was resolved under the rules in force.
-pub(super) async fn resolved(engine: &Engine) {
+pub(in crate::engine) async fn resolved(engine: &Engine) {
     let mut tries = 0;
     while engine.look(|identity| identity.core.awaits_resolution()).await.unwrap() {
         tries += 1;
@@ -328,7 +329,7 @@ pub(super) async fn resolved(engine: &Engine) {
     }
 }
 
-pub(super) async fn cleaned(engine: &Engine, erasure: &str) {
+pub(in crate::engine) async fn cleaned(engine: &Engine, erasure: &str) {
     let mut tries = 0;
     while engine.erasure(erasure).await.unwrap().unwrap().state != "done" {
         tries += 1;

@@ -14,7 +14,9 @@ use crate::decode::{
 };
 use crate::domain::event::{Event, Reason, Timing};
 use crate::domain::extract::{self, NAME_CHARS, RequestFacts};
+use crate::domain::shape::shape_of_json;
 use crate::domain::source::Source;
+use crate::domain::unseen;
 use crate::engine::fault::{Panicked, Stage, walled};
 use crate::engine::{Effective, Receipt, Refusal, Status, Submission};
 use actix_web::dev::RequestHead;
@@ -133,15 +135,28 @@ fn target(path: &str) -> Result<Target, Problem> {
     Ok(Target {
         event_type: event_type.ok_or_else(|| malformed("event type"))?,
         source: named("source", source)?,
-        session: session.map(|text| named("session", text)).transpose()?,
+        // A blank one says nothing, as anywhere else.
+        session: session
+            .map(decoded_part)
+            .filter(|text| !is_blank(text))
+            .map(|text| name_in("session", &text))
+            .transpose()?,
     })
 }
 
+/// Whether nobody sees anything in it; controls are no blanks.
+fn is_blank(text: &str) -> bool {
+    unseen::visible(text).is_empty() && !text.contains(char::is_control)
+}
+
 fn named(what: &str, text: &str) -> Result<String, Problem> {
-    let text = decoded_part(text);
+    name_in(what, &decoded_part(text))
+}
+
+fn name_in(what: &str, text: &str) -> Result<String, Problem> {
     // A name in a payload loses controls at its ends; in a URL they are a mistake of the caller's.
     let is_clean = !text.trim().contains(char::is_control);
-    let name = extract::name(&text).filter(|_| is_clean);
+    let name = extract::name(text).filter(|_| is_clean);
     name.map(str::to_owned).ok_or_else(|| malformed(what))
 }
 
@@ -371,7 +386,7 @@ impl Events<'_> {
         let headers = self.request.headers();
         let header = |name: &str| {
             let value = headers.get(name)?;
-            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+            Some(charset::text(Cow::Borrowed(value.as_bytes())).into_owned())
         };
         let facts = RequestFacts {
             event_type: &self.target.event_type,
@@ -380,6 +395,7 @@ impl Events<'_> {
             query,
             received_at: self.http.clock.now(),
             batch_index: place,
+            is_lossy: piece.raw.is_some(),
             passed_over: &|why| self.http.metrics.count_passed_over(why),
         };
         let Effective { compiled, hash_key, .. } = self.effective;
@@ -396,17 +412,37 @@ impl Events<'_> {
         // panics, it is kept without its mark against duplicates.
         let payload = || piece.payload.clone();
         let why = Reason::Panicked;
-        let event = walled(read)
+        let mut event = walled(read)
             .or_else(|Panicked| {
                 walled(|| compiled.set_aside(self.source, &facts, payload(), why, hash_key))
             })
             .unwrap_or_else(|Panicked| extract::unread(self.source, &facts, payload(), why));
-        if event.timing == Timing::Unread {
-            self.http.metrics.count_unread_time(&event.source);
+        event.raw = piece.raw;
+        if event.raw.is_some() {
+            self.http.metrics.count_lossy(&event.source);
         }
-        let unread = walled(|| compiled.unread_consents(&event)).unwrap_or_default();
-        self.http.metrics.consents_unread.inc_by(unread as u64);
+        // What it looks like only explains; the event is kept without it.
+        let _explained = walled(|| self.tell_unread(&facts, &event));
         event
+    }
+
+    /// Counts what stands in an event and cannot be read, and notes the shape of it.
+    fn tell_unread(&self, facts: &RequestFacts<'_>, event: &Event) {
+        let (Http { metrics, unread, .. }, compiled) = (self.http, &self.effective.compiled);
+        let at = event.received_at;
+        if event.timing == Timing::Unread {
+            metrics.count_unread_time(&event.source);
+            let shape = compiled.unread_time(self.source, facts, event);
+            unread.note(self.effective, &event.source, |of| of.times_unread.add(1, shape, at));
+        }
+        let consents = compiled.unread_consents(event);
+        if let Some(last) = consents.last() {
+            metrics.consents_unread.inc_by(consents.len() as u64);
+            let (count, shape) = (consents.len() as u64, Some(shape_of_json(&last.json)));
+            unread.note(self.effective, &event.source, |of| {
+                of.consents_unread.add(count, shape, at);
+            });
+        }
     }
 
     /// None for an event that the source does not want.

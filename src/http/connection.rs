@@ -6,6 +6,7 @@
 //! that watches the clock, and when that is over both are dropped, with all that they hold.
 
 use super::pace::Pace;
+use super::target::Place;
 use super::wire;
 use crate::telemetry::metrics::{Metrics, Slow};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -168,6 +169,8 @@ pub struct Stream {
     ahead: BytesMut,
     /// The framework is to look at what it has before it gets more.
     is_paused: bool,
+    /// Where in a head the next byte stands.
+    place: Place,
 }
 
 impl Stream {
@@ -180,6 +183,7 @@ impl Stream {
             instead: None,
             ahead: BytesMut::new(),
             is_paused: false,
+            place: Place::Start,
         }
     }
 
@@ -237,7 +241,18 @@ impl AsyncRead for Stream {
             None => head_end(&self.ahead[..most]).unwrap_or(most),
             Some(_) => most,
         };
-        into.put_slice(&self.ahead[..part]);
+        let part = match body {
+            Some(_) => {
+                into.put_slice(&self.ahead[..part]);
+                part
+            }
+            None => self.hand_on_head(part, into),
+        };
+        if part == 0 {
+            // No room for one escape; the framework always has more than that.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         self.ahead.advance(part);
         if self.ahead.is_empty() {
             self.ahead = BytesMut::new(); // an idle connection holds nothing
@@ -262,6 +277,14 @@ fn head_end(bytes: &[u8]) -> Option<usize> {
 }
 
 impl Stream {
+    /// Hands on so many bytes of a head, or as many as there is room for.
+    fn hand_on_head(&mut self, bytes: usize, into: &mut ReadBuf<'_>) -> usize {
+        if self.life.head_since.get().is_none() {
+            self.place = Place::Start;
+        }
+        self.place.hand_on(&self.ahead[..bytes], into)
+    }
+
     /// Reads what there is; 0 at the end.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut bytes = [0; READ_BYTES];

@@ -22,7 +22,9 @@ pub mod reply;
 pub mod request_id;
 pub mod room;
 pub mod routes;
+mod target;
 pub mod tracker;
+pub mod unread;
 pub mod wall;
 mod wire;
 
@@ -33,6 +35,7 @@ use crate::clock::Clock;
 use crate::code::Code;
 use crate::config::{Config, Inputs, Limits};
 use crate::decode::DecodeLimits;
+use crate::domain::time::Timestamp;
 use crate::engine::Engine;
 use crate::secrets::Secret;
 use crate::telemetry::metrics::Metrics;
@@ -63,6 +66,8 @@ pub struct Http {
     pub engine: Engine,
     /// The time.
     pub clock: Clock,
+    /// When this was put together.
+    pub started_at: Timestamp,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What is refused.
@@ -77,6 +82,8 @@ pub struct Http {
     pub inputs: Inputs,
     /// What sources may still send.
     pub rates: rate::Rates,
+    /// What of each source cannot be read, since the start.
+    pub unread: unread::Unread,
     /// Room for the bodies of requests under way.
     pub bodies: body::Bodies,
     /// Places for large answers: a page of events is held until it is sent.
@@ -122,6 +129,7 @@ impl Http {
         let bodies = body::Bodies::new(&limits, Arc::clone(&metrics));
         Self {
             engine,
+            started_at: clock.now(),
             clock,
             metrics,
             limits,
@@ -130,6 +138,7 @@ impl Http {
             token_name: config.token_name.clone(),
             inputs,
             rates,
+            unread: unread::Unread::default(),
             bodies,
             pages: Arc::new(Semaphore::new(pages)),
             streams,

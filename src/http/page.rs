@@ -167,7 +167,8 @@ impl Turn {
 fn size(event: &EventView) -> usize {
     let properties = event.properties.as_ref().map_or(0, |json| json.get().len());
     let named: usize = event.identifiers.iter().map(|one| one.len() + 3).sum();
-    1_024 + properties + event.body_base64.as_ref().map_or(0, String::len) + named
+    let texts = [&event.body_base64, &event.raw_query].into_iter().flatten();
+    1_024 + properties + texts.map(String::len).sum::<usize>() + named
 }
 
 /// A body that is given away in pieces, so that it lies in no buffer a second time.

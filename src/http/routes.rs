@@ -11,7 +11,7 @@ use actix_web::web::{self, ServiceConfig, delete, get, post, put};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 
 /// The methods and paths beside `/collect`, as `openapi.json` lists them.
-pub const ADMIN: [(&str, &str); 67] = [
+pub const ADMIN: [(&str, &str); 68] = [
     ("get", "/api/v1/profiles"),
     ("get", "/api/v1/profiles/{id}"),
     ("get", "/api/v1/profiles/{id}/events"),
@@ -26,6 +26,7 @@ pub const ADMIN: [(&str, &str); 67] = [
     ("put", "/api/v1/sources/{id}"),
     ("delete", "/api/v1/sources/{id}"),
     ("post", "/api/v1/sources/{id}/test"),
+    ("get", "/api/v1/sources/{id}/health"),
     ("get", "/api/v1/identification-points"),
     ("get", "/api/v1/identification-points/{id}"),
     ("put", "/api/v1/identification-points/{id}"),
@@ -188,6 +189,7 @@ fn admin(app: &mut ServiceConfig) {
                 .route(delete().to(objects::delete_source)),
         )
         .service(resource("/sources/{id}/test").route(post().to(probe::probe)))
+        .service(resource("/sources/{id}/health").route(get().to(objects::source_health)))
         .service(resource("/identification-points").route(get().to(objects::list_points)))
         .service(
             resource("/identification-points/{id}")

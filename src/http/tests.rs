@@ -108,7 +108,7 @@ async fn every_refusal_of_a_sender_has_its_code() {
         (post("/collect/a/off"), 404, "source_disabled"),
         (post("/collect/a"), 404, "not_found"),
         (post("/collect/a/shop/s/t"), 404, "not_found"),
-        (post("/collect/a/shop/%20"), 400, "malformed_path"),
+        (post("/collect/%20/shop"), 400, "malformed_path"),
         (post("/collect/a%00b/shop"), 400, "malformed_path"),
         (post("/collect/%fz/shop"), 400, "malformed_path"),
         (post("/collect/%ff/shop"), 200, ""),

@@ -155,11 +155,16 @@ fn event_value(
             .collect();
         said["session_id"] = event.session.as_deref().into();
         said["identifiers"] = found.into();
+        let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
         match &event.payload {
             Payload::Json(bytes) => properties = raw_json(bytes),
-            Payload::Opaque(bytes) => {
-                said["body_base64"] =
-                    base64::engine::general_purpose::STANDARD.encode(bytes).into();
+            Payload::Opaque(bytes) => said["body_base64"] = base64(bytes).into(),
+        }
+        if let Some(raw) = &event.raw {
+            said["lossy"] = true.into();
+            said["body_base64"] = base64(&raw.body).into();
+            if !raw.query.is_empty() {
+                said["raw_query"] = String::from_utf8_lossy(&raw.query).into();
             }
         }
     }
@@ -196,7 +201,7 @@ fn act(act: &ActRecord, with_payload: bool) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::{VERSION, encode_event};
+    use crate::records::{EVENT_VERSION, encode_event};
 
     #[test]
     fn a_payload_is_shown_as_it_came_however_deep_and_in_valid_unicode() {
@@ -204,7 +209,7 @@ mod tests {
         let payload = format!(r#"{{"text":"cut \ud83d","deep":{deep}}}"#);
         let event = Event::imagined("x", "shop", payload.clone(), Timestamp(0));
         let bytes = encode_event(&event).unwrap();
-        let record = Record { kind: kind::EVENT, version: VERSION, bytes: bytes.into() };
+        let record = Record { kind: kind::EVENT, version: EVENT_VERSION, bytes: bytes.into() };
         let shown = line(7, &record, None, true).unwrap().to_string();
         assert!(shown.contains(&payload.replace("\\ud83d", "\\ufffd")), "{shown:.200}");
         let hidden = line(7, &record, None, false).unwrap().to_string();

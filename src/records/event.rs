@@ -1,14 +1,15 @@
 //! The event record.
 
-use super::{RecordError, encode, expect_version};
-use crate::domain::event::{Event, Found, Payload, Reason, Standing, Timing, TraitValue};
+use super::{EVENT_VERSION, RecordError, encode};
+use crate::domain::event::{Event, Found, Payload, Raw, Reason, Standing, Timing, TraitValue};
 use crate::domain::time::Timestamp;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 const WHAT: &str = "an event record";
 
-#[derive(Serialize, Deserialize)]
+/// As version 1 laid it out; nobody writes it any more.
+#[derive(Deserialize)]
 struct EventV1<'a> {
     received_at: i64,
     /// `occurred_at` less `received_at`: small numbers pack well.
@@ -27,6 +28,58 @@ struct EventV1<'a> {
     is_json: bool,
     #[serde(with = "raw")]
     payload: &'a [u8],
+}
+
+/// With what a lossy event came as.
+#[derive(Serialize, Deserialize)]
+struct EventV2<'a> {
+    received_at: i64,
+    /// `occurred_at` less `received_at`: small numbers pack well.
+    occurred_after: i64,
+    timing: u8,
+    #[serde(borrow)]
+    source: &'a str,
+    kind: &'a str,
+    session: Option<&'a str>,
+    dedupe: Option<[u8; 16]>,
+    external: Option<FoundV1<'a>>,
+    identifiers: Vec<FoundV1<'a>>,
+    traits: Vec<TraitV1<'a>>,
+    /// 0 open, 1 anonymous, 2 and more: quarantined, by the order of [`Reason::ALL`].
+    standing: u8,
+    is_json: bool,
+    raw: Option<RawV2<'a>>,
+    #[serde(with = "raw")]
+    payload: &'a [u8],
+}
+
+#[derive(Serialize, Deserialize)]
+struct RawV2<'a> {
+    #[serde(borrow, with = "raw")]
+    body: &'a [u8],
+    #[serde(with = "raw")]
+    query: &'a [u8],
+}
+
+impl<'a> From<EventV1<'a>> for EventV2<'a> {
+    fn from(v1: EventV1<'a>) -> Self {
+        Self {
+            received_at: v1.received_at,
+            occurred_after: v1.occurred_after,
+            timing: v1.timing,
+            source: v1.source,
+            kind: v1.kind,
+            session: v1.session,
+            dedupe: v1.dedupe,
+            external: v1.external,
+            identifiers: v1.identifiers,
+            traits: v1.traits,
+            standing: v1.standing,
+            is_json: v1.is_json,
+            raw: None,
+            payload: v1.payload,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,7 +110,7 @@ mod raw {
     }
 }
 
-/// The bytes of an event's record, in the present version.
+/// The bytes of an event's record, in [`EVENT_VERSION`].
 ///
 /// # Errors
 /// When the event is larger than a record may be.
@@ -68,7 +121,7 @@ pub fn encode_event(event: &Event) -> Result<Vec<u8>, RecordError> {
     };
     encode(
         WHAT,
-        &EventV1 {
+        &EventV2 {
             received_at: event.received_at.0,
             occurred_after: event.occurred_at.0.wrapping_sub(event.received_at.0),
             timing: match event.timing {
@@ -92,6 +145,7 @@ pub fn encode_event(event: &Event) -> Result<Vec<u8>, RecordError> {
                 }
             },
             is_json,
+            raw: event.raw.as_ref().map(|raw| RawV2 { body: &raw.body, query: &raw.query }),
             payload,
         },
     )
@@ -115,15 +169,20 @@ fn trait_v1(value: &TraitValue) -> TraitV1<'_> {
 /// # Errors
 /// When the version is unknown or the bytes do not decode.
 pub fn decode_event(version: u8, bytes: &[u8]) -> Result<Event, RecordError> {
-    expect_version(WHAT, version)?;
-    let v1: EventV1<'_> = borrowed(bytes)?;
-    let timing = match v1.timing {
+    let event: EventV2<'_> = match version {
+        1 => borrowed::<EventV1<'_>>(bytes)?.into(),
+        2 => borrowed(bytes)?,
+        found => {
+            return Err(RecordError::Version { what: WHAT, latest: EVENT_VERSION, found });
+        }
+    };
+    let timing = match event.timing {
         0 => Timing::Said,
         1 => Timing::Received,
         2 => Timing::Unsaid,
         _ => Timing::Unread,
     };
-    let standing = match v1.standing {
+    let standing = match event.standing {
         0 => Standing::Open,
         1 => Standing::Anonymous,
         number => {
@@ -131,18 +190,18 @@ pub fn decode_event(version: u8, bytes: &[u8]) -> Result<Event, RecordError> {
             Standing::Quarantined(reason.unwrap_or(Reason::MalformedBody))
         }
     };
-    let payload = Bytes::copy_from_slice(v1.payload);
+    let payload = Bytes::copy_from_slice(event.payload);
     Ok(Event {
-        received_at: Timestamp(v1.received_at),
-        occurred_at: Timestamp(v1.received_at.wrapping_add(v1.occurred_after)),
+        received_at: Timestamp(event.received_at),
+        occurred_at: Timestamp(event.received_at.wrapping_add(event.occurred_after)),
         timing,
-        source: v1.source.into(),
-        kind: v1.kind.into(),
-        session: v1.session.map(Into::into),
-        dedupe: v1.dedupe,
-        external: v1.external.as_ref().map(found),
-        identifiers: v1.identifiers.iter().map(found).collect(),
-        traits: v1
+        source: event.source.into(),
+        kind: event.kind.into(),
+        session: event.session.map(Into::into),
+        dedupe: event.dedupe,
+        external: event.external.as_ref().map(found),
+        identifiers: event.identifiers.iter().map(found).collect(),
+        traits: event
             .traits
             .iter()
             .map(|one| TraitValue {
@@ -152,7 +211,11 @@ pub fn decode_event(version: u8, bytes: &[u8]) -> Result<Event, RecordError> {
             })
             .collect(),
         standing,
-        payload: if v1.is_json { Payload::Json(payload) } else { Payload::Opaque(payload) },
+        payload: if event.is_json { Payload::Json(payload) } else { Payload::Opaque(payload) },
+        raw: event.raw.map(|raw| {
+            let own = Bytes::copy_from_slice;
+            Box::new(Raw { body: own(raw.body), query: own(raw.query) })
+        }),
     })
 }
 
@@ -165,7 +228,7 @@ fn found(v1: &FoundV1<'_>) -> Found {
     }
 }
 
-fn borrowed<'a>(bytes: &'a [u8]) -> Result<EventV1<'a>, RecordError> {
+fn borrowed<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, RecordError> {
     use bincode::Options;
     super::options()
         .reject_trailing_bytes()

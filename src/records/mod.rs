@@ -53,8 +53,19 @@ pub mod kind {
     }
 }
 
-/// The version in which all kinds are written now.
+/// The version in which all kinds but events are written now.
 pub const VERSION: u8 = 1;
+
+/// The version in which events are written now.
+pub const EVENT_VERSION: u8 = 2;
+
+/// The version in which records of a kind are written now.
+pub const fn version_of(kind: u8) -> u8 {
+    match kind {
+        kind::EVENT => EVENT_VERSION,
+        _ => VERSION,
+    }
+}
 
 /// Bytes that are not what they should be.
 #[derive(Debug, thiserror::Error)]

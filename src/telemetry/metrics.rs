@@ -127,6 +127,7 @@ pub struct Metrics {
     pub deliveries_unsaved: Gauge,
     breakers: Family<[(&'static str, String); 1], Gauge>,
     times_unread: Family<[(&'static str, String); 1], Counter>,
+    events_lossy: Family<[(&'static str, String); 1], Counter>,
     /// Values of consent traits that are no decision, and read as a refusal.
     pub consents_unread: Counter,
 }
@@ -180,6 +181,9 @@ impl Metrics {
         let times_unread: Family<[(&'static str, String); 1], Counter> = Family::default();
         let help = "Events whose time stands where the source says, and cannot be read";
         r.register("times_unread", help, Family::clone(&times_unread));
+        let events_lossy: Family<[(&'static str, String); 1], Counter> = Family::default();
+        let help = "Events with a byte that has no character in the declared encoding";
+        r.register("events_lossy", help, Family::clone(&events_lossy));
         let breakers: Family<[(&'static str, String); 1], Gauge> = Family::default();
         let help = "Whether the breaker of an endpoint is open";
         r.register("endpoint_breaker_open", help, Family::clone(&breakers));
@@ -242,6 +246,7 @@ impl Metrics {
             deliveries_unsaved: gauge(r, "deliveries_unsaved_bytes", "Kept, in no snapshot yet"),
             breakers,
             times_unread,
+            events_lossy,
             consents_unread: counter(
                 r,
                 "consents_unread",
@@ -275,6 +280,11 @@ impl Metrics {
     /// Counts a connection that was ended.
     pub fn count_slow(&self, why: Slow) {
         self.slow.count(why as usize); // `ALL` is in the order of declaration
+    }
+
+    /// Counts an event of a source that was read with loss.
+    pub fn count_lossy(&self, source: &str) {
+        self.events_lossy.get_or_create(&[("source", source.to_owned())]).inc();
     }
 
     /// Counts an event of a source whose time cannot be read.

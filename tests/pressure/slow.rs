@@ -235,6 +235,36 @@ fn what_is_no_http_is_refused_in_our_form_and_counted() {
 }
 
 #[test]
+fn characters_that_stand_raw_in_a_url_are_read() {
+    let home = Home::new(&format!("{SOURCE}[[source]]\nid = \"raw\"\nprofile_id = \"name\"\n"));
+    let program = home.start();
+    let targets: [(&[u8], &str, &str); 5] = [
+        ("/collect/x/raw?name=José".as_bytes(), "raw:José", "x"),
+        (b"/collect/x/raw?name=Jos\xe9", "raw:José", "x"),
+        ("/collect/café/raw/s\u{e9}?name=<a>\"b\"".as_bytes(), "raw:<a>\"b\"", "café"),
+        (b"/collect/x/raw?name={a}|^`\\", "raw:{a}|^`\\", "x"),
+        (b"http://h/collect/x/raw?name=\xc3\xbc%C3%BC", "raw:üü", "x"),
+    ];
+    // One behind the other on one connection, in pieces that end anywhere.
+    let mut stream = TcpStream::connect(program.address).unwrap();
+    stream.set_read_timeout(Some(BOUND)).unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    for (target, found, kind) in targets {
+        let head =
+            [b"POST ", target, b" HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n"].concat();
+        for piece in head.chunks(7) {
+            stream.write_all(piece).unwrap();
+        }
+        let answer = read_answer(&mut reader).unwrap();
+        assert_eq!(answer.status, 200, "{found}: {}", answer.json());
+        let id = answer.json()["event_id"].as_str().unwrap().to_owned();
+        let event = program.client().get(&format!("/api/v1/events/{id}")).unwrap().json();
+        assert_eq!((&event["identifiers"][0], &event["type"]), (&found.into(), &kind.into()));
+    }
+    program.stop();
+}
+
+#[test]
 fn who_asks_before_it_sends_hears_of_a_refusal_first() {
     let home = Home::new(SOURCE);
     let program = home.start();

@@ -14,6 +14,8 @@ const ID_HEADERS: [&str; 3] = ["idempotency-key", "webhook-id", "svix-id"];
 ///
 /// An id that says nothing (`undefined`, `0`) is none: two events with it are two.
 ///
+/// Where the type is damaged there is no mark: two that differ there would be one.
+///
 /// An id that all elements of a batch share counts together with the element's place.
 pub(super) fn hash(
     source: &Source,
@@ -22,6 +24,9 @@ pub(super) fn hash(
     key: &[u8; 32],
     builtin: bool,
 ) -> Option<[u8; 16]> {
+    if view.is_some_and(View::is_kind_damaged) {
+        return None;
+    }
     let kind = view.map_or(facts.event_type, View::kind);
     let of = [&*source.id, kind];
     let said = view.zip(source.event_id.as_ref());

@@ -38,6 +38,7 @@ impl Call<'_> {
             query: &self.query,
             received_at: NOW,
             batch_index: self.batch_index,
+            is_lossy: false,
             passed_over: &|_| {},
         };
         let payload = Payload::Json(Bytes::copy_from_slice(body.as_bytes()));
@@ -227,6 +228,7 @@ fn whatever_identifies_nobody_is_told_by_its_reason() {
             query: &[],
             received_at: NOW,
             batch_index: None,
+            is_lossy: false,
             passed_over: &|why| all.borrow_mut().push(why.name()),
         };
         let payload = Payload::Json(Bytes::copy_from_slice(body.as_bytes()));

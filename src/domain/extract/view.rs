@@ -2,9 +2,11 @@
 
 use super::{PassedOver, RequestFacts, event_type};
 use crate::domain::blocked;
+use crate::domain::event::is_damaged;
 use crate::domain::json;
 use crate::domain::path::read::{Values, scalar};
 use crate::domain::source::{Choice, Lookup, Piece, Source};
+use crate::domain::unseen;
 use std::borrow::Cow;
 
 /// A value that a path found.
@@ -62,7 +64,7 @@ pub(super) fn says(id: &str, builtin: bool) -> bool {
 
 /// An id without what nobody sees at its ends; `None` where nothing is left of it.
 pub(super) fn seen(id: Cow<'_, str>) -> Option<Cow<'_, str>> {
-    let id = match blocked::visible(&id) {
+    let id = match unseen::visible(&id) {
         rest if rest.len() == id.len() => id,
         rest => Cow::Owned(rest.to_owned()),
     };
@@ -89,6 +91,7 @@ pub(super) struct View<'a> {
     kind: Cow<'a, str>,
     /// Whether the built-in list of what says nothing is asked.
     builtin: bool,
+    is_kind_damaged: bool,
 }
 
 impl<'a> View<'a> {
@@ -101,12 +104,41 @@ impl<'a> View<'a> {
     ) -> Self {
         let values = source.paths.read(text);
         let kind = Cow::Borrowed(facts.event_type);
-        let mut view = Self { values, facts, source: &source.id, kind, builtin };
-        let said = source.event_type.as_ref().and_then(|choice| view.first_text(choice));
-        if let Some(kind) = said.and_then(|text| event_type(&text)) {
-            view.kind = Cow::Owned(kind);
+        let source_id = &source.id;
+        let mut view =
+            Self { values, facts, source: source_id, kind, builtin, is_kind_damaged: false };
+        let mut is_damaged = false;
+        let is_whole = |text: &Cow<'_, str>| {
+            let is_whole = view.whole(text).is_ok();
+            is_damaged |= !is_whole;
+            is_whole
+        };
+        let said =
+            source.event_type.as_ref().and_then(|choice| view.texts(choice, false).find(is_whole));
+        match said.and_then(|text| event_type(&text)) {
+            Some(kind) => view.kind = Cow::Owned(kind),
+            None => view.is_kind_damaged = is_damaged,
         }
         view
+    }
+
+    /// Whether a text came as it is read; of what was replaced in it nobody knows what it was.
+    ///
+    /// # Errors
+    /// Where something was replaced.
+    pub(super) fn whole(&self, text: &str) -> Result<(), PassedOver> {
+        match self.facts.is_lossy && is_damaged(text) {
+            true => Err(PassedOver::Damaged),
+            false => Ok(()),
+        }
+    }
+
+    /// The same of a value of any kind.
+    pub(super) fn is_whole(&self, value: &Spelling<'_>) -> bool {
+        match value {
+            Spelling::Json(spelling) => self.whole(spelling).is_ok(),
+            Spelling::Text(text) => self.whole(text).is_ok(),
+        }
     }
 
     /// What identifies somebody; whatever does not is told.
@@ -120,6 +152,11 @@ impl<'a> View<'a> {
         self
     }
 
+    /// Whether the payload names a type, and it is damaged: the URL's stands in its place.
+    pub(super) fn is_kind_damaged(&self) -> bool {
+        self.is_kind_damaged
+    }
+
     /// The event's type.
     pub(super) fn kind(&self) -> &str {
         &self.kind
@@ -130,14 +167,19 @@ impl<'a> View<'a> {
         (facts.header)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
-    /// The text of the first path that is present.
-    pub(super) fn first_text(&self, choice: &Choice) -> Option<Cow<'_, str>> {
-        self.texts(choice).next()
-    }
-
-    /// The texts of all paths that are present, in order.
-    pub(super) fn texts(&self, choice: &Choice) -> impl Iterator<Item = Cow<'_, str>> {
-        choice.0.iter().filter_map(|lookup| self.text(lookup))
+    /// The texts of all paths that are present, in order. Where `unwraps`, a list of one value counts
+    /// as that value.
+    pub(super) fn texts(
+        &self,
+        choice: &Choice,
+        unwraps: bool,
+    ) -> impl Iterator<Item = Cow<'_, str>> {
+        choice.0.iter().filter_map(move |lookup| match lookup {
+            Lookup::Body(slot) if unwraps => {
+                self.values.of(*slot).map(one_of_list).find_map(scalar)
+            }
+            _ => self.text(lookup),
+        })
     }
 
     /// The first text that says something, as an id is read.
@@ -148,7 +190,7 @@ impl<'a> View<'a> {
     /// The same with the path's place in the list.
     pub(super) fn first_id_of(&self, choice: &Choice) -> Option<(usize, Cow<'_, str>)> {
         let texts = choice.0.iter().map(|lookup| self.text(lookup).and_then(seen));
-        let said = |text: &Cow<'_, str>| says(text, self.builtin);
+        let said = |text: &Cow<'_, str>| says(text, self.builtin) && self.whole(text).is_ok();
         texts.enumerate().find_map(|(place, text)| Some((place, text.filter(said)?)))
     }
 
@@ -175,10 +217,10 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Whether something stands where a path leads that is no text: an object or a list.
-    pub(super) fn is_there(&self, lookup: &Lookup) -> bool {
-        let Lookup::Body(slot) = lookup else { return false };
-        self.values.of(*slot).any(|value| value.starts_with(['{', '[']))
+    /// The object or list that stands where a path leads.
+    pub(super) fn container(&self, lookup: &Lookup) -> Option<&str> {
+        let Lookup::Body(slot) = lookup else { return None };
+        self.values.of(*slot).find(|value| value.starts_with(['{', '[']))
     }
 
     /// The text that a path leads to.

@@ -8,60 +8,39 @@
 //! Laid out for millions: nodes, edges and clusters are rows in three tables, joined by 32-bit
 //! indexes, and texts lie in one arena (`table`, `row`).
 
-mod adopt;
-mod cluster;
-mod compare;
-mod component;
-mod crowd;
-mod cut;
-mod erase;
-mod evidence;
-mod explain;
-mod fragments;
-mod hand;
-mod heirs;
-mod hub;
-mod index;
-mod kinds;
-mod link;
-mod names;
-mod observe;
-mod pages;
-mod rebuild;
-mod room;
-mod row;
-mod settle;
-mod table;
+mod change;
+mod read;
+mod resolve;
+mod tables;
 #[cfg(test)]
 mod tests;
-mod view;
-mod watch;
 
-pub use cut::Cut;
-pub use erase::Erased;
-pub use explain::{Apart as Reason, Explanation, Step};
-pub use fragments::Birth;
-pub use hand::{Link, Pair, Parting, Separation, Unmerged};
-pub use heirs::{Ancestry, Heirs};
-pub use link::Obstacle;
-pub use names::Names;
-pub use observe::{Change, Effects, Move, Observed};
-pub use pages::Page;
-pub use view::{ClusterView, Shown};
-pub use watch::Touched;
+pub use change::cut::Cut;
+pub use change::erase::Erased;
+pub use change::inherit::{Ancestry, Heirs};
+pub use change::observe::{Change, Effects, Move, Observed};
+pub use change::operators::{Link, Pair, Parting, Separation, Unmerged};
+pub use read::explain::{Apart as Reason, Explanation, Step};
+pub use read::pages::Page;
+pub use read::view::{ClusterView, Shown};
+pub use resolve::obstacle::Obstacle;
+pub use tables::fragments::Birth;
+pub use tables::names::Names;
+pub use tables::watch::Touched;
 
-use super::id::Sequence;
-use super::rules::Rules;
-use super::time::Timestamp;
-use component::Raws;
+use crate::domain::id::Sequence;
+use crate::domain::rules::Rules;
+use crate::domain::time::Timestamp;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
-use kinds::TypeFlags;
-use row::{Cluster, Edge, Fragment, Node};
+use resolve::component::Raws;
+use resolve::crowd::Crowd;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use table::{Table, Texts};
+use tables::chunks::{Table, Texts};
+use tables::row::{Cluster, Edge, Fragment, Node};
+use tables::type_flags::TypeFlags;
 
 /// An index that points nowhere.
 pub const NONE: u32 = u32::MAX;
@@ -93,7 +72,7 @@ pub struct Graph {
     index: HashTable<NodeIndex>,
     nodes: Table<Node>,
     edges: Table<Edge>,
-    crowd: crowd::Crowd,
+    crowd: Crowd,
     free_edges: Vec<EdgeIndex>,
     free_nodes: Vec<NodeIndex>,
     clusters: Table<Cluster>,
@@ -105,15 +84,15 @@ pub struct Graph {
     /// Spellings that differ from the canonical value.
     raw: HashMap<NodeIndex, (Timestamp, Box<str>), FixedState>,
     apart: Apart,
-    cuts: cut::Cuts,
+    cuts: change::cut::Cuts,
     /// SHA-256 of clear mails, by its first eight bytes, while some rule yields mail hashes.
     mail_hashes: BTreeMap<u64, NodeIndex>,
     mail_aliases: bool,
     profiles: u64,
     rules: Arc<Rules>,
-    dirty: pages::Dirty,
+    dirty: read::pages::Dirty,
     /// While somebody goes over all profiles in parts.
-    watch: Option<watch::Watch>,
+    watch: Option<tables::watch::Watch>,
     /// While a re-resolution is under way.
     heirs: Option<Heirs>,
     /// Generation and record of fragments that are made later than their first event came.
@@ -140,7 +119,7 @@ impl Graph {
             index: HashTable::new(),
             nodes: Table::default(),
             edges: Table::default(),
-            crowd: crowd::Crowd::default(),
+            crowd: Crowd::default(),
             free_edges: Vec::new(),
             free_nodes: Vec::new(),
             clusters: Table::default(),
@@ -150,12 +129,12 @@ impl Graph {
             later_born: BTreeMap::new(),
             raw: HashMap::default(),
             apart: Apart::new(),
-            cuts: cut::Cuts::new(),
+            cuts: change::cut::Cuts::new(),
             mail_hashes: BTreeMap::new(),
             mail_aliases: rules.yields_mail_hashes(),
             profiles: 0,
             rules,
-            dirty: pages::Dirty::default(),
+            dirty: read::pages::Dirty::default(),
             watch: None,
             heirs: None,
             later: None,

@@ -6,8 +6,10 @@ mod oracle;
 mod orders;
 mod unmerge;
 
-use super::{Cut, Graph, Link, NodeIndex, Separation};
 use crate::domain::event::{Event, Found, Payload, Standing, Timing};
+use crate::domain::graph::change::cut::Cut;
+use crate::domain::graph::change::operators::{Link, Separation};
+use crate::domain::graph::{Graph, NodeIndex};
 use crate::domain::rules::Rules;
 use crate::domain::settings::{Limit, Per, Settings, SourceConfig, TypeConfig};
 use crate::domain::time::Timestamp;
@@ -48,6 +50,7 @@ fn event(said: &Said) -> Event {
         traits: SmallVec::new(),
         standing: Standing::Open,
         payload: Payload::Json("{}".into()),
+        raw: None,
     }
 }
 
@@ -263,13 +266,13 @@ fn laid(first: u64, apart: Separation) -> Vec<Link> {
 }
 
 /// Where a snapshot would keep a page.
-fn place(page: &super::Page) -> (u8, u32) {
+fn place(page: &crate::domain::graph::read::pages::Page) -> (u8, u32) {
     match page {
-        super::Page::Nodes(at, _) => (0, *at),
-        super::Page::Edges(at, _) => (1, *at),
-        super::Page::Fragments(at, _) => (2, *at),
-        super::Page::Names(..) => (3, 0),
-        super::Page::Apart(_) => (4, 0),
+        crate::domain::graph::read::pages::Page::Nodes(at, _) => (0, *at),
+        crate::domain::graph::read::pages::Page::Edges(at, _) => (1, *at),
+        crate::domain::graph::read::pages::Page::Fragments(at, _) => (2, *at),
+        crate::domain::graph::read::pages::Page::Names(..) => (3, 0),
+        crate::domain::graph::read::pages::Page::Apart(_) => (4, 0),
     }
 }
 

@@ -54,6 +54,7 @@ fn every_form_that_senders_use_is_read() {
         ("2026-03-01T09:00:00.1239999999999999 UTC", "2026-03-01T09:00:00.123Z"),
         ("2026-03-01T09:00:00,5", "2026-03-01T09:00:00.500Z"),
         ("2026-03-01 UTC", "2026-03-01T00:00:00.000Z"),
+        ("\u{FEFF}2026-03-01T09:00:00Z\u{200B}", "2026-03-01T09:00:00.000Z"),
         ("2026-03-01Z", "2026-03-01T00:00:00.000Z"),
         ("2026-03-01+01:00", "2026-02-28T23:00:00.000Z"),
         ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59.999Z"),
@@ -162,10 +163,16 @@ fn local_times_and_formats_are_read_as_the_source_says() {
         }
     };
     assert_eq!(read("2026-07-01 10:00:00", None), "2026-07-01T08:00:00.000Z");
-    assert_eq!(read("2026-03-01", None), "2026-02-28T23:00:00.000Z");
+    // A date alone is no local time: its midnight is UTC's.
+    for date in ["2026-03-01", "20260301"] {
+        assert_eq!(read(date, None), "2026-03-01T00:00:00.000Z");
+    }
+    assert_eq!(read("2026-03-01T00:00", None), "2026-02-28T23:00:00.000Z");
+    assert_eq!(read("20260301000000", None), "2026-02-28T23:00:00.000Z");
+    assert_eq!(read("2026-03-01[Europe/Berlin]", None), "2026-02-28T23:00:00.000Z");
     assert_eq!(read("2026-07-01T10:00:00Z", None), "2026-07-01T10:00:00.000Z");
     assert_eq!(read("07/01/2026 10:00", Some("%m/%d/%Y %H:%M")), "2026-07-01T08:00:00.000Z");
-    assert_eq!(read("07/01/2026", Some("%m/%d/%Y")), "2026-06-30T22:00:00.000Z");
+    assert_eq!(read("07/01/2026", Some("%m/%d/%Y")), "2026-07-01T00:00:00.000Z");
     assert_eq!(
         read("1 Jul 2026 10:00 -0200", Some("%d %b %Y %H:%M %z")),
         "2026-07-01T12:00:00.000Z"
@@ -178,7 +185,7 @@ fn local_times_and_formats_are_read_as_the_source_says() {
     assert_eq!(read("13/01/2026 10:00", Some("%m/%d/%Y %H:%M")), "Unreadable");
     // In the hour that is skipped in spring the clock reads an hour later.
     assert_eq!(read("2026-03-29 02:30:00", None), "2026-03-29T01:30:00.000Z");
-    assert_eq!(read("9999-12-31", None), "9999-12-30T23:00:00.000Z");
+    assert_eq!(read("9999-12-31", None), "9999-12-31T00:00:00.000Z");
     assert_eq!(read("0000-01-01", None), "Nothing");
     assert!(Zone::named("Mars/Olympus").is_none());
     for wrong in ["%Q", "%H:%M", "", "no directive", "%"] {

@@ -1,6 +1,6 @@
 //! A replay comes to the same runs and deliveries as the engine that served.
 
-use super::*;
+use crate::engine::tests::*;
 
 /// Calls go to an address that may not be dialled, so each delivery is dead after one attempt.
 fn with_campaigns(data: &Path) -> Options {

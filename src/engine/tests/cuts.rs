@@ -1,7 +1,7 @@
 //! An unmerge of what many share: one record, one row, and a state that a restart brings back.
 
-use super::*;
-use crate::engine::Part;
+use crate::engine::api::identity::Part;
+use crate::engine::tests::*;
 
 const MANY: usize = 900;
 

@@ -1,6 +1,6 @@
 //! Erasures: no file holds the person any more, and no backup brings them back.
 
-use super::*;
+use crate::engine::tests::*;
 
 #[test]
 fn a_restored_backup_with_the_erasure_log_beside_it_stays_without_the_erased() {
@@ -26,7 +26,7 @@ fn a_restored_backup_with_the_erasure_log_beside_it_stays_without_the_erased() {
             let ann = Identifier::parse("email:ann@site.org").unwrap();
             let gone = engine.profile(ProfileRef::Identifier(ann), true).await.unwrap();
             assert!(gone.is_none());
-            let is_clean = |identity: &mut identity::IdentityActor| {
+            let is_clean = |identity: &mut identity::actor::IdentityActor| {
                 let core = &identity.core;
                 core.pending.is_empty() && core.erasures.values().all(|one| one.is_done)
             };

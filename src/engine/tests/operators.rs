@@ -1,6 +1,6 @@
 //! What operators do survives restarts, snapshots and replays, whatever was done to whom.
 
-use super::*;
+use crate::engine::tests::*;
 
 /// What an operator may do next, at random.
 pub(in crate::engine) async fn random_act(engine: &Engine, dice: &mut Dice) {

@@ -1,9 +1,9 @@
 //! Whatever panics costs one event or one call: neighbours are served, the event is quarantined by a
 //! record, and a restart and a replay of the journal alone come to the same.
 
-use super::*;
 use crate::domain::id::Sequence;
-use crate::engine::again::{Basis, Draft};
+use crate::engine::history::draft::{Basis, Draft};
+use crate::engine::tests::*;
 use crate::records::{ActRecord, ObjectKind};
 
 /// All of an event type that a fault strikes.

@@ -1,9 +1,9 @@
 //! Reading back: what an export holds while the person changes, and configurations that were
 //! accepted by programs that were less strict.
 
-use super::*;
 use crate::domain::settings::OneOrMany;
-use crate::engine::{Export, ExportError};
+use crate::engine::api::exports::{Export, ExportError};
+use crate::engine::tests::*;
 
 /// The rest of an export: the numbers of its events.
 async fn rest(export: &mut Export) -> Result<Vec<u64>, ExportError> {

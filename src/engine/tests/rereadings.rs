@@ -1,6 +1,6 @@
 //! Events that are read again: shown as they read now, and part of their profile whatever happens.
 
-use super::*;
+use crate::engine::tests::*;
 use crate::records::ObjectKind;
 
 /// A source that is told only later where its users are.
@@ -113,7 +113,8 @@ fn what_came_under_a_configuration_that_was_taken_back_is_read_again() {
         id_key: crate::domain::id::IdKey(1, 2),
         hash_key,
     };
-    let effective = Effective::new(&plain, &effective::Objects::new(), hash_key).unwrap();
+    let effective =
+        Effective::new(&plain, &state::configuration::Objects::new(), hash_key).unwrap();
     let mut core = Core::new(genesis, effective, plain.clone());
     let read = |core: &Core, body: serde_json::Value| {
         let facts = RequestFacts {
@@ -123,6 +124,7 @@ fn what_came_under_a_configuration_that_was_taken_back_is_read_again() {
             query: &[],
             received_at: crate::domain::time::Timestamp(1),
             batch_index: None,
+            is_lossy: false,
             passed_over: &|_| {},
         };
         let compiled = &core.effective.compiled;

@@ -1,9 +1,9 @@
 //! Re-resolutions beside what else happens, in orders that a test can force.
 
-use super::*;
-use crate::engine::again::{Basis, Draft};
-use crate::engine::gathering::gather;
-use crate::engine::resolving::{Drafted, Drafting};
+use crate::engine::history::draft::{Basis, Draft};
+use crate::engine::identity::basis_collector::gather;
+use crate::engine::identity::resolution::{Drafted, Drafting};
+use crate::engine::tests::*;
 
 /// Changes a rule, and has the test itself be the thread that makes the draft: answers a draft that
 /// has read all there is.

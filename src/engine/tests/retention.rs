@@ -1,6 +1,6 @@
 //! A journal that lost its beginning to retention: nothing known is lost, and rules still change.
 
-use super::*;
+use crate::engine::tests::*;
 
 /// Everything that may go does, with each snapshot.
 fn tight(folder: &Path) -> Options {

@@ -1,6 +1,6 @@
 //! Objects with secrets as earlier programs took them, and the store beside the engine.
 
-use super::*;
+use crate::engine::tests::*;
 use crate::records::ActRecord;
 use crate::secrets::{Secret, Secrets};
 use std::collections::BTreeMap;

@@ -304,7 +304,9 @@ fn redecode(limits: DecodeLimits) -> Redecode {
     Arc::new(move |source, bytes| {
         let shape = Shape { splits: &source.splits, fields: &source.decode };
         match decode_stored(bytes.clone(), shape, &limits)? {
-            Decoded::Single(Piece { payload: Payload::Json(object), fault: None }) => Some(object),
+            Decoded::Single(Piece { payload: Payload::Json(object), fault: None, raw: None }) => {
+                Some(object)
+            }
             _ => None,
         }
     })

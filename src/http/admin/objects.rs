@@ -5,8 +5,10 @@ use crate::engine::ObjectKind;
 use crate::http::Http;
 use crate::http::page::PageQuery;
 use crate::http::problem::Problem;
+use crate::http::unread::SourceUnread;
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Path, Query};
+use serde::Serialize;
 
 pub(super) async fn put(http: &Http, kind: ObjectKind, id: String, body: &[u8]) -> Answer {
     let body: serde_json::Value = serde_json::from_slice(body)
@@ -60,6 +62,32 @@ pub async fn put_source(http: Data<Http>, id: Path<String>, body: Bytes) -> Answ
               (status = 409, description = "From a file")))]
 pub async fn delete_source(http: Data<Http>, id: Path<String>) -> Answer {
     delete(&http, ObjectKind::Source, id.into_inner()).await
+}
+
+/// How a source does.
+#[derive(Debug, Serialize)]
+struct SourceHealth {
+    source: String,
+    enabled: bool,
+    /// When the program was started: since then it is counted.
+    since: String,
+    #[serde(flatten)]
+    unread: SourceUnread,
+}
+
+/// What of a source cannot be read, and what it looks like.
+#[utoipa::path(get, path = "/api/v1/sources/{id}/health", tag = "configuration",
+    params(("id" = String, Path, description = "The source's id")),
+    responses((status = 200, description = "How it does"), (status = 404, description = "None")))]
+pub async fn source_health(http: Data<Http>, id: Path<String>) -> Answer {
+    let effective = http.engine.effective()?;
+    let health = effective.compiled.sources.get(id.as_str()).map(|source| SourceHealth {
+        source: source.id.to_string(),
+        enabled: source.enabled,
+        since: http.started_at.to_string(),
+        unread: http.unread.of(&source.id),
+    });
+    found(health, "source")
 }
 
 /// All identification points, by id.

@@ -43,6 +43,9 @@ struct Reading {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    /// Whether something was replaced by U+FFFD in it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    lossy: bool,
     /// The profiles that own one of the identifiers now.
     profiles: BTreeSet<String>,
     properties: Option<Box<RawValue>>,
@@ -99,13 +102,15 @@ impl Sample {
                 query: &pairs,
                 received_at: http.clock.now(),
                 batch_index: is_batch.then_some(place),
+                is_lossy: piece.raw.is_some(),
                 passed_over: &|_| {},
             };
             let (compiled, key) = (&effective.compiled, &effective.hash_key);
-            match piece.fault {
+            let event = match piece.fault {
                 None => compiled.extract(source, &facts, piece.payload, key),
                 Some(reason) => compiled.set_aside(source, &facts, piece.payload, reason, key),
-            }
+            };
+            Event { raw: piece.raw, ..event }
         };
         Ok(pieces.into_iter().enumerate().map(read).collect())
     }
@@ -147,6 +152,7 @@ async fn reading(http: &Http, effective: &Effective, event: Event) -> Result<Rea
         has_event_id: event.dedupe.is_some(),
         status,
         reason,
+        lossy: event.raw.is_some(),
         profiles,
         properties: match &event.payload {
             Payload::Json(bytes) => raw_json(bytes),

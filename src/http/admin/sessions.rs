@@ -1,6 +1,7 @@
 //! `/sessions`: the senders' sessions.
 
 use super::{Answer, found};
+use crate::domain::extract;
 use crate::http::Http;
 use actix_web::web::{Data, Path};
 
@@ -9,5 +10,7 @@ use actix_web::web::{Data, Path};
     params(("id" = String, Path, description = "The sender's session id")),
     responses((status = 200, description = "The session"), (status = 404, description = "None")))]
 pub async fn by_id(http: Data<Http>, id: Path<String>) -> Answer {
-    found(http.engine.session(id.into_inner()).await?, "session")
+    // Read as the one in a sender's URL is.
+    let id = extract::name(&id).unwrap_or_default().to_owned();
+    found(http.engine.session(id).await?, "session")
 }

@@ -151,7 +151,9 @@ mod tests {
             received_at: String::new(),
             identifiers: vec![],
             properties: serde_json::value::RawValue::from_string("{\n\"a\": 1\r\n}".into()).ok(),
+            lossy: false,
             body_base64: None,
+            raw_query: None,
         }
     }
 

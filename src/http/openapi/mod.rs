@@ -62,6 +62,7 @@ use utoipa::OpenApi;
         objects::get_source,
         objects::put_source,
         objects::delete_source,
+        objects::source_health,
         probe::probe,
         objects::list_points,
         objects::get_point,

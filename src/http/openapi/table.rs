@@ -20,6 +20,7 @@ pub(super) const BODIES: &[Row] = &[
     ("get /api/v1/sources/{id}", "", "Source"),
     ("put /api/v1/sources/{id}", "Source", "Source"),
     ("post /api/v1/sources/{id}/test", "SourceTest", "SourceTested"),
+    ("get /api/v1/sources/{id}/health", "", "SourceHealth"),
     ("get /api/v1/identification-points", "", "IdentificationPoint[]"),
     ("get /api/v1/identification-points/{id}", "", "IdentificationPoint"),
     ("put /api/v1/identification-points/{id}", "IdentificationPoint", "IdentificationPoint"),

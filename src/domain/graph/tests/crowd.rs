@@ -1,6 +1,6 @@
 //! What one event with many identifiers costs.
 
-use super::*;
+use crate::domain::graph::tests::*;
 use std::time::{Duration, Instant};
 
 fn crowded(at: i64, from: usize) -> Event {
@@ -116,7 +116,7 @@ proptest! {
             let session = graph.session("one").unwrap();
             let chosen: Vec<String> = graph
                 .edges_of(session)
-                .filter(|(edge, _)| graph.edges[*edge as usize].flags & super::super::row::CHOSEN != 0)
+                .filter(|(edge, _)| graph.edges[*edge as usize].flags & crate::domain::graph::tables::row::CHOSEN != 0)
                 .map(|(_, other)| graph.name_of(other))
                 .collect();
             prop_assert_eq!(chosen, vec![earliest.1]);

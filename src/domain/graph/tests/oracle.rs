@@ -2,16 +2,21 @@
 //! graph that rebuilds every raw component from nothing for every edge, and the first one read back
 //! and rebuilt must agree in all that can be seen of them.
 
-use super::*;
-use crate::domain::graph::row::{
+use crate::domain::graph::change::cut::Cut;
+use crate::domain::graph::change::observe::Effects;
+use crate::domain::graph::change::operators::Separation;
+use crate::domain::graph::read::pages::Page;
+use crate::domain::graph::resolve::component::RawIndex;
+use crate::domain::graph::tables::row::{
     FREE, GONE, OVERFLOW, SUPPRESSED, WITHDRAWN, WITHDRAWN_IN_SESSION, WITHDRAWN_SEEN,
 };
-use crate::domain::graph::{Cut, Effects, NONE, NodeIndex, Page, Separation, component::RawIndex};
+use crate::domain::graph::tests::*;
+use crate::domain::graph::{NONE, NodeIndex};
 use crate::domain::normalise::email_hash;
 
 /// What happens to a graph.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(in crate::domain::graph) enum Step {
     Event(Said),
     Lay(Hand),
     Lift(prop::sample::Index),
@@ -23,19 +28,19 @@ pub(super) enum Step {
 }
 
 /// How many raw components there are, and what is in them.
-pub(super) type Bookkeeping = BTreeMap<RawIndex, (BTreeSet<u32>, u32)>;
+pub(in crate::domain::graph) type Bookkeeping = BTreeMap<RawIndex, (BTreeSet<u32>, u32)>;
 
 /// All that decides, and all that can be seen.
 #[derive(Debug, PartialEq)]
-pub(super) struct State {
-    pub(super) clusters: BTreeSet<BTreeSet<String>>,
-    pub(super) suppressed: BTreeSet<(String, String, u16)>,
-    pub(super) refused: BTreeSet<(String, String, u16)>,
-    pub(super) withdrawn: BTreeSet<(String, String, u16)>,
-    pub(super) hubs: BTreeSet<String>,
-    pub(super) leads: Vec<Option<u32>>,
-    pub(super) profiles: u64,
-    pub(super) cluster_edges: BTreeMap<String, u32>,
+pub(in crate::domain::graph) struct State {
+    pub(in crate::domain::graph) clusters: BTreeSet<BTreeSet<String>>,
+    pub(in crate::domain::graph) suppressed: BTreeSet<(String, String, u16)>,
+    pub(in crate::domain::graph) refused: BTreeSet<(String, String, u16)>,
+    pub(in crate::domain::graph) withdrawn: BTreeSet<(String, String, u16)>,
+    pub(in crate::domain::graph) hubs: BTreeSet<String>,
+    pub(in crate::domain::graph) leads: Vec<Option<u32>>,
+    pub(in crate::domain::graph) profiles: u64,
+    pub(in crate::domain::graph) cluster_edges: BTreeMap<String, u32>,
 }
 
 fn living(graph: &Graph) -> impl Iterator<Item = NodeIndex> {
@@ -43,12 +48,16 @@ fn living(graph: &Graph) -> impl Iterator<Item = NodeIndex> {
     (0..count).filter(|node| graph.nodes[*node as usize].flags & FREE == 0)
 }
 
-pub(super) fn state(graph: &Graph) -> State {
+pub(in crate::domain::graph) fn state(graph: &Graph) -> State {
     let flagged = |flag: u16| {
         let rows = graph.edges.iter().filter(|row| row.flags & GONE == 0 && row.flags & flag != 0);
         let named = rows.map(|row| {
             let (a, b) = (graph.name_of(row.a), graph.name_of(row.b));
-            (a.clone().min(b.clone()), a.max(b), crate::domain::graph::evidence::lane_of(row.flags))
+            (
+                a.clone().min(b.clone()),
+                a.max(b),
+                crate::domain::graph::resolve::evidence::lane_of(row.flags),
+            )
         });
         named.collect()
     };
@@ -73,7 +82,7 @@ pub(super) fn state(graph: &Graph) -> State {
 }
 
 /// What the table of raw components must hold, from the edges alone.
-pub(super) fn expected_raws(graph: &Graph) -> BTreeSet<(BTreeSet<u32>, u32)> {
+pub(in crate::domain::graph) fn expected_raws(graph: &Graph) -> BTreeSet<(BTreeSet<u32>, u32)> {
     let mut groups: Vec<BTreeSet<u32>> = Vec::new();
     for row in graph.edges.iter().filter(|row| row.flags & (GONE | SUPPRESSED) == SUPPRESSED) {
         if graph.is_hub(row.a) || graph.is_hub(row.b) {
@@ -99,7 +108,7 @@ pub(super) fn expected_raws(graph: &Graph) -> BTreeSet<(BTreeSet<u32>, u32)> {
     groups.into_iter().map(|group| (group.clone(), edges(&group))).collect()
 }
 
-pub(super) fn kept_raws(graph: &Graph) -> BTreeSet<(BTreeSet<u32>, u32)> {
+pub(in crate::domain::graph) fn kept_raws(graph: &Graph) -> BTreeSet<(BTreeSet<u32>, u32)> {
     let mut kept = Bookkeeping::new();
     for node in living(graph) {
         let cluster = graph.cluster_of(node);
@@ -114,7 +123,7 @@ pub(super) fn kept_raws(graph: &Graph) -> BTreeSet<(BTreeSet<u32>, u32)> {
 }
 
 /// A world in which much goes wrong: every kind of rule, low limits.
-pub(super) fn rules_of(world: World, component: u32) -> Arc<Rules> {
+pub(in crate::domain::graph) fn rules_of(world: World, component: u32) -> Arc<Rules> {
     let mut settings = settings(world);
     let hashed = r#"{"profile_id":"u","namespace":"email_sha256"}"#;
     settings.sources.insert("hashed".into(), serde_json::from_str(hashed).unwrap());
@@ -129,7 +138,7 @@ fn spelt(kind: &str, value: u8) -> String {
     }
 }
 
-pub(super) fn event_of(said: &Said) -> Event {
+pub(in crate::domain::graph) fn event_of(said: &Said) -> Event {
     let external = said.external.map(|(kind, value)| found(kind, &spelt(kind, value)));
     let identifiers = said.identifiers.iter();
     Event {
@@ -139,7 +148,7 @@ pub(super) fn event_of(said: &Said) -> Event {
     }
 }
 
-pub(super) fn said_of() -> impl Strategy<Value = Said> {
+pub(in crate::domain::graph) fn said_of() -> impl Strategy<Value = Said> {
     let external = prop::option::of((prop::sample::select(vec!["web", "shop"]), 0u8..6));
     let kinds = vec!["email", "email", "device", "email_sha256", "web"];
     let identifiers = prop::collection::btree_set((prop::sample::select(kinds), 0u8..6), 0..4);
@@ -163,7 +172,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-pub(super) fn strict_world() -> impl Strategy<Value = (World, u32)> {
+pub(in crate::domain::graph) fn strict_world() -> impl Strategy<Value = (World, u32)> {
     let per = prop::sample::select(vec![Per::Week, Per::Month, Per::Year, Per::Ever]);
     let limit = prop::option::of((1u32..3, per).prop_map(|(values, per)| Limit { values, per }));
     let cap = prop_oneof![Just(1_000u32), 3u32..8];

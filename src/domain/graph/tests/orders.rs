@@ -1,8 +1,10 @@
 //! Every order of the same events and links by hand comes to the same people, the same suppressed
 //! evidence and the same hubs: all permutations of a few, many random ones of longer runs.
 
-use super::oracle::{State, Step, event_of, rules_of, said_of, state, strict_world};
-use super::*;
+use crate::domain::graph::tests::oracle::{
+    State, Step, event_of, rules_of, said_of, state, strict_world,
+};
+use crate::domain::graph::tests::*;
 use std::collections::BTreeMap as Map;
 
 /// What must not hang on the order: all that is seen of a graph but its leaders and numbers.

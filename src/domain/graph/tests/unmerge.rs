@@ -1,10 +1,11 @@
 //! Unmerge after merge is the identity: ids, values, counters and timelines are those of a graph in
 //! which the two were never merged.
 
-use super::*;
 use crate::domain::event::TraitValue;
 use crate::domain::fragment::{Fragment, content_hash};
-use crate::domain::graph::{Cut, Shown};
+use crate::domain::graph::change::cut::Cut;
+use crate::domain::graph::read::view::Shown;
+use crate::domain::graph::tests::*;
 use crate::domain::profile::Folded;
 
 /// The graph with the fragments that an engine would keep beside it.

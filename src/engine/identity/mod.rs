@@ -1,0 +1,7 @@
+//! The identity actor, which owns the state, and what it does beside taking records in.
+
+pub(in crate::engine) mod actor;
+pub(in crate::engine) mod basis_collector;
+pub(in crate::engine) mod erasure;
+pub(in crate::engine) mod mending;
+pub(in crate::engine) mod resolution;

@@ -1,0 +1,5 @@
+//! One actor per active profile, and who is active.
+
+pub(in crate::engine) mod actor;
+pub(in crate::engine) mod directory;
+pub(in crate::engine) mod rebuild;

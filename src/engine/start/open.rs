@@ -1,0 +1,548 @@
+//! Opening: data folder → journal → snapshot → replay of the tail → running actors; and the end.
+
+use crate::clock::Clock;
+use crate::domain::compiled::SettingsProblem;
+use crate::domain::event::Reason;
+use crate::domain::id::{IdKey, Sequence};
+use crate::domain::settings::Settings;
+use crate::engine::context::Shared;
+use crate::engine::delivery::dispatcher::Sending;
+use crate::engine::fault::{Alive, Failure, Fault, Faults};
+use crate::engine::handle::{Engine, Published, Running};
+use crate::engine::history::replay::{Aside, Plan, ReplayError, replay};
+use crate::engine::identity::actor::{Cadence, IdentityActor};
+use crate::engine::intake::committer::{Committer, Entry, Then};
+use crate::engine::intake::router::{Close, RouterActor};
+use crate::engine::profile::directory::Profiles;
+use crate::engine::start::opening::{open_store, usable};
+use crate::engine::state::Core;
+use crate::engine::state::configuration::Effective;
+use crate::engine::store::fragments::Rest;
+use crate::engine::store::retention::{Retain, RetentionError};
+use crate::engine::store::rows::LoadError;
+use crate::engine::store::{erasure_log, retention, snapshotter};
+use crate::journal::folder::{DataFolder, FolderError, Spare, Watch};
+use crate::journal::{self, Journal, JournalError, JournalOptions, JournalReader, RawRecord};
+use crate::outbound::client::{Client, Limits, SystemResolver};
+use crate::outbound::guard::Guard;
+use crate::records::{self, DedupeRow, Genesis, RecordError, kind};
+use crate::secrets::Secrets;
+use crate::secrets::store::StoreError;
+use crate::snapshot::SnapshotError;
+use crate::telemetry::metrics::Metrics;
+use actix::{Actor, Arbiter, ArbiterHandle};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::{broadcast, oneshot, watch};
+
+/// Events that the live stream keeps for a slow reader.
+const STREAM_EVENTS: usize = 1_024;
+
+/// How an engine runs.
+#[derive(Debug)]
+pub struct Options {
+    /// The data folder.
+    pub data: PathBuf,
+    /// What the configuration files say.
+    pub settings: Settings,
+    /// The clock.
+    pub clock: Clock,
+    /// Whether to start although the journal ends before its snapshot.
+    pub accept_journal_loss: bool,
+    /// Events between the router and their answers at most.
+    pub queue: usize,
+    /// Bytes of the events in flight; more is refused as overloaded.
+    pub queue_bytes: usize,
+    /// Profiles in memory at most.
+    pub active_profiles: usize,
+    /// What deliveries keep in memory until a snapshot holds it, in bytes; beyond it, collect
+    /// answers 503.
+    pub unsaved_bytes: usize,
+    /// Bytes of the events of one page of a list, unless there is only one.
+    pub page_bytes: usize,
+    /// How often a snapshot is taken.
+    pub snapshot_every: Duration,
+    /// After how many events a snapshot is taken.
+    pub snapshot_every_events: u64,
+    /// Bytes of a journal segment.
+    pub segment_bytes: u64,
+    /// Free space below which collect answers 503.
+    pub free_bytes_min: u64,
+    /// What references to secrets stand for; their store is opened with the folder.
+    pub secrets: Secrets,
+    /// Judges the addresses that outgoing webhooks may reach.
+    pub guard: Guard,
+    /// How much of the journal is kept.
+    pub retain: Retain,
+    /// Threads that the actors share, at least one; see [`arbiters_for`].
+    pub arbiters: usize,
+    /// Where the engine counts.
+    pub metrics: Arc<Metrics>,
+    /// Faults to inject, for tests.
+    pub panic_on: Vec<Fault>,
+}
+
+/// Why an engine does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The data folder cannot be taken.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The journal is damaged or cannot be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The snapshot cannot be used, and the journal no longer reaches back to its beginning.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The snapshot's rows cannot be read.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The journal cannot be replayed.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// The checkpoint cannot be used.
+    #[error(transparent)]
+    Retention(#[from] RetentionError),
+    /// A record of ours does not encode or decode.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The configuration does not hold together.
+    #[error("the configuration does not hold together: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Settings(Vec<SettingsProblem>),
+    /// The journal begins after its beginning, and nothing holds what went before.
+    #[error(
+        "the journal begins at sequence {first}, and no snapshot or checkpoint holds what went before; restore one of them"
+    )]
+    BeginningLost {
+        /// The first sequence that is left.
+        first: Sequence,
+    },
+    /// The journal ends before what the snapshot holds: events that were acknowledged are gone.
+    #[error(
+        "the snapshot holds what happened up to sequence {snapshot}, and the journal ends at {journal}: its last records are lost; restore the journal's files, or start once with --accept-journal-loss to go on without them"
+    )]
+    JournalEndsEarly {
+        /// The last sequence that the snapshot reflects.
+        snapshot: Sequence,
+        /// The last sequence of the journal.
+        journal: Sequence,
+    },
+    /// A damaged snapshot folder cannot be moved.
+    #[error("the damaged snapshot folder cannot be moved aside: {0}; move it by hand")]
+    SetAside(std::io::Error),
+    /// Outgoing calls cannot be made safely.
+    #[error("outgoing calls cannot be set up: {0}")]
+    Client(String),
+    /// The erasure log cannot be read.
+    #[error(
+        "the erasure log cannot be read: {0}; without it, restored data may hold people who were erased"
+    )]
+    ErasureLog(std::io::Error),
+    /// The sealed secrets cannot be opened.
+    #[error(transparent)]
+    Secrets(#[from] StoreError),
+    /// The operating system has no randomness to give.
+    #[error("no randomness for the folder's keys: {0}")]
+    Randomness(String),
+}
+
+/// What recovery found.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// The number of the snapshot that recovery started from; 0 without one.
+    pub generation: u64,
+    /// The sequence of that snapshot.
+    pub snapshot_sequence: Sequence,
+    /// The last sequence of the journal.
+    pub sequence: Sequence,
+    /// Records replayed.
+    pub records: u64,
+    /// Bytes of a torn tail that were dropped.
+    pub torn_bytes: u64,
+    /// Why the snapshot was not used, if it was not.
+    pub snapshot_refused: Option<String>,
+    /// How long it all took.
+    pub took: Duration,
+}
+
+impl Recovered {
+    pub(in crate::engine) fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "generation": self.generation,
+            "snapshot_sequence": self.snapshot_sequence,
+            "sequence": self.sequence,
+            "records": self.records,
+            "torn_bytes": self.torn_bytes,
+            "snapshot_refused": self.snapshot_refused,
+            "took_ms": u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+}
+
+/// An engine whose state is recovered, and which nobody drives yet.
+pub(in crate::engine) struct Prepared {
+    options: Options,
+    folder: DataFolder,
+    journal: Journal,
+    reader: JournalReader,
+    rest: Rest,
+    core: Core,
+    dedupe: Vec<DedupeRow>,
+    recovered: Recovered,
+    client: Client,
+    faults: Faults,
+}
+
+/// The threads of a running engine, and the lock of its folder.
+pub(in crate::engine) struct Threads {
+    handles: Mutex<Vec<JoinHandle<()>>>,
+    arbiters: Mutex<Vec<Arbiter>>,
+    folder: Mutex<Option<DataFolder>>,
+}
+
+/// Which actors live on which thread.
+///
+/// A hop to another thread costs a wakeup, which on few cores is more than what the actor behind it
+/// does. So one thread is for all; with two the profiles have their own; from three on router and
+/// identity have one each, and the profiles all others.
+struct Homes {
+    router: ArbiterHandle,
+    identity: ArbiterHandle,
+    profiles: Vec<ArbiterHandle>,
+}
+
+impl Homes {
+    /// `arbiters` is not empty.
+    fn of(arbiters: &[Arbiter]) -> Self {
+        let identity = usize::from(arbiters.len() > 2);
+        let profiles = (identity + 1).min(arbiters.len() - 1);
+        Self {
+            router: arbiters[0].handle(),
+            identity: arbiters[identity].handle(),
+            profiles: arbiters[profiles..].iter().map(Arbiter::handle).collect(),
+        }
+    }
+}
+
+/// As many threads for actors as fit beside the HTTP workers.
+pub fn arbiters_for(cores: usize) -> usize {
+    (cores / 3).clamp(1, 8)
+}
+
+impl Prepared {
+    /// Recovers the state in a data folder; blocks, and tells its `progress` in records.
+    ///
+    /// # Errors
+    /// When the folder is taken, damaged beyond what a replay mends, or cannot be written.
+    pub(in crate::engine) fn recover(
+        options: Options,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self, EngineError> {
+        let started = Instant::now();
+        let client =
+            Client::new(Box::new(SystemResolver), options.guard.clone(), Limits::default())
+                .map_err(|cause| EngineError::Client(cause.to_string()))?;
+        let folder = DataFolder::take(&options.data)?;
+        options.secrets.open(&options.data)?;
+        let mut journal_options = JournalOptions::new(options.data.join("journal"));
+        journal_options.segment_bytes = options.segment_bytes;
+        Spare::of(&options.data).give_up();
+        let (mut journal, reader, report) = journal::open(journal_options, &mut |_| {})?;
+        let genesis = genesis(&mut journal, &reader, &options.clock)?;
+        let last = reader.next_sequence() - 1;
+        let (store, snapshot_refused) =
+            open_store(&options.data.join("snapshot"), last, options.accept_journal_loss)?;
+        retention::check_beginning(&options.data, &reader)?;
+        let (rest, start, snapshot_refused) =
+            usable(&options.data, store, snapshot_refused, genesis, &reader)?;
+        let (generation, snapshot_sequence) = (start.0.counters.snapshots, start.0.applied);
+        let log = erasure_log::take_up(&options.data).map_err(EngineError::ErasureLog)?;
+        let faults = Faults::new(options.panic_on.clone());
+        let plan = Plan {
+            rest: &rest,
+            reader: &reader,
+            genesis,
+            upto: None,
+            aside: Aside::default(),
+            passed: Aside::default(),
+            faults: faults.clone(),
+            unsaved_bytes: options.unsaved_bytes,
+            log: &log,
+        };
+        let replayed = replay(start, &plan, progress)?;
+        for act in &replayed.acts {
+            let bytes = act.encode()?;
+            let version = records::VERSION;
+            journal.append(&[RawRecord { kind: kind::ACT, version, bytes: &bytes }])?;
+        }
+        journal.sync()?;
+        let (mut core, dedupe) = (replayed.core, replayed.dedupe);
+        erasure_log::complete(&options.data, &log, &core.erasures, &reader)
+            .map_err(EngineError::ErasureLog)?;
+        configure(&mut core, &mut journal, &options.settings)?;
+        let recovered = Recovered {
+            generation,
+            snapshot_sequence,
+            sequence: core.applied,
+            records: replayed.records,
+            torn_bytes: report.torn_bytes,
+            snapshot_refused,
+            took: started.elapsed(),
+        };
+        tracing::info!(
+            generation = recovered.generation,
+            sequence = recovered.sequence,
+            records = recovered.records,
+            torn_bytes = recovered.torn_bytes,
+            took = ?recovered.took,
+            "recovered"
+        );
+        Ok(Self { options, folder, journal, reader, rest, core, dedupe, recovered, client, faults })
+    }
+
+    /// Starts the actors and threads; to be called within an actix system.
+    pub(in crate::engine) fn start(self, failure: watch::Sender<Option<Failure>>) -> Running {
+        let Self {
+            options,
+            folder,
+            journal,
+            reader,
+            rest,
+            core,
+            dedupe,
+            recovered,
+            client,
+            faults,
+        } = self;
+        let panicked = core.quarantined.iter().filter(|(_, why)| **why == Reason::Panicked);
+        let aside = panicked.map(|(sequence, _)| *sequence).collect();
+        let shared = Arc::new(Shared {
+            aside: Mutex::new(aside),
+            data: options.data.clone(),
+            suppressed: std::sync::RwLock::new(Arc::new(core.suppressed.clone())),
+            rest,
+            kept: core.campaigns.outbox.kept().clone(),
+            secrets: options.secrets,
+            readers: crate::engine::readers::Readers::start(),
+            reader,
+            rereadings: core.revised.clone(),
+            genesis: core.genesis,
+            clock: options.clock,
+            page_bytes: options.page_bytes,
+            directory: dashmap::DashMap::new(),
+            in_flight: Arc::default(),
+            durable: AtomicU64::new(journal.durable_sequence()),
+            storage_full: AtomicBool::new(false),
+            failure,
+            writing: Mutex::default(),
+            era: AtomicU64::default(),
+            stopping: AtomicBool::new(false),
+            faults,
+            metrics: options.metrics,
+        });
+        let published = Arc::new(Published(std::sync::RwLock::new(Arc::clone(&core.effective))));
+        let stream = broadcast::Sender::new(STREAM_EVENTS);
+        let next = journal.next_sequence();
+        let mut arbiters: Vec<Arbiter> =
+            (0..options.arbiters.max(1)).map(|_| Arbiter::new()).collect();
+        let homes = Homes::of(&arbiters);
+        let outgoing = Arbiter::new();
+        let sending = Sending::new(Arc::new(client), outgoing.handle());
+        arbiters.push(outgoing);
+        for arbiter in &arbiters {
+            let alive = Alive::new(&shared, "a thread of actors");
+            arbiter.spawn(async move {
+                let _alive = alive;
+                std::future::pending::<()>().await;
+            });
+        }
+        let profiles = Profiles::new(homes.profiles, options.active_profiles, Arc::clone(&shared));
+        let (to_snapshots, snapshot_jobs) = crossbeam_channel::unbounded();
+        let cadence =
+            Cadence { every: options.snapshot_every, every_events: options.snapshot_every_events };
+        let identity = {
+            let (shared, published, stream) =
+                (Arc::clone(&shared), Arc::clone(&published), stream.clone());
+            IdentityActor::start_in_arbiter(&homes.identity, move |_| {
+                IdentityActor::new(
+                    core,
+                    profiles,
+                    shared,
+                    published,
+                    stream,
+                    (to_snapshots, cadence),
+                    sending,
+                )
+            })
+        };
+        // As long as the events in flight, which the router bounds, and a few acts.
+        let (to_committer, queue) = crossbeam_channel::unbounded::<Entry>();
+        let router = {
+            let shared = Arc::clone(&shared);
+            RouterActor::start_in_arbiter(&homes.router, move |_| {
+                let most = (options.queue, options.queue_bytes);
+                RouterActor::new(shared, to_committer, next, most, dedupe)
+            })
+        };
+        identity.do_send(crate::engine::identity::actor::Ask(Box::new({
+            let router = router.clone();
+            move |identity, context| identity.begin(router, context)
+        })));
+        let watch = Watch::of(&options.data, &["", "lock", "journal", "snapshot"]);
+        let committer = Committer {
+            journal,
+            watch,
+            spare: Spare::of(&options.data),
+            written_since: 0,
+            until_look: 0,
+            folder: options.data.clone(),
+            free_bytes_min: options.free_bytes_min,
+            queue,
+            identity: identity.clone(),
+            shared: Arc::clone(&shared),
+        };
+        let handles = vec![
+            spawn("committer", move || committer.run()),
+            spawn("snapshots", {
+                let (shared, identity) = (Arc::clone(&shared), identity.clone());
+                let retain = snapshotter::Retention {
+                    data: options.data.clone(),
+                    retain: options.retain,
+                    free_bytes_min: options.free_bytes_min,
+                };
+                move || {
+                    let _alive = Alive::new(&shared, "the thread that writes snapshots");
+                    snapshotter::run(&snapshot_jobs, &shared, &identity, &retain);
+                }
+            }),
+        ];
+        let threads = Threads {
+            handles: Mutex::new(handles),
+            arbiters: Mutex::new(arbiters),
+            folder: Mutex::new(Some(folder)),
+        };
+        Running { router, identity, shared, published, stream, recovered, threads }
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .expect("a thread can be started while the program starts")
+}
+
+impl Engine {
+    /// Drains: takes nothing more, applies what was taken, takes a last snapshot, ends. What is not
+    /// done within `limit` is left to the next start's replay.
+    pub async fn stop(&self, limit: Duration) {
+        self.0.is_stopping.store(true, Ordering::Release);
+        let Ok(running) = self.running() else { return };
+        running.shared.stopping.store(true, Ordering::Release);
+        let (reply, drained) = oneshot::channel();
+        let then = Then::Call(Box::new(move |_, _| {
+            let _ = reply.send(());
+        }));
+        running.router.do_send(Close(then));
+        let drain = async {
+            drop(drained.await);
+            let is_awaited = || running.shared.in_flight.now().0 > 0 && !running.shared.is_failed();
+            while is_awaited() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            // Where no snapshot fits, the next start replays the journal.
+            let has_room = !running.shared.storage_full.load(Ordering::Acquire);
+            if !running.shared.is_failed() && has_room {
+                drop(self.snapshot().await);
+            }
+        };
+        if tokio::time::timeout(limit, drain).await.is_err() {
+            tracing::warn!(?limit, "draining took too long; the next start replays the rest");
+        }
+        let arbiters = running.threads.arbiters.lock().map(|mut all| std::mem::take(&mut *all));
+        for arbiter in arbiters.unwrap_or_default() {
+            arbiter.stop();
+            let left = arbiter.join();
+            drop(left);
+        }
+        let handles = running.threads.handles.lock().map(|mut all| std::mem::take(&mut *all));
+        for handle in handles.unwrap_or_default() {
+            let _ = handle.join();
+        }
+        if let Ok(mut folder) = running.threads.folder.lock() {
+            drop(folder.take());
+        }
+    }
+}
+
+/// The folder's keys: the first record, or made now.
+fn genesis(
+    journal: &mut Journal,
+    reader: &JournalReader,
+    clock: &Clock,
+) -> Result<Option<Genesis>, EngineError> {
+    if reader.next_sequence() > journal::FIRST_SEQUENCE {
+        let first = reader.read(journal::FIRST_SEQUENCE)?;
+        let first = first.filter(|record| record.kind == kind::GENESIS);
+        return Ok(match first {
+            Some(record) => Some(Genesis::decode(record.version, &record.bytes)?),
+            None => None,
+        });
+    }
+    let mut random = [0u8; 48];
+    getrandom::fill(&mut random).map_err(|cause| EngineError::Randomness(cause.to_string()))?;
+    let word = |at: usize| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&random[at..at + 8]);
+        u64::from_le_bytes(bytes)
+    };
+    let mut hash_key = [0; 32];
+    hash_key.copy_from_slice(&random[16..]);
+    let genesis = Genesis { made_at: clock.now(), id_key: IdKey(word(0), word(8)), hash_key };
+    let bytes = genesis.encode()?;
+    journal.append(&[RawRecord {
+        kind: kind::GENESIS,
+        version: records::VERSION,
+        bytes: &bytes,
+    }])?;
+    journal.sync()?;
+    Ok(Some(genesis))
+}
+
+/// Records what the files say now, where that differs from what they said last.
+fn configure(
+    core: &mut Core,
+    journal: &mut Journal,
+    settings: &Settings,
+) -> Result<(), EngineError> {
+    if core.files == *settings {
+        return Ok(());
+    }
+    Effective::new(settings, &core.objects, core.genesis.hash_key)
+        .map_err(EngineError::Settings)?;
+    let bytes = serde_json::to_vec(settings).map_err(|cause| RecordError::Encoding {
+        what: "the configuration",
+        cause: cause.to_string(),
+    })?;
+    let record = RawRecord { kind: kind::CONFIGURATION, version: records::VERSION, bytes: &bytes };
+    journal.append(&[record])?;
+    journal.sync()?;
+    core.applied = journal.next_sequence() - 1;
+    core.configure(Some(settings.clone()), None).map_err(EngineError::Settings)
+}
+
+impl Running {
+    /// Completes once router, committer and identity actor have started: from then on a burst finds
+    /// mailboxes of their full size.
+    pub(in crate::engine) async fn answers(&self) {
+        let (reply, answer) = oneshot::channel();
+        let then = Then::Call(Box::new(move |_, _| {
+            let _ = reply.send(());
+        }));
+        self.router.do_send(crate::engine::intake::router::Pass(then));
+        let _ = answer.await;
+    }
+}

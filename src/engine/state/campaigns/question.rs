@@ -1,0 +1,300 @@
+//! What is asked of a profile on behalf of its campaigns, and what it tells.
+
+use crate::domain::campaign::{EventFacts, FragmentRuns, Person};
+use crate::domain::event::{Event, Payload, Standing, Timing};
+use crate::domain::fragment::Fragment;
+use crate::domain::graph::{FragmentIndex, Shown};
+use crate::domain::id::Sequence;
+use crate::domain::profile::Folded;
+use crate::domain::time::Timestamp;
+use crate::engine::delivery::dispatcher::{Answered, TimerKey, Unanswered};
+use crate::engine::fault::{Panicked, Stage, walled};
+use crate::engine::profile::actor::ProfileActor;
+use crate::engine::state::campaigns::outbox::EndpointNumber;
+use crate::engine::state::revisions::Events;
+use crate::engine::state::{Core, Placement};
+use crate::engine::store::fragments::{Rest, RowError};
+use crate::records::FragmentKey;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// What is asked of a profile on behalf of its campaigns.
+#[derive(Debug)]
+pub struct Question {
+    /// The record that asks; 0 before an attempt.
+    pub(in crate::engine) sequence: Sequence,
+    pub(in crate::engine) now: Timestamp,
+    pub(in crate::engine) lead: FragmentIndex,
+    pub(in crate::engine) id: String,
+    pub(in crate::engine) known: bool,
+    pub(in crate::engine) identifiers: Vec<Shown>,
+    pub(in crate::engine) fragments: Vec<FragmentIndex>,
+    /// Fragments whose recent events have to be told: what is counted has changed.
+    pub(in crate::engine) stale: Vec<FragmentIndex>,
+    /// The event that triggers, or triggered; none when it is no longer kept.
+    pub(in crate::engine) event: Option<Box<Event>>,
+    /// That event's sequence, id and fragment.
+    pub(in crate::engine) run: Sequence,
+    pub(in crate::engine) event_id: Uuid,
+    /// When that event was received.
+    pub(in crate::engine) began_at: Timestamp,
+    pub(in crate::engine) fragment: FragmentIndex,
+    pub(in crate::engine) because: Because,
+    /// The era of the state that asks; an answer to one of before counts for nothing.
+    pub(in crate::engine) era: u64,
+}
+
+/// Why a profile is asked.
+#[derive(Debug)]
+pub(in crate::engine) enum Because {
+    Event,
+    Timer { campaign: String, key: FragmentKey },
+    Attempt { endpoint: EndpointNumber, delivery: u64 },
+    Trial,
+}
+
+/// The events of a fragment by type and time.
+pub(in crate::engine) type Recent = (FragmentIndex, Vec<(Box<str>, Timestamp)>);
+
+/// What a profile answers: its fold, and the events of the stale fragments by type and time.
+#[derive(Debug)]
+pub(in crate::engine) struct Told {
+    pub(in crate::engine) folded: Folded,
+    pub(in crate::engine) recent: Vec<Recent>,
+}
+
+impl Question {
+    /// The delivery that is about to be sent, and where.
+    pub(in crate::engine) fn delivery(&self) -> Option<(EndpointNumber, u64)> {
+        match self.because {
+            Because::Attempt { endpoint, delivery } => Some((endpoint, delivery)),
+            _ => None,
+        }
+    }
+
+    /// Whether its answer may change what campaigns know.
+    pub(in crate::engine) fn decides(&self) -> bool {
+        matches!(self.because, Because::Event | Because::Timer { .. })
+    }
+
+    /// Where a fault may be injected when it is decided, and of what type of event or campaign.
+    pub(in crate::engine) fn stage(&self) -> (Stage, &str) {
+        match &self.because {
+            Because::Timer { campaign, .. } => (Stage::Timer, campaign),
+            Because::Attempt { .. } => (Stage::Recheck, ""),
+            Because::Event | Because::Trial => {
+                (Stage::Campaign, self.event.as_deref().map_or("", |event| &event.kind))
+            }
+        }
+    }
+
+    /// The timer that asks.
+    pub(in crate::engine) fn timer(&self) -> Option<TimerKey> {
+        match &self.because {
+            Because::Timer { campaign, key } => Some((*key, campaign.as_str().into(), self.run)),
+            _ => None,
+        }
+    }
+
+    /// The profile's id.
+    pub(in crate::engine) fn profile(&self) -> &str {
+        &self.id
+    }
+
+    /// Fetches the event that triggered the run, as far as it is still kept.
+    pub(in crate::engine) fn read_event(&mut self, events: &mut Events) {
+        self.event = events.find(self.run);
+    }
+
+    pub(in crate::engine) fn person<'a>(&'a self, folded: &'a Folded) -> Person<'a> {
+        let Self { id, known, identifiers, .. } = self;
+        Person { id, known: *known, folded, identifiers }
+    }
+
+    pub(in crate::engine) fn facts<'a>(&'a self, event_id: &'a str) -> Option<EventFacts<'a>> {
+        let event = self.event.as_deref()?;
+        Some(facts(event, (self.run, event_id, self.fragment)))
+    }
+}
+
+/// What conditions and fields may know of an event.
+pub(in crate::engine) fn facts<'a>(
+    event: &'a Event,
+    (sequence, id, fragment): (Sequence, &'a str, FragmentIndex),
+) -> EventFacts<'a> {
+    let properties = match &event.payload {
+        Payload::Json(bytes) => std::str::from_utf8(bytes).unwrap_or(""),
+        Payload::Opaque(_) => "",
+    };
+    EventFacts {
+        sequence,
+        id,
+        kind: &event.kind,
+        source: &event.source,
+        session: event.session.as_deref(),
+        occurred_at: event.occurred_at,
+        is_said: event.timing == Timing::Said,
+        properties,
+        fragment,
+    }
+}
+
+/// A profile's answer to a question, from its fragments. A draft has nothing at rest.
+pub(in crate::engine) fn told(
+    question: &Question,
+    fragments: &[(FragmentIndex, &Fragment)],
+    set_values: u32,
+    (rest, journal): (Option<&Rest>, &mut Events),
+) -> Result<Told, RowError> {
+    let folded = Folded::new(fragments.iter().map(|(_, one)| *one), set_values);
+    let mut recent = Vec::new();
+    for (index, fragment) in fragments.iter().filter(|(one, _)| question.stale.contains(one)) {
+        let timeline = &fragment.timeline;
+        let mut sequences: Vec<Sequence> = timeline.newest_first().collect();
+        if let Some(rest) = rest {
+            for number in 0..timeline.saved {
+                sequences.extend(rest.chunk(*index, number)?.iter());
+            }
+        }
+        sequences.extend(timeline.late.iter().copied());
+        let events = sequences.into_iter().filter_map(|sequence| journal.find(sequence));
+        recent.push((*index, events.map(|event| (event.kind, event.occurred_at)).collect()));
+    }
+    Ok(Told { folded, recent })
+}
+
+impl Core {
+    fn question(&self, lead: FragmentIndex, now: Timestamp, because: Because) -> Question {
+        let view = self.graph.view(lead, false);
+        let fragments: Vec<FragmentIndex> = view.fragments.iter().map(|(one, _)| *one).collect();
+        let counted = self.compiled_campaigns().counted();
+        let is_stale = |fragment: &FragmentIndex| match self.campaigns.runs.get(fragment) {
+            Some(runs) => !runs.counts.is_current(counted),
+            None => !FragmentRuns::default().counts.is_current(counted),
+        };
+        let stale = fragments.iter().copied().filter(is_stale).collect();
+        Question {
+            sequence: self.applied,
+            now,
+            lead,
+            id: self.fragment_id(lead).to_string(),
+            known: view.known,
+            identifiers: view.identifiers,
+            fragments,
+            stale,
+            event: None,
+            run: 0,
+            event_id: Uuid::nil(),
+            began_at: now,
+            fragment: lead,
+            because,
+            era: 0,
+        }
+    }
+
+    /// What an event that was just placed asks of its profile; nothing, where no campaign cares.
+    pub(in crate::engine) fn question_of_event(
+        &self,
+        sequence: Sequence,
+        event: &Event,
+        placement: &Placement,
+    ) -> Option<Question> {
+        let campaigns = self.compiled_campaigns();
+        let concerns = campaigns.concern(&event.kind) || campaigns.counted().counts(&event.kind);
+        let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) else {
+            return None;
+        };
+        if !concerns || matches!(event.standing, Standing::Quarantined(_)) {
+            return None;
+        }
+        Some(Question {
+            sequence,
+            event: Some(Box::new(event.clone())),
+            run: sequence,
+            event_id: self.event_id(sequence, event.received_at),
+            began_at: event.received_at,
+            fragment,
+            ..self.question(lead, event.received_at, Because::Event)
+        })
+    }
+
+    /// What a profile is asked before a delivery is tried; nothing, where nobody has it any more.
+    pub(in crate::engine) fn question_of_attempt(
+        &self,
+        number: u64,
+        now: Timestamp,
+    ) -> Option<Question> {
+        let delivery = self.campaigns.outbox.get(number)?;
+        let lead = self.lead_of_key(delivery.fragment())?;
+        let because = Because::Attempt { endpoint: delivery.endpoint, delivery: number };
+        Some(Question {
+            run: delivery.run,
+            event_id: self.event_id(delivery.run, delivery.began_at),
+            began_at: delivery.began_at,
+            ..self.question(lead, now, because)
+        })
+    }
+
+    /// What is asked of a profile to try a campaign with it.
+    pub(in crate::engine) fn question_of_trial(
+        &self,
+        lead: FragmentIndex,
+        now: Timestamp,
+    ) -> Question {
+        self.question(lead, now, Because::Trial)
+    }
+
+    /// What a timer asks; nothing, where the run waits no more.
+    pub(in crate::engine) fn question_of_timer(
+        &self,
+        at: Timestamp,
+        campaign: String,
+        key: FragmentKey,
+        run: Sequence,
+    ) -> Option<Question> {
+        let lead = self.lead_of_key(key)?;
+        let waits = |fragment: &FragmentIndex| {
+            let runs = self.campaigns.runs.get(fragment)?;
+            let waiting = runs.state(&campaign).run.filter(|one| one.sequence == run)?;
+            Some((*fragment, waiting))
+        };
+        let (fragment, waiting) = self.graph.fragments_of(lead).iter().find_map(waits)?;
+        Some(Question {
+            run,
+            event_id: self.event_id(run, waiting.began_at),
+            began_at: waiting.began_at,
+            fragment,
+            ..self.question(lead, at, Because::Timer { campaign, key })
+        })
+    }
+}
+
+impl ProfileActor {
+    /// Answers what is asked on behalf of campaigns: the identity actor, or whoever tries one out.
+    pub(in crate::engine) fn answer(
+        &self,
+        question: Box<Question>,
+        set_values: u32,
+        reply: Option<oneshot::Sender<(Box<Question>, Told)>>,
+    ) {
+        let fragments: Vec<(FragmentIndex, &Fragment)> =
+            self.fragments.iter().map(|(index, fragment)| (*index, fragment)).collect();
+        let shared = &self.shared;
+        let read =
+            || told(&question, &fragments, set_values, (Some(&shared.rest), &mut shared.events()));
+        let told = match walled(read) {
+            Ok(told) => told,
+            // Who tries one out hears it by the answer that is dropped.
+            Err(Panicked) if reply.is_some() => return,
+            Err(Panicked) => return self.identity.do_send(Unanswered(question)),
+        };
+        match told {
+            Ok(told) => match reply {
+                // Whoever asked may have gone away.
+                Some(reply) => drop(reply.send((question, told))),
+                None => self.identity.do_send(Answered(question, told)),
+            },
+            Err(error) => shared.fail(format!("profile {}: {error}", question.profile())),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What campaigns left behind, as plain state with its snapshot rows: runs by fragment, the timers
+//! that follow from them, runs as told to people, disabled endpoints, and the outbox.
+
+use crate::domain::campaign::FragmentRuns;
+use crate::domain::graph::FragmentIndex;
+use crate::domain::id::Sequence;
+use crate::domain::time::Timestamp;
+use crate::engine::state::campaigns::outbox::Outbox;
+use crate::engine::store::rows::{LoadError, Row};
+use crate::records::{self, FragmentKey, RecordError};
+use crate::snapshot::SnapshotStore;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+/// Runs told per campaign; the oldest go first.
+const RUNS_TOLD: usize = 1_000;
+
+/// A wait: when it is over, and whose it is.
+pub(in crate::engine) type Timer = (Timestamp, FragmentIndex, Box<str>, Sequence);
+
+/// What became of a trigger that fitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::engine) struct RunRow {
+    pub(in crate::engine) fragment: FragmentKey,
+    pub(in crate::engine) event_id: u128,
+    pub(in crate::engine) began_at: Timestamp,
+    pub(in crate::engine) state: String,
+    pub(in crate::engine) reason: Option<String>,
+}
+
+/// Why an endpoint is not called any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::engine) struct Disabled {
+    pub(in crate::engine) at: Timestamp,
+    pub(in crate::engine) reason: String,
+}
+
+/// What campaigns left behind.
+#[derive(Debug, Default)]
+pub struct CampaignState {
+    /// The deliveries.
+    pub outbox: Outbox,
+    pub(in crate::engine) runs: BTreeMap<FragmentIndex, FragmentRuns>,
+    pub(in crate::engine) timers: BTreeSet<Timer>,
+    /// The first of those that were added since the last look.
+    added_timer: Option<Timer>,
+    pub(in crate::engine) told: BTreeMap<(Box<str>, Sequence), RunRow>,
+    pub(in crate::engine) disabled: BTreeMap<(Box<str>, u16), Disabled>,
+    pub(in crate::engine) fresh_runs: BTreeSet<FragmentIndex>,
+    pub(in crate::engine) fresh_told: BTreeSet<(Box<str>, Sequence)>,
+    pub(in crate::engine) is_disabled_fresh: bool,
+    /// Events of which conditions did not see everything, since it was last asked for.
+    pub(in crate::engine) conditions_bounded: u64,
+}
+
+impl CampaignState {
+    pub(in crate::engine) fn set(
+        &mut self,
+        fragment: FragmentIndex,
+        campaign: &str,
+        state: crate::domain::campaign::CampaignState,
+    ) {
+        let runs = self.runs.entry(fragment).or_default();
+        let timer = |run: crate::domain::campaign::Run| {
+            (run.due, fragment, Box::from(campaign), run.sequence)
+        };
+        if let Some(before) = runs.state(campaign).run {
+            self.timers.remove(&timer(before));
+        }
+        if let Some(timer) = state.run.map(timer) {
+            if self.added_timer.as_ref().is_none_or(|first| timer < *first) {
+                self.added_timer = Some(timer.clone());
+            }
+            self.timers.insert(timer);
+        }
+        runs.set(campaign, state);
+        self.fresh_runs.insert(fragment);
+    }
+
+    pub(in crate::engine) fn set_timers(&mut self) {
+        for (fragment, runs) in &self.runs {
+            let timers = runs
+                .waiting()
+                .map(|(campaign, run)| (run.due, *fragment, campaign.into(), run.sequence));
+            self.timers.extend(timers);
+        }
+        self.added_timer = self.timers.first().cloned();
+    }
+
+    /// The first of the timers that were added since the last call.
+    pub(in crate::engine) fn take_added_timer(&mut self) -> Option<Timer> {
+        self.added_timer.take()
+    }
+
+    /// The waits that are over by now, behind a timer.
+    pub(in crate::engine) fn due_timers(
+        &self,
+        after: Option<&Timer>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &Timer> {
+        self.timers_after(after).take_while(move |(due, ..)| *due <= now)
+    }
+
+    /// All waits behind a timer, the first to be over first.
+    pub(in crate::engine) fn timers_after(
+        &self,
+        after: Option<&Timer>,
+    ) -> impl Iterator<Item = &Timer> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.timers.range((from, Bound::Unbounded))
+    }
+
+    pub(in crate::engine) fn tell(&mut self, campaign: &str, run: Sequence, row: RunRow) {
+        let key = (Box::from(campaign), run);
+        self.fresh_told.insert(key.clone());
+        self.told.insert(key, row);
+        let of_campaign = (campaign.into(), 0)..=(campaign.into(), Sequence::MAX);
+        if self.told.range(of_campaign.clone()).nth(RUNS_TOLD).is_some() {
+            let oldest = self.told.range(of_campaign).next().map(|(key, _)| key.clone());
+            if let Some(key) = oldest {
+                self.told.remove(&key);
+                self.fresh_told.insert(key);
+            }
+        }
+    }
+
+    pub(in crate::engine) fn retell(
+        &mut self,
+        campaign: &str,
+        run: Sequence,
+        state: &str,
+        reason: Option<String>,
+    ) {
+        let key = (Box::from(campaign), run);
+        if let Some(row) = self.told.get_mut(&key) {
+            (row.state, row.reason) = (state.to_owned(), reason);
+            self.fresh_told.insert(key);
+        }
+    }
+
+    /// A campaign's runs before a sequence, the newest first.
+    pub(in crate::engine) fn told(
+        &self,
+        campaign: &str,
+        before: Sequence,
+    ) -> impl Iterator<Item = (Sequence, &RunRow)> {
+        let range = (Box::from(campaign), 0)..(Box::from(campaign), before);
+        self.told.range(range).rev().map(|((_, run), row)| (*run, row))
+    }
+
+    /// What became of one of a campaign's triggers, as far as it is still kept.
+    pub(in crate::engine) fn told_of(&self, campaign: &str, run: Sequence) -> Option<&RunRow> {
+        self.told.get(&(Box::from(campaign), run))
+    }
+
+    /// The rows that changed since the last call.
+    pub(in crate::engine) fn take_rows(&mut self) -> Result<Vec<Row>, RecordError> {
+        let mut rows: Vec<Row> = Vec::new();
+        for fragment in std::mem::take(&mut self.fresh_runs) {
+            let mut key = vec![b'g'];
+            key.extend_from_slice(&fragment.to_be_bytes());
+            let runs = self.runs.get(&fragment).filter(|runs| !runs.is_empty());
+            let row = runs.map(records::encode_runs).transpose()?;
+            rows.push((key, row));
+        }
+        for (campaign, run) in std::mem::take(&mut self.fresh_told) {
+            let mut key = vec![b'h'];
+            key.extend_from_slice(campaign.as_bytes());
+            key.push(0);
+            key.extend_from_slice(&run.to_be_bytes());
+            let told = self.told.get(&(campaign.clone(), run));
+            let row =
+                told.map(|row| records::encode("a run", &(&campaign, run, row))).transpose()?;
+            rows.push((key, row));
+        }
+        rows.append(&mut self.outbox.take_rows()?);
+        if std::mem::take(&mut self.is_disabled_fresh) {
+            let all: Vec<_> = self.disabled.iter().collect();
+            rows.push((vec![b'p'], Some(records::encode("disabled endpoints", &all)?)));
+        }
+        Ok(rows)
+    }
+
+    /// Takes a snapshot's rows in.
+    pub(in crate::engine) fn load(store: &SnapshotStore) -> Result<Self, LoadError> {
+        let mut state = Self::default();
+        for row in store.scan_prefix(b"g") {
+            let (key, row) = row?;
+            let number = key.get(1..5).and_then(|bytes| bytes.try_into().ok());
+            let fragment = number.map_or(0, FragmentIndex::from_be_bytes);
+            state.runs.insert(fragment, records::decode_runs(&row)?);
+        }
+        for row in store.scan_prefix(b"h") {
+            let (campaign, run, row): (Box<str>, Sequence, RunRow) =
+                records::decode("a run", &row?.1)?;
+            state.told.insert((campaign, run), row);
+        }
+        state.outbox = Outbox::load(store.scan_prefix(b"q"))?;
+        if let Some(row) = store.get(b"p")? {
+            let all: Vec<((Box<str>, u16), Disabled)> =
+                records::decode("disabled endpoints", &row)?;
+            state.disabled = all.into_iter().collect();
+        }
+        state.set_timers();
+        Ok(state)
+    }
+}
