@@ -1,22 +1,18 @@
 //! What all parts of a running engine hold in common, and how answers find their way back.
 
 use crate::clock::Clock;
-use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::engine::fault::{Failure, Faults};
-use crate::engine::intake::batching;
-use crate::engine::intake::batching::Home;
-use crate::engine::receipt::{Receipt, Refusal};
+use crate::engine::state::configuration::Effective;
 use crate::engine::state::revisions::{Events, Rereadings};
 use crate::engine::store::fragments::Rest;
 use crate::journal::JournalReader;
 use crate::records::Genesis;
 use crate::telemetry::metrics::Metrics;
-use dashmap::DashMap;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 /// What all parts hold in common.
 pub struct Shared {
@@ -40,9 +36,6 @@ pub struct Shared {
     pub clock: Clock,
     /// Bytes of the events of one page, unless there is only one.
     pub(in crate::engine) page_bytes: usize,
-    /// Actors of active profiles, by the leading fragment that an external ID resolves to.
-    pub(in crate::engine) directory:
-        DashMap<FragmentIndex, actix::Addr<crate::engine::profile::actor::ProfileActor>>,
     /// What is between the router and its answers.
     pub(in crate::engine) in_flight: Arc<InFlight>,
     /// The first sequence that is not known to survive a power cut.
@@ -144,8 +137,8 @@ impl Shared {
 /// The events between the router and their answers.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct InFlight {
-    events: AtomicUsize,
-    bytes: AtomicUsize,
+    pub(in crate::engine) events: AtomicUsize,
+    pub(in crate::engine) bytes: AtomicUsize,
 }
 
 impl InFlight {
@@ -155,101 +148,38 @@ impl InFlight {
     }
 }
 
-/// A place among the events in flight; given back when it is dropped.
-#[derive(Debug)]
-pub(in crate::engine) struct Ticket(Arc<InFlight>, usize);
+/// Held by a part that must not end while the engine runs: dropped too early, it fails the engine.
+pub(in crate::engine) struct Alive {
+    shared: Arc<Shared>,
+    what: &'static str,
+}
 
-impl Ticket {
-    /// For an event whose record has so many bytes.
-    pub(in crate::engine) fn take(counter: &Arc<InFlight>, bytes: usize) -> Self {
-        counter.events.fetch_add(1, Ordering::AcqRel);
-        counter.bytes.fetch_add(bytes, Ordering::AcqRel);
-        Self(Arc::clone(counter), bytes)
+impl Alive {
+    pub(in crate::engine) fn new(shared: &Arc<Shared>, what: &'static str) -> Self {
+        Self { shared: Arc::clone(shared), what }
     }
 }
 
-impl Drop for Ticket {
+impl Drop for Alive {
     fn drop(&mut self) {
-        self.0.bytes.fetch_sub(self.1, Ordering::AcqRel);
-        self.0.events.fetch_sub(1, Ordering::AcqRel);
+        if !self.shared.is_stopping() && !self.shared.is_failed() {
+            self.shared.fail_by_fault(format!("{} ended by a fault of the program", self.what));
+        }
     }
 }
 
-/// The outcome of one event.
-pub(in crate::engine) type Outcome = Result<Receipt, Refusal>;
-
-/// Where an event's outcome goes.
+/// The configuration in force, as the HTTP layer reads it.
 #[derive(Debug)]
-pub(in crate::engine) struct Reply {
-    to: ReplyTo,
-    /// Held until the outcome is known.
-    pub(in crate::engine) ticket: Option<Ticket>,
-}
+pub(in crate::engine) struct Published(pub(in crate::engine) RwLock<Arc<Effective>>);
 
-#[derive(Debug)]
-enum ReplyTo {
-    One(oneshot::Sender<Outcome>, Home),
-    Part(Arc<Parts>, usize),
-}
-
-/// The outcomes of a batch, answered together.
-#[derive(Debug)]
-pub(in crate::engine) struct Parts {
-    outcomes: Mutex<Vec<Option<Outcome>>>,
-    left: AtomicUsize,
-    done: Mutex<Option<oneshot::Sender<Vec<Outcome>>>>,
-}
-
-impl Reply {
-    /// An answer to a single event, for the calling thread.
-    pub(in crate::engine) fn one() -> (Self, oneshot::Receiver<Outcome>) {
-        let (sender, receiver) = oneshot::channel();
-        (Self { to: ReplyTo::One(sender, batching::home()), ticket: None }, receiver)
+impl Published {
+    pub(in crate::engine) fn get(&self) -> Arc<Effective> {
+        // A poisoned lock still holds a whole value: it is only ever replaced.
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Answers to the events of a batch.
-    pub(in crate::engine) fn batch(count: usize) -> (Vec<Self>, oneshot::Receiver<Vec<Outcome>>) {
-        let (sender, receiver) = oneshot::channel();
-        let parts = Arc::new(Parts {
-            outcomes: Mutex::new(vec![None; count]),
-            left: AtomicUsize::new(count),
-            done: Mutex::new(Some(sender)),
-        });
-        let part = |at| Self { to: ReplyTo::Part(Arc::clone(&parts), at), ticket: None };
-        ((0..count).map(part).collect(), receiver)
-    }
-
-    /// Gives the outcome, at the end of the calling actor's turn.
-    pub(in crate::engine) fn send(self, outcome: Outcome) {
-        match self.to {
-            ReplyTo::One(sender, home) => batching::answer(home, sender, outcome),
-            ReplyTo::Part(parts, at) => parts.set(at, outcome),
-        }
-    }
-
-    /// Gives the outcome at once, from a thread without actors.
-    pub(in crate::engine) fn send_now(self, outcome: Outcome) {
-        match self.to {
-            // The sender may have hung up; the event is durable all the same.
-            ReplyTo::One(sender, _) => drop(sender.send(outcome)),
-            ReplyTo::Part(parts, at) => parts.set(at, outcome),
-        }
-    }
-}
-
-impl Parts {
-    fn set(&self, at: usize, outcome: Outcome) {
-        if let Ok(mut outcomes) = self.outcomes.lock() {
-            outcomes[at] = Some(outcome);
-        }
-        if self.left.fetch_sub(1, Ordering::AcqRel) > 1 {
-            return;
-        }
-        let all = self.outcomes.lock().map(|mut all| std::mem::take(&mut *all)).unwrap_or_default();
-        let sender = self.done.lock().ok().and_then(|mut done| done.take());
-        if let Some(sender) = sender {
-            let outcome = |one: Option<Outcome>| one.unwrap_or(Err(Refusal::Overloaded));
-            let _ = sender.send(all.into_iter().map(outcome).collect());
-        }
+    pub(in crate::engine) fn set(&self, effective: &Arc<Effective>) {
+        let mut place = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *place = Arc::clone(effective);
     }
 }

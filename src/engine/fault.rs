@@ -1,8 +1,5 @@
 //! What is done about panics: who ends all the same fails the engine, and faults to inject for tests.
 
-use crate::engine::context::Shared;
-use crate::engine::history::replay::ReplayError;
-use crate::engine::start::open::EngineError;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
@@ -151,33 +148,6 @@ pub struct Failure {
     pub why: String,
     /// Whether the program is at fault, and not the storage.
     pub is_fault: bool,
-}
-
-impl EngineError {
-    /// Whether the program is at fault, and not the storage or the configuration.
-    pub(in crate::engine) fn is_fault(&self) -> bool {
-        matches!(self, Self::Replay(ReplayError::Fault { .. }))
-    }
-}
-
-/// Held by a part that must not end while the engine runs: dropped too early, it fails the engine.
-pub(in crate::engine) struct Alive {
-    shared: Arc<Shared>,
-    what: &'static str,
-}
-
-impl Alive {
-    pub(in crate::engine) fn new(shared: &Arc<Shared>, what: &'static str) -> Self {
-        Self { shared: Arc::clone(shared), what }
-    }
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        if !self.shared.is_stopping() && !self.shared.is_failed() {
-            self.shared.fail_by_fault(format!("{} ended by a fault of the program", self.what));
-        }
-    }
 }
 
 /// Does something that may panic; what it works on must not be trusted afterwards.

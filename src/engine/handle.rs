@@ -2,40 +2,29 @@
 
 use crate::domain::event::{Event, Payload};
 use crate::domain::fragment::content_hash;
-use crate::engine::api::digest;
-use crate::engine::api::stream::Stored;
-use crate::engine::context::{Reply, Shared};
+use crate::domain::view::DigestView;
+use crate::engine::context::{Published, Shared};
 use crate::engine::fault::{Failure, Stage};
 use crate::engine::identity::actor::IdentityActor;
 use crate::engine::intake::batching;
-use crate::engine::intake::router::{Incoming, RouterActor};
+use crate::engine::intake::entry::Incoming;
+use crate::engine::intake::entry::Request;
+use crate::engine::intake::reply::Reply;
+use crate::engine::intake::router::RouterActor;
+use crate::engine::options::Recovered;
 use crate::engine::receipt::{Readiness, Receipt, Refusal, Status, Submission};
-use crate::engine::start::open::{self, Options, Recovered};
 use crate::engine::state::configuration::Effective;
 use crate::engine::state::erasure;
+use crate::engine::state::stored::Stored;
+use crate::journal::folder::DataFolder;
 use crate::records::encode_event;
-use actix::Addr;
+use actix::{Addr, Arbiter};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
 use tokio::sync::{broadcast, watch};
-
-/// The configuration in force, as the HTTP layer reads it.
-#[derive(Debug)]
-pub(in crate::engine) struct Published(pub(in crate::engine) RwLock<Arc<Effective>>);
-
-impl Published {
-    pub(in crate::engine) fn get(&self) -> Arc<Effective> {
-        // A poisoned lock still holds a whole value: it is only ever replaced.
-        Arc::clone(&self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
-
-    pub(in crate::engine) fn set(&self, effective: &Arc<Effective>) {
-        let mut place = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *place = Arc::clone(effective);
-    }
-}
 
 /// A handle to an engine, running or not yet; clones are cheap.
 #[derive(Clone)]
@@ -52,7 +41,7 @@ pub(in crate::engine) struct Inner {
     /// Held by the preview under way: each holds a second graph, so there is one at a time.
     pub(in crate::engine) preview: Arc<tokio::sync::Mutex<()>>,
     /// Who waits for a digest.
-    pub(in crate::engine) digests: digest::Digests,
+    pub(in crate::engine) digests: Digests,
 }
 
 /// What there is once recovery is over.
@@ -63,55 +52,10 @@ pub(in crate::engine) struct Running {
     pub(in crate::engine) published: Arc<Published>,
     pub(in crate::engine) stream: broadcast::Sender<Stored>,
     pub(in crate::engine) recovered: Recovered,
-    pub(in crate::engine) threads: open::Threads,
+    pub(in crate::engine) threads: Threads,
 }
 
 impl Engine {
-    /// Starts an engine; to be called within an actix system. Recovery goes on behind the answer:
-    /// until it is over every call is refused as [`Refusal::Recovering`].
-    pub fn start(options: Options) -> Self {
-        let engine = Self(Arc::new(Inner {
-            running: OnceLock::new(),
-            replayed: (AtomicU64::new(0), AtomicU64::new(0)),
-            is_ready: watch::Sender::new(false),
-            failure: watch::Sender::new(None),
-            is_stopping: AtomicBool::new(false),
-            preview: Arc::default(),
-            digests: digest::Digests::default(),
-        }));
-        let starting = engine.clone();
-        actix_rt::spawn(async move { starting.recover(options).await });
-        engine
-    }
-
-    async fn recover(self, options: Options) {
-        let inner = Arc::clone(&self.0);
-        let recovery = actix_rt::task::spawn_blocking(move || {
-            open::Prepared::recover(options, &mut |done, total| {
-                inner.replayed.0.store(done, Ordering::Relaxed);
-                inner.replayed.1.store(total, Ordering::Relaxed);
-            })
-        });
-        let failure = self.0.failure.clone();
-        match recovery.await {
-            Ok(Ok(prepared)) => {
-                let running = prepared.start(failure);
-                running.answers().await;
-                // Set once, here: nobody else starts it.
-                let _ = self.0.running.set(running);
-                self.0.is_ready.send_replace(true);
-            }
-            Ok(Err(error)) => {
-                let is_fault = error.is_fault();
-                failure.send_replace(Some(Failure { why: error.to_string(), is_fault }));
-            }
-            Err(_) => {
-                let why = "the recovery panicked; the log says where".to_owned();
-                failure.send_replace(Some(Failure { why, is_fault: true }));
-            }
-        }
-    }
-
     pub(in crate::engine) fn running(&self) -> Result<&Running, Refusal> {
         self.0.running.get().ok_or(Refusal::Recovering)
     }
@@ -150,7 +94,7 @@ impl Engine {
         let (replies, answers) = Reply::batch(kept.len());
         let is_empty = kept.is_empty();
         let pairs = kept.into_iter().zip(replies);
-        let events: Result<batching::Request, Refusal> =
+        let events: Result<Request, Refusal> =
             pairs.map(|(one, reply)| incoming(one, reply)).collect();
         let mut stored = Vec::new().into_iter();
         if !is_empty {
@@ -168,7 +112,7 @@ impl Engine {
         Ok(erasure::is_suppressed(&suppressed, &shared.genesis.hash_key, &submission.event))
     }
 
-    fn send(&self, events: batching::Request) -> Result<(), Refusal> {
+    fn send(&self, events: Request) -> Result<(), Refusal> {
         batching::submit(&self.running()?.router, events);
         Ok(())
     }
@@ -278,4 +222,20 @@ fn share_payload(event: &mut Event, record: &Bytes) {
     if let Some(start) = start {
         *payload = record.slice(start..start + payload.len());
     }
+}
+
+/// The threads of a running engine, and the lock of its folder.
+pub(in crate::engine) struct Threads {
+    pub(in crate::engine) handles: Mutex<Vec<JoinHandle<()>>>,
+    pub(in crate::engine) arbiters: Mutex<Vec<Arbiter>>,
+    pub(in crate::engine) folder: Mutex<Option<DataFolder>>,
+}
+
+/// Who waits for a digest.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Digests {
+    /// How many were asked for.
+    pub(in crate::engine) asked: AtomicU64,
+    /// The last one, and how many had been asked for when its walk began.
+    pub(in crate::engine) last: tokio::sync::Mutex<Option<(u64, DigestView)>>,
 }

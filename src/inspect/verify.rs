@@ -5,7 +5,7 @@ use super::folder::{Folder, FolderError, journal_folder};
 use super::journal::{self, VerifyError};
 use crate::domain::id::Sequence;
 use crate::engine::offline::OfflineError;
-use crate::engine::{EngineError, Fault, RowError};
+use crate::engine::{Fault, RowError};
 use crate::records::{RecordError, kind};
 use crate::secrets::store::{Store, StoreError};
 use crate::telemetry::progress::Progress;
@@ -136,7 +136,7 @@ fn state(data: &Path, folder: &Folder, verdict: &mut Verdict) -> Result<(), Unve
     }
     let replayed = match folder.replayed() {
         Ok(replayed) => replayed,
-        Err(FolderError::State(error)) if matches!(*error, EngineError::BeginningLost { .. }) => {
+        Err(FolderError::State(error)) if error.is_beginning_lost() => {
             verdict.holds(format!("the snapshot stands alone: {error}"));
             return Ok(());
         }

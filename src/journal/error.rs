@@ -1,6 +1,6 @@
 //! What can go wrong with a journal, each with the place where it did.
 
-use super::format::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX, RECORD_BYTES_MAX, SEGMENT_VERSION};
+use super::bounds::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX, RECORD_BYTES_MAX, SEGMENT_VERSION};
 use std::io;
 use std::path::PathBuf;
 

@@ -19,17 +19,11 @@
 
 use super::error::{Damage, JournalError};
 use super::{RawRecord, Record};
+use crate::journal::bounds::{
+    GROUP_BYTES_MAX, GROUP_RECORDS_MAX, RECORD_BYTES_MAX, SEGMENT_VERSION,
+};
 use bytes::Bytes;
 use crc32c::{crc32c, crc32c_append};
-
-/// The format version that this program writes and reads.
-pub const SEGMENT_VERSION: u32 = 1;
-/// The longest record, in bytes.
-pub const RECORD_BYTES_MAX: usize = 16 << 20;
-/// The longest group, in bytes before compression.
-pub const GROUP_BYTES_MAX: usize = 32 << 20;
-/// The most records in a group.
-pub const GROUP_RECORDS_MAX: usize = 4096;
 
 pub(super) const SEGMENT_HEADER_BYTES: usize = 32;
 pub(super) const GROUP_HEADER_BYTES: usize = 44;

@@ -16,12 +16,15 @@
 //!   and named with its file, offset and sequence; it is never a panic, a hang or a wrong record.
 //! * Readers run beside the writer and never block it for longer than an index update.
 
+mod bounds;
 pub mod checkpoint;
 pub mod disk;
 mod error;
 pub mod folder;
 mod format;
 mod index;
+mod names;
+mod options;
 mod reader;
 mod recent;
 mod recovery;
@@ -30,11 +33,17 @@ mod rewrite;
 mod tests;
 mod writer;
 
+pub use bounds::GROUP_BYTES_MAX;
+pub use bounds::GROUP_RECORDS_MAX;
+pub use bounds::RECORD_BYTES_MAX;
 pub use error::{Damage, JournalError};
-pub use format::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX, RECORD_BYTES_MAX};
 pub use index::SegmentInfo;
+pub use options::JournalOptions;
 pub use reader::{JournalReader, Scan, ScanBack};
-pub use recovery::{JournalOptions, Progress, RecoveryReport, inspect, open};
+pub use recovery::Progress;
+pub use recovery::RecoveryReport;
+pub use recovery::inspect;
+pub use recovery::open;
 pub use rewrite::{ReplacementRecord, RewriteReport};
 pub use writer::{GroupRef, Journal};
 

@@ -6,7 +6,6 @@
 //! makes it damage.
 
 use super::FIRST_SEQUENCE;
-use super::disk::Disk;
 use super::error::{Damage, JournalError};
 use super::format::{
     GROUP_HEADER_BYTES, GROUP_MARKER, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
@@ -14,55 +13,17 @@ use super::format::{
 use super::index::{Index, Segment, Shared};
 use super::reader::JournalReader;
 use super::writer::{Journal, create_segment};
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use crate::journal::names::{SEGMENT_EXTENSION, TEMPORARY_EXTENSION, sequence_of_name};
+use crate::journal::options::JournalOptions;
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
-const SEGMENT_EXTENSION: &str = "journal";
-const TEMPORARY_EXTENSION: &str = "tmp";
 const READ_BUFFER_BYTES: usize = 256 << 10;
-
-/// How a journal is opened.
-#[derive(Clone, Debug)]
-pub struct JournalOptions {
-    /// The folder of the segments; made when it is not there.
-    pub dir: PathBuf,
-    /// A segment that would grow beyond this many bytes is closed; 4 KiB to 1 GiB.
-    pub segment_bytes: u64,
-    /// Whether the checksum of every group is compared, or only of those in the last segment.
-    pub verify: bool,
-    /// How many bytes of decompressed groups are kept for single reads.
-    pub cache_bytes: usize,
-    /// Where writes and syncs go.
-    pub disk: Disk,
-}
-
-impl JournalOptions {
-    /// The defaults: segments of 256 MiB, a cache of 16 MiB, old segments checked by their headers.
-    pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self {
-            dir: dir.into(),
-            segment_bytes: 256 << 20,
-            verify: false,
-            cache_bytes: 16 << 20,
-            disk: Disk::Real,
-        }
-    }
-
-    fn check(&self) -> Result<(), JournalError> {
-        if (4 << 10..=1 << 30).contains(&self.segment_bytes) {
-            return Ok(());
-        }
-        Err(JournalError::Option {
-            name: "segment_bytes",
-            found: self.segment_bytes,
-            expected: "4 KiB to 1 GiB",
-        })
-    }
-}
 
 /// How far opening has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,22 +181,6 @@ fn list(dir: &Path) -> Result<Listing, JournalError> {
     }
     listing.segments.sort();
     Ok(listing)
-}
-
-/// The file of the segment that begins with a sequence.
-pub(super) fn segment_path(dir: &Path, first_sequence: u64) -> PathBuf {
-    dir.join(format!("{first_sequence:020}.{SEGMENT_EXTENSION}"))
-}
-
-/// The file in which a segment is rewritten.
-pub(super) fn temporary_path(segment: &Path) -> PathBuf {
-    segment.with_extension(TEMPORARY_EXTENSION)
-}
-
-fn sequence_of_name(path: &Path) -> Option<u64> {
-    let stem = path.file_stem()?.to_str()?;
-    let is_name = stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit());
-    if is_name { stem.parse().ok().filter(|sequence| *sequence >= FIRST_SEQUENCE) } else { None }
 }
 
 fn has_header(path: &Path) -> Result<bool, JournalError> {

@@ -3,8 +3,8 @@
 use super::error::JournalError;
 use super::format::{Encoder, Group, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::index::{Place, Segment};
+use super::names::temporary_path;
 use super::reader::{load, read_bytes};
-use super::recovery::temporary_path;
 use super::writer::Journal;
 use super::{RawRecord, Record};
 use std::fs::{self, File};

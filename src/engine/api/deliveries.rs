@@ -2,12 +2,13 @@
 
 use crate::domain::view::{AttemptView, DeliveryView};
 use crate::engine::api::objects::ObjectRefusal;
-use crate::engine::api::reading::{PageRequest, Paged, paged};
+use crate::engine::api::reading::paged;
 use crate::engine::handle::Engine;
 use crate::engine::receipt::Refusal;
-use crate::engine::state::acts::Answer;
+use crate::engine::state::acted::Answer;
 use crate::engine::state::campaigns::outbox::Delivery;
 use crate::engine::state::campaigns::unsaved::Kept;
+use crate::engine::state::query::{PageRequest, Paged};
 use crate::engine::store::fragments::{Rest, RowError};
 use crate::records::{ActRecord, Attempt, DeliveryState, FragmentKey};
 use std::collections::BTreeSet;

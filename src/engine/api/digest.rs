@@ -5,21 +5,23 @@
 //! the counts, so the digest is that of one sequence. There is one such walk at a time: whoever asks
 //! while one is under way shares the next one with all others that wait.
 
-use crate::domain::graph::{ClusterView, FragmentIndex};
+use crate::domain::graph::ClusterView;
+use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::profile::Folded;
 use crate::domain::view::DigestView;
 use crate::engine::api::reading::unreadable;
 use crate::engine::handle::Engine;
 use crate::engine::identity::actor::IdentityActor;
-use crate::engine::profile::actor::{Op, Viewed};
+use crate::engine::profile::message::Op;
 use crate::engine::receipt::Refusal;
 use crate::engine::state::Core;
+use crate::engine::state::views::Viewed;
 use crate::engine::store::fragments::RowError;
 use actix::Context;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::oneshot;
 
 /// Fragments looked at in one go: about a millisecond of the identity actor.
 const PART: usize = 512;
@@ -27,15 +29,6 @@ const PART: usize = 512;
 const LAST: usize = 256;
 /// After so many goes that found more than that, twice as many will do: it has to end.
 const PATIENCE: u32 = 64;
-
-/// Who waits for a digest.
-#[derive(Debug, Default)]
-pub(in crate::engine) struct Digests {
-    /// How many were asked for.
-    asked: AtomicU64,
-    /// The last one, and how many had been asked for when its walk began.
-    last: Mutex<Option<(u64, DigestView)>>,
-}
 
 /// A profile whose part is on its way.
 enum Coming {
@@ -294,7 +287,7 @@ pub(in crate::engine) fn digest_view(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::start::open::Options;
+    use crate::engine::options::Options;
     use crate::engine::tests::operators::{random_act, random_step};
     use crate::engine::tests::{Dice, open, options, resolved};
     use std::time::Duration;

@@ -9,10 +9,10 @@
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::view::{ChangeView, EventView, ProfileView};
-use crate::engine::api::reading::{EventFilter, PageRequest, ProfileRef};
 use crate::engine::handle::Engine;
-use crate::engine::profile::actor::Op;
+use crate::engine::profile::message::Op;
 use crate::engine::receipt::Refusal;
+use crate::engine::state::query::{EventFilter, PageRequest, ProfileRef};
 use std::collections::{BTreeMap, VecDeque};
 use tokio::sync::oneshot;
 

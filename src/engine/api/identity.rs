@@ -3,7 +3,10 @@
 use crate::domain::compiled::{Compiled, SettingsProblem, reserved};
 use crate::domain::event::{Event, Payload, Standing};
 use crate::domain::fragment::content_hash;
-use crate::domain::graph::{Explanation, FragmentIndex, Graph, NONE, Parting, Separation};
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::NONE;
+use crate::domain::graph::{Explanation, Parting, Separation};
 use crate::domain::id::{IdKind, Identifier, Sequence};
 use crate::domain::settings::{PointConfig, Settings, TypeConfig};
 use crate::domain::source::Source;
@@ -12,11 +15,13 @@ use crate::engine::api::objects::ObjectRefusal;
 use crate::engine::background;
 use crate::engine::fault::{Stage, walled};
 use crate::engine::handle::Engine;
-use crate::engine::history::draft::{Basis, Draft};
-use crate::engine::identity::basis_collector::{Gathered, gather};
+use crate::engine::history::basis::{Basis, Gathered};
+use crate::engine::history::draft::Draft;
+use crate::engine::identity::basis_collector::gather;
 use crate::engine::receipt::Refusal;
 use crate::engine::state::Core;
-use crate::engine::state::acts::{Answer, LINKS_OF_ACT};
+use crate::engine::state::acted::Answer;
+use crate::engine::state::acts::LINKS_OF_ACT;
 use crate::engine::state::configuration::Effective;
 use crate::records::{ActRecord, Revised, encode_event};
 use bytes::Bytes;
@@ -61,7 +66,7 @@ pub struct Again {
     /// This one only.
     pub event_id: Option<String>,
     /// Or those that fit.
-    pub filter: crate::engine::api::reading::EventFilter,
+    pub filter: crate::engine::state::query::EventFilter,
     /// Makes properties of bytes that could not be decoded; without it they stay as they are.
     pub decode: Option<Redecode>,
 }
@@ -398,7 +403,7 @@ impl Engine {
     /// When there is no such person, or the engine takes nothing.
     pub async fn erase(
         &self,
-        by: crate::engine::api::reading::ProfileRef,
+        by: crate::engine::state::query::ProfileRef,
         suppress: bool,
         reason: String,
     ) -> Result<ErasureView, ObjectRefusal> {

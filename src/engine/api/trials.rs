@@ -3,22 +3,23 @@
 use crate::domain::campaign::{Counted, FragmentRuns, Preview, RuleReport, Standing};
 use crate::domain::compiled::SettingsProblem;
 use crate::domain::event::{Event, Found, Payload};
-use crate::domain::extract::{self, RequestFacts};
+use crate::domain::extract::RequestFacts;
 use crate::domain::fragment::Fragment;
-use crate::domain::graph::{FragmentIndex, Shown};
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Shown;
 use crate::domain::id::{IdKind, Sequence};
-use crate::domain::json;
 use crate::domain::profile::Folded;
 use crate::domain::rules::Rules;
 use crate::domain::time::{MIN, Timestamp};
 use crate::domain::view::{BacktestView, DecisionView, ExplainedView, OutcomeView};
+use crate::domain::{extract, json};
 use crate::engine::api::objects::ObjectRefusal;
 use crate::engine::background;
 use crate::engine::handle::Engine;
+use crate::engine::history::asides::{ReplayError, reading};
 use crate::engine::history::campaign_play::{Judged, Playing};
 use crate::engine::history::draft::Draft;
-use crate::engine::history::replay::{ReplayError, reading};
-use crate::engine::profile::actor::Op;
+use crate::engine::profile::message::Op;
 use crate::engine::receipt::Refusal;
 use crate::engine::state::campaigns::question::{Question, Told, facts};
 use crate::engine::state::revisions::EventError;
@@ -339,7 +340,7 @@ impl Engine {
     async fn stage(
         &self,
         id: &str,
-    ) -> Result<(crate::engine::history::draft::Basis, crate::journal::JournalReader), ObjectRefusal>
+    ) -> Result<(crate::engine::history::basis::Basis, crate::journal::JournalReader), ObjectRefusal>
     {
         let problems = |all: Vec<SettingsProblem>| {
             ObjectRefusal::Invalid(all.iter().map(ToString::to_string).collect())

@@ -4,18 +4,16 @@
 use crate::domain::campaign::{Campaigns, Rendered};
 use crate::domain::time::Timestamp;
 use crate::engine::context::Shared;
-use crate::engine::delivery::dispatcher::{Ended, Finished};
 use crate::engine::fault::Stage;
-use crate::engine::identity::actor::IdentityActor;
-use crate::engine::intake::committer::Then;
-use crate::engine::intake::router::{Append, AppendAll, RouterActor};
+use crate::engine::intake::entry::{Append, AppendAll, Then};
+use crate::engine::intake::router::RouterActor;
 use crate::engine::state::campaigns::outbox::verdict;
 use crate::engine::store::fragments::RowError;
 use crate::outbound::attempt::Attempt as Prepared;
 use crate::outbound::client::{Answer, CallError, Client};
 use crate::outbound::retry::{Verdict, retry_after_ms};
 use crate::records::{ActRecord, Attempt, kind};
-use actix::Addr;
+use actix::{Addr, Message, Recipient};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,15 +36,15 @@ pub(in crate::engine) struct Desk {
     client: Arc<Client>,
     shared: Arc<Shared>,
     router: Addr<RouterActor>,
-    identity: Addr<IdentityActor>,
+    identity: Recipient<Finished>,
     /// Calls that ended in this turn of the thread: a message to an actor costs more than what it
     /// says, so what ended together is told together.
-    ended: Mutex<Told>,
+    ended: Mutex<Over>,
 }
 
 /// What ended: the records of the attempts, and their calls.
 #[derive(Default)]
-struct Told {
+struct Over {
     records: Vec<Append>,
     calls: Vec<Ended>,
 }
@@ -56,7 +54,7 @@ impl Desk {
         client: Arc<Client>,
         shared: Arc<Shared>,
         router: Addr<RouterActor>,
-        identity: Addr<IdentityActor>,
+        identity: Recipient<Finished>,
     ) -> Self {
         Self { client, shared, router, identity, ended: Mutex::default() }
     }
@@ -117,14 +115,14 @@ impl Desk {
         if is_first {
             // Behind the calls whose answers are there already.
             actix_rt::spawn(async move {
-                let Told { records, calls } = std::mem::take(&mut *self.ended());
+                let Over { records, calls } = std::mem::take(&mut *self.ended());
                 self.router.do_send(AppendAll(records));
                 self.identity.do_send(Finished(calls));
             });
         }
     }
 
-    fn ended(&self) -> MutexGuard<'_, Told> {
+    fn ended(&self) -> MutexGuard<'_, Over> {
         // It only ever grows by single steps and is taken whole, so a panic leaves it as it should be.
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -187,4 +185,20 @@ fn outcome(result: Result<Answer, CallError>, took: Duration, at: Timestamp) -> 
             response: Vec::new(),
         },
     }
+}
+
+/// Calls of attempts are over, and their records on the way.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::engine) struct Finished(pub(in crate::engine) Vec<Ended>);
+
+/// The call of an attempt is over.
+#[derive(Debug)]
+pub(in crate::engine) struct Ended {
+    pub(in crate::engine) number: u64,
+    /// The endpoint by its name: numbers are other ones once the state was rebuilt.
+    pub(in crate::engine) campaign: Box<str>,
+    pub(in crate::engine) step: u16,
+    /// Whether the endpoint failed; none where nothing was there to send.
+    pub(in crate::engine) failed: Option<bool>,
 }

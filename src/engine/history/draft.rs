@@ -8,80 +8,31 @@
 
 use crate::domain::event::{Event, Standing};
 use crate::domain::fragment::{Fragment, content_hash};
-use crate::domain::graph::{Ancestry, FragmentIndex, Link, Move};
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::{Ancestry, Link, Move};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
-use crate::engine::fault::{Faults, Panicked, Stage, walled};
+use crate::engine::fault::{Panicked, Stage, walled};
+use crate::engine::history::asides::{Asides, ReplayError, reading, set_aside};
+use crate::engine::history::basis::{Basis, Changed, Gathered, lock};
 use crate::engine::history::draft_fragments::DraftFragments;
-use crate::engine::history::replay::{Aside, Asides, ReplayError, reading, set_aside};
-use crate::engine::identity::basis_collector::{Changed, Gathered, lock};
 use crate::engine::state::acts::{cut_of, generation_before, next_generation};
-use crate::engine::state::configuration::Effective;
+use crate::engine::state::aside::Aside;
 use crate::engine::state::erasure::is_suppressed;
 use crate::engine::state::revisions::Rereadings;
 use crate::engine::state::{Core, Fresh, Placement};
 use crate::engine::store::fragments::RowError;
 use crate::journal::JournalReader;
-use crate::records::{ActRecord, CutRow, Genesis, LinkRow, RecordError, decode_event, kind};
+use crate::records::{ActRecord, LinkRow, RecordError, decode_event, kind};
 use hashbrown::HashMap;
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A draft this many records behind the present, or fewer, is ready for its switch.
 const CLOSE: Sequence = 256;
 /// One that is no further behind than that, and was not before, is ready too.
 const NEAR: Sequence = 2_000;
-
-/// What a draft starts from.
-pub(in crate::engine) struct Basis {
-    pub(in crate::engine) genesis: Genesis,
-    pub(in crate::engine) effective: Arc<Effective>,
-    pub(in crate::engine) ancestry: Ancestry,
-    pub(in crate::engine) links: BTreeMap<u64, LinkRow>,
-    pub(in crate::engine) cuts: BTreeMap<u64, CutRow>,
-    pub(in crate::engine) generation: u16,
-    /// The last record that the ancestry knows of.
-    pub(in crate::engine) applied: Sequence,
-    /// Records of erased persons.
-    pub(in crate::engine) hidden: BTreeSet<Sequence>,
-    /// How many erasures there were.
-    pub(in crate::engine) erasures: usize,
-    /// Keyed hashes of identifiers whose events are dropped.
-    pub(in crate::engine) suppressed: BTreeSet<[u8; 16]>,
-    /// Events that were read again by an act, which says where they belong.
-    pub(in crate::engine) revised: Rereadings,
-    /// Records that panicked, and no act says so yet.
-    pub(in crate::engine) passed: Aside,
-    /// Faults to inject, for tests.
-    pub(in crate::engine) faults: Faults,
-}
-
-impl Basis {
-    /// What a re-resolution of `core` starts from.
-    pub(in crate::engine) fn of(core: &Core) -> Self {
-        Self { ancestry: core.graph.ancestry(0, usize::MAX), ..Self::without_fragments(core) }
-    }
-
-    /// The same without the fragments, of which there are many.
-    pub(in crate::engine) fn without_fragments(core: &Core) -> Self {
-        Self {
-            genesis: core.genesis,
-            effective: Arc::clone(&core.effective),
-            ancestry: Ancestry::default(),
-            links: core.links.clone(),
-            cuts: core.cuts.clone(),
-            generation: next_generation(core.counters.generation),
-            applied: core.applied,
-            hidden: core.hidden.clone(),
-            erasures: core.erasures.len(),
-            suppressed: core.suppressed.clone(),
-            revised: core.revised.clone(),
-            passed: core.passed.unsaid(),
-            faults: core.faults.clone(),
-        }
-    }
-}
 
 /// Shown each event that a draft has taken in, with its place.
 pub(in crate::engine) type Seeing<'a> =
@@ -290,7 +241,7 @@ impl Draft {
                 break;
             }
             let at = |cause| {
-                reading(sequence, crate::engine::profile::rebuild::RebuildError::Record(cause))
+                reading(sequence, crate::engine::store::events::RebuildError::Record(cause))
             };
             match record.kind {
                 kind::EVENT => {

@@ -8,77 +8,27 @@ use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::settings::Settings;
 use crate::engine::fault::{Faults, Panicked, Stage, walled};
-use crate::engine::history::draft::{Basis, Draft};
-use crate::engine::profile::rebuild::RebuildError;
-use crate::engine::start::opening::starting_point;
-use crate::engine::state::campaigns::question::{Question, told};
+use crate::engine::history::asides::{ReplayError, reading, set_aside};
+use crate::engine::history::basis::Basis;
+use crate::engine::history::draft::Draft;
+use crate::engine::history::starting::{Start, starting_point};
+use crate::engine::state::aside::Aside;
+use crate::engine::state::campaigns::question::Question;
 use crate::engine::state::revisions::Events;
+use crate::engine::state::row::Row;
 use crate::engine::state::{Core, Placement};
 use crate::engine::store::erasure_log::Line;
 use crate::engine::store::fragments::{FragmentRows, Rest, RowError};
-use crate::engine::store::rows::Row;
+use crate::engine::store::told::told;
 use crate::journal::{JournalReader, Record};
 use crate::records::{
     ActRecord, DedupeRow, ErasureRow, FragmentKey, Genesis, RecordError, decode_event, kind,
 };
-use crate::snapshot::SnapshotError;
 use hashbrown::HashMap;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Fragments in memory at most while replaying; beyond it a snapshot is written on the way.
 const FRAGMENTS_MAX: usize = 500_000;
-
-/// Why a replay stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
-    /// The journal, a record or a row cannot be read.
-    #[error("at sequence {at}: {cause}")]
-    Reading {
-        /// Where.
-        at: Sequence,
-        /// Why.
-        cause: RebuildError,
-    },
-    /// A configuration record does not hold together.
-    #[error("the configuration record at sequence {at} does not hold together: {problems}")]
-    Configuration {
-        /// Where.
-        at: Sequence,
-        /// Every problem.
-        problems: String,
-    },
-    /// Everything is to be read again at this record, and the journal has lost its beginning.
-    #[error(
-        "at sequence {at} everything is to be resolved anew, and the journal begins at sequence {first}; restore the segments before it"
-    )]
-    BeginningLost {
-        /// The switch record.
-        at: Sequence,
-        /// The first sequence that is left.
-        first: Sequence,
-    },
-    /// The snapshot store failed.
-    #[error(transparent)]
-    Store(#[from] SnapshotError),
-    /// A record was passed over and panicked all the same.
-    #[error(
-        "at sequence {at} a record panics though it is passed over; this is a fault of the program: report it, and start with a backup meanwhile"
-    )]
-    Fault {
-        /// The record.
-        at: Sequence,
-    },
-    /// The state before a record that panicked cannot be had once more.
-    #[error(
-        "at sequence {at} a record panicked, and the state before it cannot be loaded: {cause}"
-    )]
-    Start {
-        /// The record.
-        at: Sequence,
-        /// Why.
-        cause: Box<crate::engine::start::open::EngineError>,
-    },
-}
 
 /// What a replay came to.
 pub struct Replayed {
@@ -94,9 +44,6 @@ pub struct Replayed {
     /// Records that panicked in this replay.
     pub passed: Vec<Sequence>,
 }
-
-/// A state, and the event ids that are remembered with it.
-pub(in crate::engine) type Start = (Core, Vec<DedupeRow>);
 
 /// What a replay works with.
 pub(in crate::engine) struct Plan<'a> {
@@ -254,86 +201,6 @@ impl Replay<'_> {
         let Self { core, at, records, .. } = self;
         Stumbled { culprit: core.placing.unwrap_or(at), at, emptied: core.emptied, records }
     }
-}
-
-pub(in crate::engine) fn reading(at: Sequence, cause: RebuildError) -> ReplayError {
-    ReplayError::Reading { at, cause }
-}
-
-/// Events that were set aside after the fact, and the last act that did so: no record before that
-/// one may apply them a second time. One behind it read them again, with success.
-#[derive(Clone, Debug, Default)]
-pub(in crate::engine) struct Aside(BTreeMap<Sequence, Sequence>);
-
-impl Aside {
-    /// Whether `record` was in vain for an event.
-    pub(in crate::engine) fn holds(&self, event: Sequence, record: Sequence) -> bool {
-        self.0.get(&event).is_some_and(|act| *act > record)
-    }
-
-    /// An event, or a record, was in vain for all records before `act`.
-    pub(in crate::engine) fn insert(&mut self, event: Sequence, act: Sequence) {
-        self.0.insert(event, act);
-    }
-
-    pub(in crate::engine) fn append(&mut self, mut more: Self) {
-        self.0.append(&mut more.0);
-    }
-
-    /// All of them.
-    pub(in crate::engine) fn events(&self) -> impl Iterator<Item = Sequence> {
-        self.0.keys().copied()
-    }
-
-    /// Those of which `known` does not know that they were in vain up to the same act.
-    pub(in crate::engine) fn beyond(&self, known: &Self) -> impl Iterator<Item = Sequence> {
-        let is_new = |(event, act): &(&Sequence, &Sequence)| {
-            known.0.get(*event).is_none_or(|known| known < *act)
-        };
-        self.0.iter().filter(is_new).map(|(event, _)| *event)
-    }
-
-    /// Those that no act says yet.
-    pub(in crate::engine) fn unsaid(&self) -> Self {
-        let all = self.0.iter().filter(|(_, act)| **act == Sequence::MAX);
-        Self(all.map(|(event, act)| (*event, *act)).collect())
-    }
-}
-
-impl FromIterator<Sequence> for Aside {
-    /// Those that no act says yet.
-    fn from_iter<T: IntoIterator<Item = Sequence>>(all: T) -> Self {
-        Self(all.into_iter().map(|event| (event, Sequence::MAX)).collect())
-    }
-}
-
-/// What the journal says of records that panicked.
-#[derive(Debug, Default)]
-pub(in crate::engine) struct Asides {
-    /// Events that hold a place and no values.
-    pub(in crate::engine) aside: Aside,
-    /// Records that count for nothing.
-    pub(in crate::engine) passed: Aside,
-}
-
-pub(in crate::engine) fn set_aside(
-    reader: &JournalReader,
-    from: Sequence,
-) -> Result<Asides, ReplayError> {
-    let mut all = Asides::default();
-    for record in reader.scan(from) {
-        let (at, record) = record.map_err(|cause| reading(from, cause.into()))?;
-        if record.kind == kind::ACT {
-            let act = ActRecord::decode(record.version, &record.bytes)
-                .map_err(|cause| reading(at, cause.into()))?;
-            match act {
-                ActRecord::SetAside { sequence, .. } => all.aside.insert(sequence, at),
-                ActRecord::PassOver { record, .. } => all.passed.insert(record, at),
-                _ => {}
-            }
-        }
-    }
-    Ok(all)
 }
 
 impl Replay<'_> {
@@ -526,8 +393,8 @@ impl Replay<'_> {
     fn flush(&mut self) -> Result<(), ReplayError> {
         let at = self.core.applied;
         let purge = self.core.fresh.purge;
-        let mut rows: Vec<Row> =
-            self.core.take_rows().map_err(|cause| reading(at, cause.into()))?;
+        let mut rows: Vec<Row> = crate::engine::store::rows::take_rows(&mut self.core)
+            .map_err(|cause| reading(at, cause.into()))?;
         for (index, mut fragment) in self.fragments.drain() {
             let taken =
                 FragmentRows::take(&mut fragment).map_err(|cause| reading(at, cause.into()))?;

@@ -8,22 +8,22 @@
 mod taking;
 
 use crate::domain::event::Event;
-use crate::domain::graph::{FragmentIndex, Move};
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Move;
 use crate::domain::id::Sequence;
-use crate::engine::context::Shared;
-use crate::engine::delivery::dispatcher::Sending;
-use crate::engine::fault::{Alive, Panicked, Stage, walled};
-use crate::engine::identity::basis_collector::Gatherings;
-use crate::engine::identity::mending::{Cause, Mending};
-use crate::engine::identity::resolution::Drafting;
-use crate::engine::intake::committer::Then;
-use crate::engine::intake::router::{Append, Pass, RouterActor};
-use crate::engine::profile::actor::Op;
+use crate::engine::context::{Alive, Shared};
+use crate::engine::delivery::sending::Sending;
+use crate::engine::fault::{Panicked, Stage, walled};
+use crate::engine::identity::sagas::{Cause, Drafting, Gatherings, Mending};
+use crate::engine::identity::snapshotter::SnapshotDone;
+use crate::engine::intake::entry::{Append, Committed, Then};
+use crate::engine::intake::router::{Pass, RouterActor};
 use crate::engine::profile::directory::Profiles;
+use crate::engine::profile::message::{Broken, Op, Passivated, Report, SetAside};
 use crate::engine::state::Core;
+use crate::engine::state::campaigns::question::Question as AskedOfProfile;
 use crate::engine::state::change_log::Totals;
-use crate::engine::store::fragments::FragmentRows;
-use crate::engine::store::snapshotter::{Collector, Job};
+use crate::engine::store::collector::{Collector, Job};
 use crate::records::ActRecord;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
 use crossbeam_channel::Sender;
@@ -33,56 +33,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, oneshot};
 
-/// A group that is durable.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct Committed(pub(in crate::engine) Vec<(Sequence, Then)>);
-
-/// A profile wrote itself down, as asked at `stamp`.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct Passivated {
-    pub(in crate::engine) lead: FragmentIndex,
-    pub(in crate::engine) stamp: u64,
-    pub(in crate::engine) rows: Vec<(FragmentIndex, FragmentRows)>,
-    pub(in crate::engine) epoch: u64,
-}
-
-/// An event panicked twice.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct SetAside {
-    pub(in crate::engine) sequence: Sequence,
-    /// The era of the state in which it was applied.
-    pub(in crate::engine) era: u64,
-}
-
-/// A profile's actor panicked otherwise than over an event: what it held is lost.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct Broken {
-    pub(in crate::engine) era: u64,
-}
-
 /// Looks at the identity actor, between two groups, and changes nothing.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(in crate::engine) struct Look(pub(in crate::engine) Box<dyn FnOnce(&IdentityActor) + Send>);
-
-/// A snapshot is durable.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct SnapshotDone {
-    /// The era of the state that was written.
-    pub(in crate::engine) era: u64,
-    pub(in crate::engine) sequence: Sequence,
-    pub(in crate::engine) rows: usize,
-    pub(in crate::engine) took: Duration,
-    /// Segments before that sequence are no longer needed.
-    pub(in crate::engine) retire: Option<Sequence>,
-    /// Where it was to be a store of its own, whether it is.
-    pub(in crate::engine) renewed: Option<bool>,
-}
 
 /// Something to do on the identity actor.
 pub(in crate::engine) type Question =
@@ -110,8 +64,8 @@ pub(in crate::engine) struct IdentityActor {
     pub(in crate::engine) shared: Arc<Shared>,
     pub(in crate::engine) router: Option<Addr<RouterActor>>,
     /// Receives the configuration in force whenever it changes.
-    pub(in crate::engine) publish: Arc<crate::engine::handle::Published>,
-    pub(in crate::engine) stream: broadcast::Sender<crate::engine::api::stream::Stored>,
+    pub(in crate::engine) publish: Arc<crate::engine::context::Published>,
+    pub(in crate::engine) stream: broadcast::Sender<crate::engine::state::stored::Stored>,
     snapshots: Sender<Job>,
     cadence: Cadence,
     last_snapshot: Instant,
@@ -154,8 +108,8 @@ impl IdentityActor {
         core: Core,
         profiles: Profiles,
         shared: Arc<Shared>,
-        publish: Arc<crate::engine::handle::Published>,
-        stream: broadcast::Sender<crate::engine::api::stream::Stored>,
+        publish: Arc<crate::engine::context::Published>,
+        stream: broadcast::Sender<crate::engine::state::stored::Stored>,
         (snapshots, cadence): (Sender<Job>, Cadence),
         sending: Sending,
     ) -> Self {
@@ -246,13 +200,14 @@ impl IdentityActor {
         for taker in &takers {
             let mut own = self.at_rest(*taker, unborn);
             own.retain(|fragment| !moving.contains(fragment));
-            self.profiles.active(*taker, &self.core, own, context.address());
+            self.profiles.active(*taker, &self.core, own, context.address().recipient());
         }
         for ((from, to), fragments) in given {
-            let target = self.profiles.active(to, &self.core, Vec::new(), context.address());
+            let target =
+                self.profiles.active(to, &self.core, Vec::new(), context.address().recipient());
             match self.profiles.find(from).filter(|_| awake.contains(&from)) {
                 Some(giver) => {
-                    giver.do_send(Op::Release { fragments, to: target, step });
+                    giver.do_send(Op::Release { fragments, to: target.recipient(), step });
                     *givers.entry(to).or_default() += 1;
                 }
                 None => loads.entry(to).or_default().extend(fragments),
@@ -288,13 +243,14 @@ impl IdentityActor {
         context: &mut Context<Self>,
     ) {
         let at_rest = self.at_rest(lead, &[]);
-        let profile = self.profiles.active(lead, &self.core, at_rest, context.address());
+        let profile =
+            self.profiles.active(lead, &self.core, at_rest, context.address().recipient());
         profile.do_send(op);
     }
 
     fn tell_stream(&self, sequence: Sequence, event: &Event, profile: Option<FragmentIndex>) {
         if self.stream.receiver_count() > 0 {
-            let _ = self.stream.send(crate::engine::api::stream::Stored::of(
+            let _ = self.stream.send(crate::engine::state::stored::Stored::of(
                 sequence,
                 event,
                 profile.is_some(),
@@ -339,7 +295,7 @@ impl IdentityActor {
         let gone = std::mem::take(&mut self.core.fresh.gone);
         let renew = std::mem::take(&mut self.renew);
         self.renewing = if renew { std::mem::take(&mut self.to_renew) } else { Vec::new() };
-        let rows = match self.core.take_rows() {
+        let rows = match crate::engine::store::rows::take_rows(&mut self.core) {
             Ok(rows) => rows,
             Err(error) => return self.shared.fail(format!("gathering a snapshot: {error}")),
         };
@@ -444,11 +400,46 @@ impl Handler<Ask> for IdentityActor {
     }
 }
 
-impl Handler<Passivated> for IdentityActor {
+impl Handler<Report> for IdentityActor {
     type Result = ();
 
-    fn handle(&mut self, passivated: Passivated, context: &mut Self::Context) {
-        self.guarded(context, |identity, _| identity.passivated(passivated));
+    fn handle(&mut self, report: Report, context: &mut Self::Context) {
+        let is_of_now = |question: &AskedOfProfile| question.era == self.shared.era();
+        match report {
+            Report::Passivated(one) => {
+                self.guarded(context, |identity, _| identity.passivated(one))
+            }
+            Report::SetAside(one) => self.journal_set_aside(&one, context),
+            Report::Broken(Broken { era }) if era == self.shared.era() => {
+                self.mend(Cause::Turn, context);
+            }
+            Report::Answered(question, told) if is_of_now(&question) => {
+                self.guarded(context, |identity, context| {
+                    identity.answered(&question, Some(told), context);
+                });
+            }
+            Report::Unanswered(question) if is_of_now(&question) => self
+                .guarded(context, |identity, context| identity.answered(&question, None, context)),
+            Report::Broken(_) | Report::Answered(..) | Report::Unanswered(_) => {}
+        }
+    }
+}
+
+impl IdentityActor {
+    fn journal_set_aside(
+        &mut self,
+        SetAside { sequence, era }: &SetAside,
+        context: &mut Context<Self>,
+    ) {
+        let act = ActRecord::SetAside { at: self.shared.clock.now(), sequence: *sequence };
+        if let (Some(router), Ok(bytes)) = (&self.router, act.encode()) {
+            let then = Then::Act { act, reply: None };
+            router.do_send(Append { kind: crate::records::kind::ACT, bytes, then });
+        }
+        if *era != self.shared.era() {
+            // The state may have been rebuilt with it meanwhile; this one is made without.
+            self.mend(Cause::Call, context);
+        }
     }
 }
 
@@ -486,32 +477,6 @@ impl IdentityActor {
         }
         if is_idle {
             self.profiles.stop(lead);
-        }
-    }
-}
-
-impl Handler<SetAside> for IdentityActor {
-    type Result = ();
-
-    fn handle(&mut self, SetAside { sequence, era }: SetAside, context: &mut Self::Context) {
-        let act = ActRecord::SetAside { at: self.shared.clock.now(), sequence };
-        if let (Some(router), Ok(bytes)) = (&self.router, act.encode()) {
-            let then = Then::Act { act, reply: None };
-            router.do_send(Append { kind: crate::records::kind::ACT, bytes, then });
-        }
-        if era != self.shared.era() {
-            // The state may have been rebuilt with it meanwhile; this one is made without.
-            self.mend(Cause::Call, context);
-        }
-    }
-}
-
-impl Handler<Broken> for IdentityActor {
-    type Result = ();
-
-    fn handle(&mut self, Broken { era }: Broken, context: &mut Self::Context) {
-        if era == self.shared.era() {
-            self.mend(Cause::Turn, context);
         }
     }
 }

@@ -5,61 +5,17 @@
 //! served. What they change of parts that were taken is witnessed and taken again, until nothing is
 //! left: the last part makes the whole what it is at that moment.
 
-use crate::domain::graph::{Ancestry, FragmentIndex, Move, NONE};
-use crate::engine::history::draft::Basis;
+use crate::domain::graph::Ancestry;
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::NONE;
+use crate::engine::history::basis::{Basis, Changed, Gathered, lock};
 use crate::engine::identity::actor::{Ask, IdentityActor};
 use actix::Addr;
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// Fragments looked at in one go: a fraction of a millisecond.
 pub(in crate::engine) const PART: usize = 1_024;
-
-/// The fragments that changed hands, or were erased, since somebody began to gather.
-pub(in crate::engine) type Changed = Mutex<BTreeSet<FragmentIndex>>;
-
-/// Those who gather, as the actor knows them.
-#[derive(Default)]
-pub(in crate::engine) struct Gatherings(Vec<Weak<Changed>>);
-
-impl Gatherings {
-    /// Tells all who gather that fragments change hands.
-    pub(in crate::engine) fn witness_moves(&mut self, moves: &[Move]) {
-        if !self.0.is_empty() {
-            self.witness(moves.iter().map(|one| one.fragment));
-        }
-    }
-
-    /// Tells all who gather that fragments changed.
-    pub(in crate::engine) fn witness(
-        &mut self,
-        fragments: impl Iterator<Item = FragmentIndex> + Clone,
-    ) {
-        self.0.retain(|one| {
-            let Some(changed) = one.upgrade() else { return false };
-            lock(&changed).extend(fragments.clone());
-            true
-        });
-    }
-}
-
-/// The set is whole whatever happened to its last holder.
-pub(in crate::engine) fn lock(
-    changed: &Changed,
-) -> std::sync::MutexGuard<'_, BTreeSet<FragmentIndex>> {
-    changed.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The state as it was at one moment, as far as drafts need it.
-pub(in crate::engine) struct Gathered {
-    pub(in crate::engine) basis: Basis,
-    /// The profile that held each fragment, as [`Graph::holder`](crate::domain::graph::Graph::holder)
-    /// has it.
-    pub(in crate::engine) holders: Vec<FragmentIndex>,
-    /// What changed since, for as long as this is held.
-    pub(in crate::engine) changed: Arc<Changed>,
-}
 
 /// One go.
 struct Part {

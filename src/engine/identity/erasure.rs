@@ -9,15 +9,14 @@ use crate::engine::background;
 use crate::engine::context::Shared;
 use crate::engine::fault::{Panicked, Stage, walled};
 use crate::engine::identity::actor::IdentityActor;
-use crate::engine::intake::committer::Then;
-use crate::engine::intake::router::{Append, Pass};
-use crate::engine::profile::actor::Op;
+use crate::engine::intake::emptying::Emptying;
+use crate::engine::intake::entry::{Append, Emptied, Then};
+use crate::engine::intake::router::Pass;
+use crate::engine::profile::message::Op;
 use crate::engine::state::acts::laid_by;
 use crate::engine::state::erasure::identifier_hash;
-use crate::journal::{Record, ReplacementRecord};
-use crate::records::{
-    ActRecord, FragmentKey, LinkRow, PendingErasure, VERSION, decode_event, kind,
-};
+use crate::journal::Record;
+use crate::records::{ActRecord, FragmentKey, LinkRow, PendingErasure, decode_event, kind};
 use actix::{AsyncContext, Context, Handler, Message};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -38,14 +37,6 @@ struct Findings {
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Found(Result<Findings, String>);
-
-/// The journal holds the person no more, or there was no room to write it anew.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct Emptied {
-    pub(in crate::engine) erasure: Sequence,
-    pub(in crate::engine) is_done: bool,
-}
 
 /// How long an erasure waits before it asks for room again.
 const ROOM_AGAIN: Duration = Duration::from_secs(5);
@@ -156,7 +147,7 @@ impl IdentityActor {
         let cuts = self.core.cuts.values().map(|cut| (laid_by(cut.number), cut.parts.clone()));
         let recut = cuts.filter(|(act, _)| hidden.contains(act)).collect();
         let job = Emptying { records: hidden, relaid, recut, hash_key: self.core.genesis.hash_key };
-        let then = Then::Empty { job, erasure, identity };
+        let then = Then::Empty { job, erasure, done: identity.recipient() };
         if let Some(router) = &self.router {
             router.do_send(Pass(then));
         }
@@ -353,60 +344,6 @@ fn names_one(record: &Record, pending: &PendingErasure, events: &BTreeSet<Sequen
             all.iter().any(|one| events.contains(&one.sequence))
         }
         _ => false,
-    }
-}
-
-/// What the journal is to lose, and what stands in its place.
-pub(in crate::engine) struct Emptying {
-    pub(in crate::engine) records: BTreeSet<Sequence>,
-    /// Links that acts among them laid, and that stay.
-    relaid: BTreeMap<Sequence, Vec<LinkRow>>,
-    /// The parts of cuts that acts among them laid, without the person.
-    recut: BTreeMap<Sequence, Vec<Vec<Identifier>>>,
-    hash_key: [u8; 32],
-}
-
-impl Emptying {
-    /// What stands in the place of a record. An act keeps what it did to others: events that it read
-    /// again, links between them, an identifier's withdrawal by its hash.
-    pub(in crate::engine) fn replacement(
-        &self,
-        sequence: Sequence,
-        record: &Record,
-    ) -> ReplacementRecord {
-        let left = match record.kind {
-            kind::ACT => self.left_of(sequence, record),
-            _ => None,
-        };
-        match left.and_then(|act| act.encode().ok()) {
-            Some(bytes) => ReplacementRecord { kind: kind::ACT, version: VERSION, bytes },
-            None => ReplacementRecord { kind: kind::ERASED, version: VERSION, bytes: Vec::new() },
-        }
-    }
-
-    fn left_of(&self, sequence: Sequence, record: &Record) -> Option<ActRecord> {
-        match ActRecord::decode(record.version, &record.bytes).ok()? {
-            ActRecord::Reprocess { at, mut events } => {
-                events.retain(|one| !self.records.contains(&one.sequence));
-                Some(ActRecord::Reprocess { at, events })
-            }
-            ActRecord::Withdraw { at, identifier, shown_with } => {
-                let hash =
-                    |one: &Identifier| identifier_hash(&self.hash_key, &one.kind, &one.value);
-                let shown_with = shown_with.iter().map(hash).collect();
-                Some(ActRecord::WithdrawHashed { at, hash: hash(&identifier), shown_with })
-            }
-            ActRecord::Unmerge { at, .. } | ActRecord::Laid { at, .. } => {
-                let links = self.relaid.get(&sequence).cloned()?;
-                Some(ActRecord::Laid { at, links })
-            }
-            ActRecord::Cut { at, reason, .. } => {
-                let parts = self.recut.get(&sequence).cloned()?;
-                Some(ActRecord::Cut { at, parts, reason })
-            }
-            act @ ActRecord::WithdrawHashed { .. } => Some(act),
-            _ => None,
-        }
     }
 }
 

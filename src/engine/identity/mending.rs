@@ -9,21 +9,20 @@
 use crate::domain::event::{Reason, Status};
 use crate::domain::id::Sequence;
 use crate::engine::background;
-use crate::engine::context::Reply;
 use crate::engine::fault::{Panicked, walled};
-use crate::engine::history::replay::{Aside, Plan, Replayed, replay};
+use crate::engine::history::asides::ReplayError;
+use crate::engine::history::replay::{Plan, Replayed, replay};
+use crate::engine::history::starting::starting_point;
 use crate::engine::identity::actor::IdentityActor;
-use crate::engine::intake::committer::Then;
-use crate::engine::intake::router::Append;
+use crate::engine::identity::sagas::{Cause, Waiting};
+use crate::engine::intake::entry::{Append, Then};
 use crate::engine::receipt::Receipt;
-use crate::engine::start::open::EngineError;
-use crate::engine::start::opening::starting_point;
 use crate::engine::state::Core;
-use crate::engine::state::acts::Answer;
+use crate::engine::state::acted::Answer;
+use crate::engine::state::aside::Aside;
 use crate::engine::store::fragments::{NewerRows, Rest};
 use crate::records::{ActRecord, kind};
 use actix::Context;
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,43 +33,6 @@ const BLIND_MAX: usize = 5;
 /// How long records that were taken may be missing from the journal: those that answer before they
 /// are written are written right behind.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What panicked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum Cause {
-    /// Taking in this record, or what it asks of campaigns.
-    Record(Sequence),
-    /// A caller's question.
-    Call,
-    /// Something of the actor's own.
-    Turn,
-}
-
-/// Who waits to hear that a record is passed over.
-pub(in crate::engine) enum Waiting {
-    Event(Receipt, Reply),
-    Act(oneshot::Sender<Answer>),
-}
-
-/// What the identity actor keeps about panics.
-#[derive(Default)]
-pub(in crate::engine) struct Mending {
-    /// The last record that was taken.
-    pub(in crate::engine) taken: Sequence,
-    /// The event being taken, until somebody else answers it.
-    pub(in crate::engine) unanswered: Option<(Receipt, Reply)>,
-    /// Records that are passed over, until that is durable.
-    waiting: BTreeMap<Sequence, Waiting>,
-    /// When rebuilds were made for which no record could be named.
-    blind: VecDeque<Instant>,
-}
-
-impl Mending {
-    /// Behind this record, all is well.
-    pub(in crate::engine) fn behind(taken: Sequence) -> Self {
-        Self { taken, ..Self::default() }
-    }
-}
 
 impl IdentityActor {
     /// Does something of the actor's own that may panic.
@@ -207,7 +169,7 @@ impl IdentityActor {
     }
 
     /// The state up to the last record that was taken, without the one that panicked.
-    fn made_again(&self, cause: Cause) -> Result<(Replayed, NewerRows), EngineError> {
+    fn made_again(&self, cause: Cause) -> Result<(Replayed, NewerRows), ReplayError> {
         let shared = &self.shared;
         let rest = Rest::new(shared.rest.store());
         let mut passed = self.core.passed.unsaid();
@@ -227,7 +189,9 @@ impl IdentityActor {
             unsaved_bytes: shared.kept.bytes_max(),
             log: &[],
         };
-        let start = starting_point(&rest, genesis, &shared.reader)?;
+        let at = self.mending.taken;
+        let start = starting_point(&rest, genesis, &shared.reader)
+            .map_err(|cause| ReplayError::Start { at, cause: Box::new(cause) })?;
         let replayed = replay(start, &plan, &mut |_, _| {})?;
         Ok((replayed, rest.replace(NewerRows::default())))
     }
@@ -243,7 +207,6 @@ impl IdentityActor {
         let old = std::mem::replace(&mut self.core, core);
         self.recount_from_now();
         self.profiles.leave_all();
-        shared.directory.clear();
         let left = shared.rest.replace(rows);
         self.remake_schedule(&old);
         background::discard((old, left));

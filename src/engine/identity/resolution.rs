@@ -7,33 +7,20 @@ use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::engine::background;
 use crate::engine::fault::{Stage, walled};
-use crate::engine::history::draft::{Basis, Draft, TakenOver};
+use crate::engine::history::basis::Basis;
+use crate::engine::history::draft::{Draft, TakenOver};
 use crate::engine::identity::actor::IdentityActor;
 use crate::engine::identity::basis_collector::{PART, ask, gather};
-use crate::engine::intake::committer::Then;
-use crate::engine::intake::router::Append;
-use crate::engine::profile::actor::{Apply, Op};
-use crate::engine::state::acts::Answer;
+use crate::engine::identity::sagas::Drafting;
+use crate::engine::intake::entry::{Append, Then};
+use crate::engine::profile::message::{Apply, Op};
+use crate::engine::state::acted::Answer;
 use crate::engine::store::erasure_log;
 use crate::engine::store::erasure_log::Line;
 use crate::engine::store::fragments::FragmentRows;
 use crate::records::{ActRecord, kind};
 use actix::{Addr, AsyncContext, Context, Handler, Message};
 use std::sync::Arc;
-
-/// How far a re-resolution is.
-#[derive(Default)]
-pub(in crate::engine) enum Drafting {
-    /// None is wanted.
-    #[default]
-    Idle,
-    /// A thread reads the journal.
-    Reading,
-    /// The switch record is on its way.
-    Ready(Box<Draft>),
-    /// The record of an adoption is on its way.
-    Adopting,
-}
 
 /// How what is known stands to the configuration in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -372,7 +359,8 @@ impl IdentityActor {
         self.shared.take_up(sequence);
         if let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) {
             let at_rest = self.at_rest(lead, unborn);
-            let profile = self.profiles.active(lead, &self.core, at_rest, context.address());
+            let profile =
+                self.profiles.active(lead, &self.core, at_rest, context.address().recipient());
             let apply = Apply {
                 record,
                 sequence,

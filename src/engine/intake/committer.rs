@@ -4,26 +4,23 @@
 //! the group on to the identity actor. There is no timer: while one group is being synced the next
 //! one gathers. The first storage error is final: nothing after it is acknowledged.
 
-use crate::domain::event::{Event, Placed};
 use crate::domain::id::Sequence;
-use crate::domain::settings::{Durability, Settings};
-use crate::engine::context::{Reply, Shared};
-use crate::engine::fault::{Alive, Stage};
-use crate::engine::identity::actor::{Committed, IdentityActor, Question};
-use crate::engine::identity::erasure::{Emptied, Emptying};
+use crate::domain::settings::Durability;
+use crate::engine::context::{Alive, Shared};
+use crate::engine::fault::Stage;
+use crate::engine::intake::emptying::Emptying;
+use crate::engine::intake::entry::{Committed, Emptied, Entry, Then};
 use crate::engine::receipt::Refusal;
-use crate::engine::state::acts::Answer;
 use crate::journal::folder::{Spare, Watch, free_bytes};
 use crate::journal::{Journal, JournalError, RawRecord};
-use crate::records::{ActRecord, version_of};
-use actix::Addr;
+use crate::records::version_of;
+use actix::Recipient;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
 
 /// Records of one group at most.
 const GROUP_RECORDS: usize = 4_096;
@@ -34,39 +31,6 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// Near the watermark free space is looked at after so many bytes at least.
 const LOOK_AT_LEAST: u64 = 64 * 1024;
-
-/// What is to happen once a record is durable.
-pub(in crate::engine) enum Then {
-    /// An event is applied and answered.
-    Event { event: Box<Event>, content: u128, reply: Reply },
-    /// A duplicate is answered, behind its first one.
-    Duplicate { first: Placed, event: Box<Event>, reply: Reply },
-    /// An operator's act takes effect.
-    Act { act: ActRecord, reply: Option<oneshot::Sender<Answer>> },
-    /// A configuration from files takes effect.
-    Configuration { files: Box<Settings>, reply: oneshot::Sender<Answer> },
-    /// Something else in its place in the order.
-    Call(Question),
-    /// Records of an erased person are emptied.
-    Empty { job: Emptying, erasure: Sequence, identity: Addr<IdentityActor> },
-    /// Segments that lie wholly before a sequence go.
-    Retire(Sequence),
-}
-
-/// An entry of the committer's queue.
-pub(in crate::engine) struct Entry {
-    pub(in crate::engine) sequence: Sequence,
-    pub(in crate::engine) record: Option<(u8, Bytes)>,
-    pub(in crate::engine) durability: Durability,
-    pub(in crate::engine) then: Then,
-}
-
-impl Entry {
-    /// An entry without a record.
-    pub(in crate::engine) fn pass(then: Then) -> Self {
-        Self { sequence: 0, record: None, durability: Durability::Memory, then }
-    }
-}
 
 /// The committer thread's state.
 pub(in crate::engine) struct Committer {
@@ -81,7 +45,7 @@ pub(in crate::engine) struct Committer {
     pub(in crate::engine) folder: PathBuf,
     pub(in crate::engine) free_bytes_min: u64,
     pub(in crate::engine) queue: Receiver<Entry>,
-    pub(in crate::engine) identity: Addr<IdentityActor>,
+    pub(in crate::engine) identity: Recipient<Committed>,
     pub(in crate::engine) shared: Arc<Shared>,
 }
 
@@ -204,8 +168,8 @@ impl Committer {
                         self.shared.fail(error.to_string());
                     }
                 }
-                Then::Empty { job, erasure, identity } => match self.empty(&job) {
-                    Ok(is_done) => identity.do_send(Emptied { erasure, is_done }),
+                Then::Empty { job, erasure, done } => match self.empty(&job) {
+                    Ok(is_done) => done.do_send(Emptied { erasure, is_done }),
                     Err(error) => self.shared.fail(error.to_string()),
                 },
                 then => entries.push((entry.sequence, then)),

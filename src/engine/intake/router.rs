@@ -5,13 +5,13 @@
 //! order. Who refuses, refuses here, before anything has changed: when too many events are in
 //! flight, the disk is nearly full, or the engine is stopping.
 
-use crate::domain::event::{Event, Placed, Status};
+use crate::domain::event::{Placed, Status};
 use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::settings::Durability;
-use crate::engine::context::{Reply, Shared, Ticket};
-use crate::engine::fault::{Alive, Stage};
-use crate::engine::intake::batching::Request;
-use crate::engine::intake::committer::{Entry, Then};
+use crate::engine::context::{Alive, Shared};
+use crate::engine::fault::Stage;
+use crate::engine::intake::entry::{Append, AppendAll, Entry, Incoming, Ingest, Then};
+use crate::engine::intake::reply::Ticket;
 use crate::engine::intake::seen_ids::Window;
 use crate::engine::receipt::{Receipt, Refusal};
 use crate::records::DedupeRow;
@@ -20,36 +20,6 @@ use bytes::Bytes;
 use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// An event on its way to the journal.
-#[derive(Debug)]
-pub(in crate::engine) struct Incoming {
-    pub(in crate::engine) event: Box<Event>,
-    pub(in crate::engine) bytes: Bytes,
-    pub(in crate::engine) content: u128,
-    pub(in crate::engine) durability: Durability,
-    pub(in crate::engine) dedupe_window_ms: i64,
-    pub(in crate::engine) reply: Reply,
-}
-
-/// Requests in the order in which they came; of each, all events are taken or none.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct Ingest(pub(in crate::engine) Vec<Request>);
-
-/// A record that is no event: an operator's act, a configuration.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct Append {
-    pub(in crate::engine) kind: u8,
-    pub(in crate::engine) bytes: Vec<u8>,
-    pub(in crate::engine) then: Then,
-}
-
-/// Records that are no events, in this order.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct AppendAll(pub(in crate::engine) Vec<Append>);
 
 /// Takes no more; `then` goes through the pipeline behind everything that was taken.
 #[derive(Message)]

@@ -6,84 +6,23 @@
 //! event: the fragment is rebuilt from snapshot and journal, the event is tried once more, and set
 //! aside if it panics again.
 
-use crate::domain::event::{Event, Reason, Status};
+use crate::domain::event::{Reason, Status};
 use crate::domain::fragment::Fragment;
-use crate::domain::graph::{ClusterView, FragmentIndex};
+use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::profile::Folded;
-use crate::domain::rules::Rules;
-use crate::engine::context::{Reply, Shared};
+use crate::engine::context::Shared;
 use crate::engine::fault::{Panicked, Stage, walled};
-use crate::engine::identity::actor::{Broken, IdentityActor, Passivated, SetAside};
+use crate::engine::profile::message::{Apply, Broken, Op, Passivated, Report, SetAside};
 use crate::engine::profile::rebuild;
 use crate::engine::receipt::Receipt;
-use crate::engine::state::campaigns::question::{Question, Told};
+use crate::engine::state::views::Viewed;
+use crate::engine::store::collector::Collector;
 use crate::engine::store::fragments::{FragmentRows, RowError};
-use crate::engine::store::snapshotter::Collector;
-use actix::{Actor, ActorContext, Addr, Context, Handler, Message};
-use std::collections::{BTreeMap, VecDeque};
+use actix::{Actor, ActorContext, Context, Handler, Recipient};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use tokio::sync::oneshot;
 use uuid::Uuid;
-
-/// A profile's values and what the graph says of it.
-#[derive(Debug)]
-pub(in crate::engine) struct Viewed {
-    pub(in crate::engine) cluster: ClusterView,
-    pub(in crate::engine) folded: Folded,
-    /// How many events each fragment holds.
-    pub(in crate::engine) events: BTreeMap<FragmentIndex, u64>,
-}
-
-/// What a profile actor is told; always by the identity actor (but for [`Op::Adopt`]), so that all
-/// of it is in journal order.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) enum Op {
-    /// An event of one of its fragments.
-    Apply(Box<Apply>),
-    /// An answer that must not overtake the events before it.
-    Answer(Reply, Receipt),
-    /// Gives fragments to another profile.
-    Release { fragments: Vec<FragmentIndex>, to: Addr<ProfileActor>, step: u64 },
-    /// So many profiles are about to give fragments; nothing else happens until they have.
-    Expect { step: u64, givers: usize },
-    /// Fragments given by another profile.
-    Adopt { step: u64, fragments: Vec<(FragmentIndex, Fragment)> },
-    /// Fragments at rest become its own.
-    Load(Vec<FragmentIndex>),
-    /// Shows the profile.
-    View(ClusterView, u32, oneshot::Sender<Viewed>),
-    /// Its events before a sequence, newest first; of all its fragments, or only of these.
-    Timeline {
-        before: Sequence,
-        limit: usize,
-        only: Option<Vec<FragmentIndex>>,
-        reply: oneshot::Sender<Vec<Sequence>>,
-    },
-    /// Tells what its campaigns have to know.
-    Tell(Box<Question>, u32, Option<oneshot::Sender<(Box<Question>, Told)>>),
-    /// Writes fragments down for a snapshot.
-    Save(Vec<FragmentIndex>, Arc<Collector>),
-    /// Writes all fragments down and tells the identity actor, which then decides.
-    Passivate { stamp: u64 },
-    /// The end.
-    Stop,
-}
-
-/// An event to apply.
-pub(in crate::engine) struct Apply {
-    /// The record because of which it is applied: its own, or the act that read it again.
-    pub(in crate::engine) record: Sequence,
-    pub(in crate::engine) sequence: Sequence,
-    pub(in crate::engine) event: Box<Event>,
-    pub(in crate::engine) content: u128,
-    pub(in crate::engine) fragment: FragmentIndex,
-    pub(in crate::engine) is_new: bool,
-    pub(in crate::engine) rules: Arc<Rules>,
-    /// Who waits for it; nobody, where it found its place after the fact.
-    pub(in crate::engine) told: Option<(Receipt, Reply)>,
-}
 
 /// The profile actor.
 pub struct ProfileActor {
@@ -93,7 +32,7 @@ pub struct ProfileActor {
     /// Fragments to fetch from rest before the first message.
     to_load: Vec<FragmentIndex>,
     pub(in crate::engine) shared: Arc<Shared>,
-    pub(in crate::engine) identity: Addr<IdentityActor>,
+    pub(in crate::engine) identity: Recipient<Report>,
     /// The step whose givers are awaited, and how many are left.
     awaited: Option<(u64, usize)>,
     held: VecDeque<Op>,
@@ -111,7 +50,7 @@ impl ProfileActor {
         id: Uuid,
         to_load: Vec<FragmentIndex>,
         shared: Arc<Shared>,
-        identity: Addr<IdentityActor>,
+        identity: Recipient<Report>,
         epoch: u64,
     ) -> Self {
         Self {
@@ -156,7 +95,7 @@ impl ProfileActor {
     fn perform(&mut self, op: Op, context: &mut Context<Self>) {
         let only_looks = matches!(op, Op::View(..) | Op::Timeline { .. } | Op::Tell(..));
         if walled(|| self.do_as_told(op, context)) == Err(Panicked) && !only_looks {
-            self.identity.do_send(Broken { era: self.era });
+            self.identity.do_send(Report::Broken(Broken { era: self.era }));
         }
     }
 
@@ -214,7 +153,7 @@ impl ProfileActor {
             Err(()) => {
                 self.shared.set_aside(sequence);
                 let _ = self.rebuild(fragment, &apply); // it fails the engine itself
-                self.identity.do_send(SetAside { sequence, era: self.era });
+                self.identity.do_send(Report::SetAside(SetAside { sequence, era: self.era }));
                 if let Some((receipt, reply)) = apply.told {
                     let status = Status::Quarantined(Reason::Panicked);
                     reply.send(Ok(Receipt { status, ..receipt }));
@@ -264,7 +203,7 @@ impl ProfileActor {
         }
     }
 
-    fn release(&mut self, fragments: &[FragmentIndex], to: &Addr<Self>, step: u64) {
+    fn release(&mut self, fragments: &[FragmentIndex], to: &Recipient<Op>, step: u64) {
         // One by one, and without moving the others: of a profile of thousands each may go to
         // another one.
         let mut given = Vec::with_capacity(fragments.len());
@@ -365,7 +304,12 @@ impl ProfileActor {
                 Err(error) => return self.shared.fail(format!("profile {}: {error}", self.id)),
             }
         }
-        self.identity.do_send(Passivated { lead: self.lead, stamp, rows, epoch: self.epoch });
+        self.identity.do_send(Report::Passivated(Passivated {
+            lead: self.lead,
+            stamp,
+            rows,
+            epoch: self.epoch,
+        }));
     }
 }
 

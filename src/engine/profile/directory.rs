@@ -2,10 +2,10 @@
 
 use crate::domain::graph::FragmentIndex;
 use crate::engine::context::Shared;
-use crate::engine::identity::actor::IdentityActor;
-use crate::engine::profile::actor::{Op, ProfileActor};
+use crate::engine::profile::actor::ProfileActor;
+use crate::engine::profile::message::{Op, Report};
 use crate::engine::state::Core;
-use actix::{Actor, Addr, ArbiterHandle};
+use actix::{Actor, Addr, ArbiterHandle, Recipient};
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ impl Profiles {
         lead: FragmentIndex,
         core: &Core,
         at_rest: Vec<FragmentIndex>,
-        identity: Addr<IdentityActor>,
+        identity: Recipient<Report>,
     ) -> Addr<ProfileActor> {
         if let Some(address) = self.find(lead) {
             return address;
@@ -94,7 +94,6 @@ impl Profiles {
         let address = ProfileActor::start_in_arbiter(arbiter, move |_| {
             ProfileActor::new(lead, id, at_rest, shared, identity, epoch)
         });
-        self.shared.directory.insert(lead, address.clone());
         let entry = Active { address: address.clone(), stamp: self.stamp, asked_at: None };
         self.active.insert(lead, entry);
         self.uses.push_back((self.stamp, lead));
@@ -146,8 +145,7 @@ impl Profiles {
 
     /// Ends some of those that were let go.
     pub(in crate::engine) fn stop_left(&mut self) {
-        for (lead, address) in self.left.drain(self.left.len().saturating_sub(STOPS)..) {
-            self.shared.directory.remove_if(&lead, |_, known| *known == address);
+        for (_lead, address) in self.left.drain(self.left.len().saturating_sub(STOPS)..) {
             address.do_send(Op::Stop);
         }
     }
@@ -155,7 +153,6 @@ impl Profiles {
     /// Ends a profile's actor once it has done what it was told before.
     pub(in crate::engine) fn stop(&mut self, lead: FragmentIndex) {
         if let Some(active) = self.active.remove(&lead) {
-            self.shared.directory.remove(&lead);
             if active.asked_at.is_some() {
                 self.leaving -= 1;
             }

@@ -1,42 +1,16 @@
 //! A fragment after a panic: its last written state, and its events since then from the journal.
 
-use crate::domain::event::{Event, Found, Standing};
+use crate::domain::event::{Event, Standing};
 use crate::domain::fragment::{Fragment, content_hash};
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
-use crate::domain::rules::Rules;
 use crate::engine::context::Shared;
-use crate::engine::profile::actor::Apply;
+use crate::engine::profile::message::Apply;
+use crate::engine::state::origin::origin_key;
+use crate::engine::store::events::RebuildError;
 use crate::engine::store::fragments::RowError;
-use crate::journal::{JournalError, Record};
+use crate::journal::Record;
 use crate::records::{ActRecord, RecordError, Revised, decode_event, kind};
-
-/// Why a fragment could not be rebuilt.
-#[derive(Debug, thiserror::Error)]
-pub enum RebuildError {
-    /// The journal cannot be read.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// A record does not decode.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// A row cannot be read.
-    #[error(transparent)]
-    Row(#[from] RowError),
-}
-
-/// What an event's fragment is called by: external ID, session, or strongest identifier.
-pub(in crate::engine) fn origin_key<'a>(
-    event: &'a Event,
-    rules: &Rules,
-) -> Option<(&'a str, &'a str)> {
-    let strongest =
-        |found: &&Found| (rules.of(&found.kind).priority, found.kind.clone(), found.value.clone());
-    let external = event.external.as_ref().map(|found| (&*found.kind, &*found.value));
-    let session = event.session.as_deref().map(|id| ("", id));
-    let identifier = event.identifiers.iter().min_by_key(strongest);
-    external.or(session).or(identifier.map(|found| (&*found.kind, &*found.value)))
-}
 
 /// The state of a fragment before an event, whose origin tells which events are its own.
 pub(in crate::engine) fn before(shared: &Shared, apply: &Apply) -> Result<Fragment, RebuildError> {

@@ -1,186 +1,41 @@
 //! Opening: data folder → journal → snapshot → replay of the tail → running actors; and the end.
 
 use crate::clock::Clock;
-use crate::domain::compiled::SettingsProblem;
 use crate::domain::event::Reason;
-use crate::domain::id::{IdKey, Sequence};
+use crate::domain::id::IdKey;
 use crate::domain::settings::Settings;
-use crate::engine::context::Shared;
-use crate::engine::delivery::dispatcher::Sending;
-use crate::engine::fault::{Alive, Failure, Fault, Faults};
-use crate::engine::handle::{Engine, Published, Running};
-use crate::engine::history::replay::{Aside, Plan, ReplayError, replay};
+use crate::engine::context::{Alive, Published, Shared};
+use crate::engine::delivery::sending::Sending;
+use crate::engine::fault::{Failure, Faults};
+use crate::engine::handle::{Digests, Engine, Inner, Running, Threads};
+use crate::engine::history::replay::{Plan, replay};
 use crate::engine::identity::actor::{Cadence, IdentityActor};
-use crate::engine::intake::committer::{Committer, Entry, Then};
+use crate::engine::identity::snapshotter;
+use crate::engine::intake::committer::Committer;
+use crate::engine::intake::entry::{Entry, Then};
 use crate::engine::intake::router::{Close, RouterActor};
+use crate::engine::options::{EngineError, Options, Recovered};
 use crate::engine::profile::directory::Profiles;
 use crate::engine::start::opening::{open_store, usable};
 use crate::engine::state::Core;
+use crate::engine::state::aside::Aside;
 use crate::engine::state::configuration::Effective;
 use crate::engine::store::fragments::Rest;
-use crate::engine::store::retention::{Retain, RetentionError};
-use crate::engine::store::rows::LoadError;
-use crate::engine::store::{erasure_log, retention, snapshotter};
-use crate::journal::folder::{DataFolder, FolderError, Spare, Watch};
-use crate::journal::{self, Journal, JournalError, JournalOptions, JournalReader, RawRecord};
+use crate::engine::store::{erasure_log, retention};
+use crate::journal::folder::{DataFolder, Spare, Watch};
+use crate::journal::{Journal, JournalOptions, JournalReader, RawRecord};
 use crate::outbound::client::{Client, Limits, SystemResolver};
-use crate::outbound::guard::Guard;
-use crate::records::{self, DedupeRow, Genesis, RecordError, kind};
-use crate::secrets::Secrets;
-use crate::secrets::store::StoreError;
-use crate::snapshot::SnapshotError;
-use crate::telemetry::metrics::Metrics;
+use crate::records::{DedupeRow, Genesis, RecordError, kind};
+use crate::{journal, records};
 use actix::{Actor, Arbiter, ArbiterHandle};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, oneshot, watch};
 
 /// Events that the live stream keeps for a slow reader.
 const STREAM_EVENTS: usize = 1_024;
-
-/// How an engine runs.
-#[derive(Debug)]
-pub struct Options {
-    /// The data folder.
-    pub data: PathBuf,
-    /// What the configuration files say.
-    pub settings: Settings,
-    /// The clock.
-    pub clock: Clock,
-    /// Whether to start although the journal ends before its snapshot.
-    pub accept_journal_loss: bool,
-    /// Events between the router and their answers at most.
-    pub queue: usize,
-    /// Bytes of the events in flight; more is refused as overloaded.
-    pub queue_bytes: usize,
-    /// Profiles in memory at most.
-    pub active_profiles: usize,
-    /// What deliveries keep in memory until a snapshot holds it, in bytes; beyond it, collect
-    /// answers 503.
-    pub unsaved_bytes: usize,
-    /// Bytes of the events of one page of a list, unless there is only one.
-    pub page_bytes: usize,
-    /// How often a snapshot is taken.
-    pub snapshot_every: Duration,
-    /// After how many events a snapshot is taken.
-    pub snapshot_every_events: u64,
-    /// Bytes of a journal segment.
-    pub segment_bytes: u64,
-    /// Free space below which collect answers 503.
-    pub free_bytes_min: u64,
-    /// What references to secrets stand for; their store is opened with the folder.
-    pub secrets: Secrets,
-    /// Judges the addresses that outgoing webhooks may reach.
-    pub guard: Guard,
-    /// How much of the journal is kept.
-    pub retain: Retain,
-    /// Threads that the actors share, at least one; see [`arbiters_for`].
-    pub arbiters: usize,
-    /// Where the engine counts.
-    pub metrics: Arc<Metrics>,
-    /// Faults to inject, for tests.
-    pub panic_on: Vec<Fault>,
-}
-
-/// Why an engine does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// The data folder cannot be taken.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    /// The journal is damaged or cannot be written.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The snapshot cannot be used, and the journal no longer reaches back to its beginning.
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    /// The snapshot's rows cannot be read.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// The journal cannot be replayed.
-    #[error(transparent)]
-    Replay(#[from] ReplayError),
-    /// The checkpoint cannot be used.
-    #[error(transparent)]
-    Retention(#[from] RetentionError),
-    /// A record of ours does not encode or decode.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// The configuration does not hold together.
-    #[error("the configuration does not hold together: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Settings(Vec<SettingsProblem>),
-    /// The journal begins after its beginning, and nothing holds what went before.
-    #[error(
-        "the journal begins at sequence {first}, and no snapshot or checkpoint holds what went before; restore one of them"
-    )]
-    BeginningLost {
-        /// The first sequence that is left.
-        first: Sequence,
-    },
-    /// The journal ends before what the snapshot holds: events that were acknowledged are gone.
-    #[error(
-        "the snapshot holds what happened up to sequence {snapshot}, and the journal ends at {journal}: its last records are lost; restore the journal's files, or start once with --accept-journal-loss to go on without them"
-    )]
-    JournalEndsEarly {
-        /// The last sequence that the snapshot reflects.
-        snapshot: Sequence,
-        /// The last sequence of the journal.
-        journal: Sequence,
-    },
-    /// A damaged snapshot folder cannot be moved.
-    #[error("the damaged snapshot folder cannot be moved aside: {0}; move it by hand")]
-    SetAside(std::io::Error),
-    /// Outgoing calls cannot be made safely.
-    #[error("outgoing calls cannot be set up: {0}")]
-    Client(String),
-    /// The erasure log cannot be read.
-    #[error(
-        "the erasure log cannot be read: {0}; without it, restored data may hold people who were erased"
-    )]
-    ErasureLog(std::io::Error),
-    /// The sealed secrets cannot be opened.
-    #[error(transparent)]
-    Secrets(#[from] StoreError),
-    /// The operating system has no randomness to give.
-    #[error("no randomness for the folder's keys: {0}")]
-    Randomness(String),
-}
-
-/// What recovery found.
-#[derive(Clone, Debug)]
-pub struct Recovered {
-    /// The number of the snapshot that recovery started from; 0 without one.
-    pub generation: u64,
-    /// The sequence of that snapshot.
-    pub snapshot_sequence: Sequence,
-    /// The last sequence of the journal.
-    pub sequence: Sequence,
-    /// Records replayed.
-    pub records: u64,
-    /// Bytes of a torn tail that were dropped.
-    pub torn_bytes: u64,
-    /// Why the snapshot was not used, if it was not.
-    pub snapshot_refused: Option<String>,
-    /// How long it all took.
-    pub took: Duration,
-}
-
-impl Recovered {
-    pub(in crate::engine) fn json(&self) -> serde_json::Value {
-        serde_json::json!({
-            "generation": self.generation,
-            "snapshot_sequence": self.snapshot_sequence,
-            "sequence": self.sequence,
-            "records": self.records,
-            "torn_bytes": self.torn_bytes,
-            "snapshot_refused": self.snapshot_refused,
-            "took_ms": u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
-        })
-    }
-}
 
 /// An engine whose state is recovered, and which nobody drives yet.
 pub(in crate::engine) struct Prepared {
@@ -194,13 +49,6 @@ pub(in crate::engine) struct Prepared {
     recovered: Recovered,
     client: Client,
     faults: Faults,
-}
-
-/// The threads of a running engine, and the lock of its folder.
-pub(in crate::engine) struct Threads {
-    handles: Mutex<Vec<JoinHandle<()>>>,
-    arbiters: Mutex<Vec<Arbiter>>,
-    folder: Mutex<Option<DataFolder>>,
 }
 
 /// Which actors live on which thread.
@@ -225,11 +73,6 @@ impl Homes {
             profiles: arbiters[profiles..].iter().map(Arbiter::handle).collect(),
         }
     }
-}
-
-/// As many threads for actors as fit beside the HTTP workers.
-pub fn arbiters_for(cores: usize) -> usize {
-    (cores / 3).clamp(1, 8)
 }
 
 impl Prepared {
@@ -332,7 +175,6 @@ impl Prepared {
             genesis: core.genesis,
             clock: options.clock,
             page_bytes: options.page_bytes,
-            directory: dashmap::DashMap::new(),
             in_flight: Arc::default(),
             durable: AtomicU64::new(journal.durable_sequence()),
             storage_full: AtomicBool::new(false),
@@ -401,13 +243,13 @@ impl Prepared {
             folder: options.data.clone(),
             free_bytes_min: options.free_bytes_min,
             queue,
-            identity: identity.clone(),
+            identity: identity.clone().recipient(),
             shared: Arc::clone(&shared),
         };
         let handles = vec![
             spawn("committer", move || committer.run()),
             spawn("snapshots", {
-                let (shared, identity) = (Arc::clone(&shared), identity.clone());
+                let (shared, identity) = (Arc::clone(&shared), identity.clone().recipient());
                 let retain = snapshotter::Retention {
                     data: options.data.clone(),
                     retain: options.retain,
@@ -436,6 +278,51 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
 }
 
 impl Engine {
+    /// Starts an engine; to be called within an actix system. Recovery goes on behind the answer:
+    /// until it is over every call is refused as [`Refusal::Recovering`].
+    pub fn start(options: Options) -> Self {
+        let engine = Self(Arc::new(Inner {
+            running: OnceLock::new(),
+            replayed: (AtomicU64::new(0), AtomicU64::new(0)),
+            is_ready: watch::Sender::new(false),
+            failure: watch::Sender::new(None),
+            is_stopping: AtomicBool::new(false),
+            preview: Arc::default(),
+            digests: Digests::default(),
+        }));
+        let starting = engine.clone();
+        actix_rt::spawn(async move { starting.recover(options).await });
+        engine
+    }
+
+    async fn recover(self, options: Options) {
+        let inner = Arc::clone(&self.0);
+        let recovery = actix_rt::task::spawn_blocking(move || {
+            Prepared::recover(options, &mut |done, total| {
+                inner.replayed.0.store(done, Ordering::Relaxed);
+                inner.replayed.1.store(total, Ordering::Relaxed);
+            })
+        });
+        let failure = self.0.failure.clone();
+        match recovery.await {
+            Ok(Ok(prepared)) => {
+                let running = prepared.start(failure);
+                running.answers().await;
+                // Set once, here: nobody else starts it.
+                let _ = self.0.running.set(running);
+                self.0.is_ready.send_replace(true);
+            }
+            Ok(Err(error)) => {
+                let is_fault = error.is_fault();
+                failure.send_replace(Some(Failure { why: error.to_string(), is_fault }));
+            }
+            Err(_) => {
+                let why = "the recovery panicked; the log says where".to_owned();
+                failure.send_replace(Some(Failure { why, is_fault: true }));
+            }
+        }
+    }
+
     /// Drains: takes nothing more, applies what was taken, takes a last snapshot, ends. What is not
     /// done within `limit` is left to the next start's replay.
     pub async fn stop(&self, limit: Duration) {
@@ -443,9 +330,7 @@ impl Engine {
         let Ok(running) = self.running() else { return };
         running.shared.stopping.store(true, Ordering::Release);
         let (reply, drained) = oneshot::channel();
-        let then = Then::Call(Box::new(move |_, _| {
-            let _ = reply.send(());
-        }));
+        let then = Then::Mark(reply);
         running.router.do_send(Close(then));
         let drain = async {
             drop(drained.await);
@@ -539,9 +424,7 @@ impl Running {
     /// mailboxes of their full size.
     pub(in crate::engine) async fn answers(&self) {
         let (reply, answer) = oneshot::channel();
-        let then = Then::Call(Box::new(move |_, _| {
-            let _ = reply.send(());
-        }));
+        let then = Then::Mark(reply);
         self.router.do_send(crate::engine::intake::router::Pass(then));
         let _ = answer.await;
     }

@@ -1,17 +1,15 @@
 //! The snapshot store at a start: opened, or set aside and made again from checkpoint and journal.
 
 use crate::domain::id::Sequence;
-use crate::domain::settings::Settings;
-use crate::engine::history::replay::Start;
-use crate::engine::start::open::EngineError;
-use crate::engine::state::Core;
-use crate::engine::state::configuration::Effective;
+use crate::engine::history::starting::{Start, StartError, starting_point};
+use crate::engine::options::EngineError;
 use crate::engine::store::fragments::Rest;
-use crate::engine::store::{retention, rows};
+use crate::engine::store::retention;
+use crate::journal::JournalReader;
 use crate::journal::folder::free_bytes;
-use crate::journal::{self, JournalReader};
 use crate::records::Genesis;
-use crate::snapshot::{self, SnapshotStore};
+use crate::snapshot::SnapshotStore;
+use crate::{journal, snapshot};
 use std::path::Path;
 use std::time::Duration;
 
@@ -70,8 +68,8 @@ pub(in crate::engine) fn usable(
     let rest = filled(store)?;
     let why = match starting_point(&rest, genesis, reader) {
         Ok(start) => return Ok((rest, start, refused)),
-        Err(EngineError::Load(error)) => error.to_string(),
-        Err(error) => return Err(error),
+        Err(StartError::Load(error)) => error.to_string(),
+        Err(error) => return Err(error.into()),
     };
     tracing::warn!(%why, "the snapshot is set aside and rebuilt");
     drop(rest);
@@ -80,27 +78,4 @@ pub(in crate::engine) fn usable(
     let rest = filled(snapshot::open(&path, OPEN_WATCHDOG)?)?;
     let start = starting_point(&rest, genesis, reader)?;
     Ok((rest, start, Some(why)))
-}
-
-/// The state of the snapshot, or an empty one at the journal's beginning.
-pub(in crate::engine) fn starting_point(
-    rest: &Rest,
-    genesis: Option<Genesis>,
-    reader: &JournalReader,
-) -> Result<Start, EngineError> {
-    if let Some(sequence) = rest.store().sequence() {
-        let loaded = rows::load(&rest.store(), sequence)?;
-        return Ok((loaded.core, loaded.dedupe));
-    }
-    let Some(genesis) = genesis else {
-        return Err(EngineError::BeginningLost { first: reader.first_sequence() });
-    };
-    Ok((empty(genesis)?, Vec::new()))
-}
-
-fn empty(genesis: Genesis) -> Result<Core, EngineError> {
-    let files = Settings::default();
-    let effective = Effective::new(&files, &Default::default(), genesis.hash_key)
-        .map_err(EngineError::Settings)?;
-    Ok(Core::new(genesis, effective, files))
 }

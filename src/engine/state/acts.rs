@@ -1,69 +1,22 @@
 //! What acts and configurations do to the core: the same live and in replay.
 
 use crate::domain::compiled::SettingsProblem;
-use crate::domain::event::{Event, Reason};
-use crate::domain::graph::{Change, Cut, Effects, FragmentIndex, Link, Move, NodeIndex, Pair};
+use crate::domain::event::Reason;
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::NodeIndex;
+use crate::domain::graph::{Change, Cut, Effects, Link, Move, Pair};
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::rules::Rules;
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
 use crate::engine::fault::Stage;
-use crate::engine::state::campaigns::question::Question;
+use crate::engine::state::Core;
+use crate::engine::state::acted::{Acted, Answer};
 use crate::engine::state::configuration::{Effective, Objects};
 use crate::engine::state::erasure::{identifier_hash, is_suppressed};
-use crate::engine::state::{Core, Placement};
 use crate::records::{ActRecord, CutRow, FragmentKey, LinkRow, Revised, decode_event};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use uuid::Uuid;
-
-/// What an act came to.
-#[derive(Debug, Default)]
-pub struct Acted {
-    /// The answer to whoever acted.
-    pub answer: Answer,
-    /// Fragments that change hands because of it.
-    pub moves: Vec<Move>,
-    /// How many changes of identity it made.
-    pub changes: usize,
-    /// Events that are placed now: their sequences, how they read, and where they belong.
-    pub placed: Vec<(Sequence, Box<Event>, Placement)>,
-    /// Fragments that these events made.
-    pub born: Vec<FragmentIndex>,
-    /// The files can be cleaned of that erasure.
-    pub erased: Option<Sequence>,
-    /// Everything is to be resolved anew, at this time.
-    pub switches: Option<Timestamp>,
-    /// What is asked of a profile on behalf of its campaigns.
-    pub asks: Option<Box<Question>>,
-}
-
-/// The answer to an act.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Answer {
-    /// It took effect.
-    #[default]
-    Done,
-    /// A link was laid.
-    Laid(u64),
-    /// A profile was taken apart.
-    Unmerged {
-        /// The profiles that there are now.
-        profiles: Vec<Uuid>,
-        /// The links that were laid.
-        links: Vec<u64>,
-    },
-    /// A person is being erased, under that record.
-    Erasing(Sequence),
-    /// So many events found their profile.
-    Reprocessed(usize),
-    /// There is no such thing.
-    Unknown,
-    /// It does not hold together.
-    Invalid(Vec<String>),
-    /// It panicked, and has no effect.
-    Failed,
-}
 
 impl Core {
     /// Takes an act in.

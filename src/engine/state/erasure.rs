@@ -9,8 +9,7 @@ use crate::domain::graph::FragmentIndex;
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::time::Timestamp;
 use crate::engine::state::Core;
-use crate::engine::state::acts::{Acted, Answer};
-use crate::engine::store::erasure_log::Line;
+use crate::engine::state::acted::{Acted, Answer};
 use crate::records::{ActRecord, ChangeRow, ErasureRow, FragmentKey, PendingErasure};
 use std::collections::BTreeSet;
 
@@ -35,6 +34,18 @@ pub(in crate::engine) fn is_suppressed(
             .iter()
             .chain(&event.identifiers)
             .any(|found| suppressed.contains(&identifier_hash(key, &found.kind, &found.value)))
+}
+
+/// What tells an erasure from every other: numbers of records come again in a restored folder.
+pub(in crate::engine) fn mark(erasure: Sequence, suppress: bool, hashes: &[[u8; 16]]) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&erasure.to_le_bytes()).update(&[u8::from(suppress)]);
+    for one in hashes {
+        hasher.update(hex::encode(one).as_bytes());
+    }
+    let mut first = [0; 8];
+    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    u64::from_le_bytes(first)
 }
 
 impl Core {
@@ -167,7 +178,7 @@ impl Core {
             return Acted::default();
         };
         self.pending.remove(&erasure);
-        let mark = Line::new(erasure, suppress, &hashes).mark();
+        let mark = mark(erasure, suppress, &hashes);
         if suppress {
             self.suppressed.extend(hashes);
         }

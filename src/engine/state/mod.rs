@@ -1,22 +1,32 @@
 //! What the identity actor owns, as plain state: it takes journal records in their order and
 //! answers what follows. Live operation and replay go through the same functions.
 
+pub(in crate::engine) mod acted;
 pub(in crate::engine) mod acts;
+pub(in crate::engine) mod aside;
 pub(in crate::engine) mod campaigns;
 pub(in crate::engine) mod change_log;
 pub(in crate::engine) mod configuration;
 pub(in crate::engine) mod erasure;
+pub(in crate::engine) mod origin;
+pub(in crate::engine) mod query;
 pub(in crate::engine) mod revisions;
+pub(in crate::engine) mod row;
+pub(in crate::engine) mod stored;
 pub(in crate::engine) mod views;
 
 use crate::domain::event::{Event, Reason, Standing};
 use crate::domain::fragment::content_hash;
-use crate::domain::graph::{Birth, Change, FragmentIndex, Graph, Move, Page};
+use crate::domain::graph::Birth;
+use crate::domain::graph::Change;
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::Move;
 use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
 use crate::engine::fault::{Faults, Stage};
-use crate::engine::history::replay::Aside;
+use crate::engine::state::aside::Aside;
 use crate::engine::state::campaigns::runs::CampaignState;
 use crate::engine::state::change_log::ChangeLog;
 use crate::engine::state::configuration::{Effective, Objects};
@@ -330,17 +340,6 @@ impl Core {
             true => self.graph.living_lead(fragment).map(|lead| (fragment, lead)),
             false => None,
         }
-    }
-
-    /// The rows that a snapshot of this state needs, beside the fragments'.
-    ///
-    /// # Errors
-    /// When a row is larger than a row may be.
-    pub(in crate::engine) fn take_rows(
-        &mut self,
-    ) -> Result<Vec<crate::engine::store::rows::Row>, crate::records::RecordError> {
-        let pages: Vec<Page> = self.graph.take_changed_pages();
-        crate::engine::store::rows::core_rows(self, &pages)
     }
 
     /// The loose events of a bucket: profile-less ones, and quarantined ones with their reasons.

@@ -1,8 +1,7 @@
 //! From the core's state to what the reading API shows.
 
 use crate::domain::event::{Event, Payload, Raw, Standing};
-use crate::domain::fragment::Fragment;
-use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::{ClusterView, FragmentIndex};
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::normalise::canonical;
 use crate::domain::profile::Folded;
@@ -10,13 +9,12 @@ use crate::domain::time::Timestamp;
 use crate::domain::view::{
     ChangeView, EventView, FragmentView, IdentifierView, ProfileView, SessionView, Stats, raw_json,
 };
-use crate::engine::api::reading::ProfileRef;
-use crate::engine::profile::actor::Viewed;
 use crate::engine::state::Core;
-use crate::engine::store::fragments::{Rest, RowError};
+use crate::engine::state::query::ProfileRef;
 use crate::records::ChangeRow;
 use base64::Engine as _;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 impl Core {
@@ -32,26 +30,6 @@ impl Core {
         }
     }
 
-    /// A profile from fragments at rest; with `all`, also the identifiers that are not effective.
-    ///
-    /// # Errors
-    /// When a row of it is missing or damaged.
-    pub(in crate::engine) fn viewed_at_rest(
-        &self,
-        rest: &Rest,
-        lead: FragmentIndex,
-        all: bool,
-    ) -> Result<Viewed, RowError> {
-        let cluster = self.graph.view(lead, all);
-        let fragments = cluster.fragments.iter().map(|(one, _)| Ok((*one, rest.load(*one)?)));
-        let fragments: Vec<(FragmentIndex, Fragment)> =
-            fragments.collect::<Result<_, RowError>>()?;
-        let set_values = self.graph.rules().limits.set_values;
-        let folded = Folded::new(fragments.iter().map(|(_, one)| one), set_values);
-        let events = fragments.iter().map(|(index, one)| (*index, one.events)).collect();
-        Ok(Viewed { cluster, folded, events })
-    }
-
     /// The profile that holds an event now, from what is in the event itself.
     pub(in crate::engine) fn locate(
         &self,
@@ -63,7 +41,7 @@ impl Core {
         }
         let graph = &self.graph;
         let rules = graph.rules();
-        let node = match crate::engine::profile::rebuild::origin_key(event, rules) {
+        let node = match crate::engine::state::origin::origin_key(event, rules) {
             Some(("", session)) => graph.session(session),
             Some((kind, value)) => graph.identifier(kind, value),
             None => graph.anonymous(sequence),
@@ -204,4 +182,13 @@ pub(in crate::engine) fn show(view: EventView, (payload, raw): &Content) -> Even
     let query = raw.map(|raw| &raw.query).filter(|query| !query.is_empty());
     let raw_query = query.map(|query| String::from_utf8_lossy(query).into_owned());
     EventView { properties, body_base64, raw_query, ..view }
+}
+
+/// A profile's values and what the graph says of it.
+#[derive(Debug)]
+pub(in crate::engine) struct Viewed {
+    pub(in crate::engine) cluster: ClusterView,
+    pub(in crate::engine) folded: Folded,
+    /// How many events each fragment holds.
+    pub(in crate::engine) events: BTreeMap<FragmentIndex, u64>,
 }

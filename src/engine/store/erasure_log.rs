@@ -7,12 +7,14 @@
 //! written at the next start.
 
 use crate::domain::id::Sequence;
+use crate::engine::state::erasure::mark;
 use crate::journal::JournalReader;
 use crate::records::{ActRecord, ErasureRow, kind};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 const VERSION: u32 = 1;
@@ -46,16 +48,9 @@ impl Line {
         }
     }
 
-    /// What tells this line from every other: numbers of records come again in a restored folder.
+    /// What tells this line from every other.
     pub(in crate::engine) fn mark(&self) -> u64 {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&self.erasure.to_le_bytes()).update(&[u8::from(self.suppress)]);
-        for one in &self.hashes {
-            hasher.update(one.as_bytes());
-        }
-        let mut first = [0; 8];
-        first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-        u64::from_le_bytes(first)
+        mark(self.erasure, self.suppress, &self.hashes())
     }
 
     /// The number that the erasure has in a folder to which only the log tells of it.

@@ -3,7 +3,10 @@
 
 use crate::domain::fragment::Fragment;
 use crate::domain::graph::FragmentIndex;
+use crate::domain::profile::Folded;
 use crate::domain::timeline::Chunk;
+use crate::engine::state::Core;
+use crate::engine::state::views::Viewed;
 use crate::records::{RecordError, decode_fragment, encode_fragment};
 use crate::snapshot::{SnapshotError, SnapshotStore};
 use bytes::Bytes;
@@ -211,4 +214,26 @@ pub(in crate::engine) fn lay_down(all: &NewerRows, fragment: FragmentIndex, rows
     let mut entry = all.entry(fragment).or_default();
     entry.row = rows.row;
     entry.chunks.extend(rows.chunks);
+}
+
+impl Core {
+    /// A profile from fragments at rest; with `all`, also the identifiers that are not effective.
+    ///
+    /// # Errors
+    /// When a row of it is missing or damaged.
+    pub(in crate::engine) fn viewed_at_rest(
+        &self,
+        rest: &Rest,
+        lead: FragmentIndex,
+        all: bool,
+    ) -> Result<Viewed, RowError> {
+        let cluster = self.graph.view(lead, all);
+        let fragments = cluster.fragments.iter().map(|(one, _)| Ok((*one, rest.load(*one)?)));
+        let fragments: Vec<(FragmentIndex, Fragment)> =
+            fragments.collect::<Result<_, RowError>>()?;
+        let set_values = self.graph.rules().limits.set_values;
+        let folded = Folded::new(fragments.iter().map(|(_, one)| one), set_values);
+        let events = fragments.iter().map(|(index, one)| (*index, one.events)).collect();
+        Ok(Viewed { cluster, folded, events })
+    }
 }

@@ -6,11 +6,10 @@
 
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
-use crate::engine::start::open::EngineError;
 use crate::engine::store::rows::CORE_PREFIXES;
-use crate::journal::checkpoint::{self, CheckpointError};
+use crate::journal::checkpoint::CheckpointError;
 use crate::journal::disk::Disk;
-use crate::journal::{FIRST_SEQUENCE, JournalReader, SegmentInfo};
+use crate::journal::{FIRST_SEQUENCE, JournalReader, SegmentInfo, checkpoint};
 use crate::records::{decode_event, kind};
 use crate::snapshot::{SnapshotError, SnapshotStore};
 use std::path::{Path, PathBuf};
@@ -27,6 +26,14 @@ pub enum RetentionError {
     /// The snapshot cannot be read or written.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// The journal begins after its beginning, and no checkpoint holds what went before.
+    #[error(
+        "the journal begins at sequence {first}, and no snapshot or checkpoint holds what went before; restore one of them"
+    )]
+    BeginningLost {
+        /// The first sequence that is left.
+        first: Sequence,
+    },
 }
 
 /// How much of the journal is kept.
@@ -111,15 +118,15 @@ pub(in crate::engine) fn write_checkpoint(
 pub(in crate::engine) fn check_beginning(
     data: &Path,
     reader: &JournalReader,
-) -> Result<(), EngineError> {
+) -> Result<(), RetentionError> {
     let first = reader.first_sequence();
     if first <= FIRST_SEQUENCE {
         return Ok(());
     }
-    let held = checkpoint::read(&checkpoint_path(data)).map_err(RetentionError::from)?;
+    let held = checkpoint::read(&checkpoint_path(data))?;
     match held {
         Some(rows) if rows.sequence() + 1 >= first => Ok(()),
-        _ => Err(EngineError::BeginningLost { first }),
+        _ => Err(RetentionError::BeginningLost { first }),
     }
 }
 

@@ -2,7 +2,8 @@
 //! record, and a restart and a replay of the journal alone come to the same.
 
 use crate::domain::id::Sequence;
-use crate::engine::history::draft::{Basis, Draft};
+use crate::engine::history::basis::Basis;
+use crate::engine::history::draft::Draft;
 use crate::engine::tests::*;
 use crate::records::{ActRecord, ObjectKind};
 

@@ -1,8 +1,10 @@
 //! Re-resolutions beside what else happens, in orders that a test can force.
 
-use crate::engine::history::draft::{Basis, Draft};
+use crate::engine::history::basis::Basis;
+use crate::engine::history::draft::Draft;
 use crate::engine::identity::basis_collector::gather;
-use crate::engine::identity::resolution::{Drafted, Drafting};
+use crate::engine::identity::resolution::Drafted;
+use crate::engine::identity::sagas::Drafting;
 use crate::engine::tests::*;
 
 /// Changes a rule, and has the test itself be the thread that makes the draft: answers a draft that

@@ -4,9 +4,10 @@
 //! what a rule says about it (unique, limits, hubs, priorities, the cap) takes effect exactly. What
 //! only reading events again would tell (another normaliser, values that are blocked now) does not.
 
-use crate::domain::graph::change::observe::{Before, Disturbed, Effects};
+use crate::domain::graph::effects::{Before, Disturbed, Effects};
+use crate::domain::graph::ids::NodeIndex;
+use crate::domain::graph::tables::graph::Graph;
 use crate::domain::graph::tables::row::FREE;
-use crate::domain::graph::{Graph, NodeIndex};
 use crate::domain::rules::Rules;
 use std::sync::Arc;
 

@@ -1,9 +1,10 @@
 //! What a session joins: the external ID that appeared in it earliest.
 
-use crate::domain::graph::change::observe::Disturbed;
-use crate::domain::graph::read::pages::Touched;
+use crate::domain::graph::effects::Disturbed;
+use crate::domain::graph::ids::{EdgeIndex, NONE, NodeIndex};
+use crate::domain::graph::tables::dirty::Touched;
+use crate::domain::graph::tables::graph::Graph;
 use crate::domain::graph::tables::row::{CHOSEN, IN_SESSION, SUPPRESSED};
-use crate::domain::graph::{EdgeIndex, Graph, NONE, NodeIndex};
 use crate::domain::time::Timestamp;
 
 impl Graph {

@@ -1,19 +1,15 @@
 //! Cuts: what an unmerge of many takes apart, as one partition instead of a cannot-link between each
 //! two. Of the identifiers of a cut, no two of different parts may be one person.
 
-use crate::domain::graph::change::observe::{Before, Disturbed, Effects};
 use crate::domain::graph::change::operators::Unmerged;
-use crate::domain::graph::{FragmentIndex, Graph, NodeIndex};
+use crate::domain::graph::effects::{Before, Disturbed, Effects};
+use crate::domain::graph::ids::{FragmentIndex, NodeIndex};
+use crate::domain::graph::tables::cuts::are_apart;
+use crate::domain::graph::tables::graph::Graph;
 use crate::domain::id::Identifier;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, BTreeSet};
-
-/// The operator's cuts that a node is in, by their numbers, and its part in each.
-pub(in crate::domain::graph) type Places = SmallVec<[(u64, u32); 1]>;
-
-/// All nodes that are in cuts.
-pub(in crate::domain::graph) type Cuts = BTreeMap<NodeIndex, Places>;
+use std::collections::BTreeSet;
 
 /// A cut by names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,11 +18,6 @@ pub struct Cut {
     pub number: u64,
     /// Its parts.
     pub parts: Vec<Vec<Identifier>>,
-}
-
-/// Whether two places lie in different parts of one cut.
-pub(in crate::domain::graph) fn are_apart(one: (u64, u32), other: (u64, u32)) -> bool {
-    one.0 == other.0 && one.1 != other.1
 }
 
 impl Graph {

@@ -1,9 +1,10 @@
 //! Erasure: a person's identifiers, evidence and fragments leave the graph.
 
-use crate::domain::graph::change::observe::{Before, Disturbed, Effects};
-use crate::domain::graph::read::pages::Touched;
+use crate::domain::graph::effects::{Before, Disturbed, Effects};
+use crate::domain::graph::ids::{ANONYMOUS, EdgeIndex, FragmentIndex, NONE, NodeIndex, SESSION};
+use crate::domain::graph::tables::dirty::Touched;
+use crate::domain::graph::tables::graph::Graph;
 use crate::domain::graph::tables::row::FREE;
-use crate::domain::graph::{ANONYMOUS, EdgeIndex, FragmentIndex, Graph, NONE, NodeIndex, SESSION};
 use crate::domain::id::Identifier;
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;

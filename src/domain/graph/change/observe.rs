@@ -1,92 +1,18 @@
 //! One event's way through the graph: its fragment, its evidence, and what follows for profiles.
 
 use crate::domain::event::{Event, Found, Standing};
-use crate::domain::graph::read::pages::Touched;
+use crate::domain::graph::effects::{Before, Change, Disturbed, Observed};
+use crate::domain::graph::ids::{ANONYMOUS, EdgeIndex, FragmentIndex, NONE, NodeIndex, SESSION};
 use crate::domain::graph::resolve::evidence::{Showing, Shown};
-use crate::domain::graph::tables::fragments::Birth;
+use crate::domain::graph::tables::dirty::Touched;
+use crate::domain::graph::tables::graph::Graph;
 use crate::domain::graph::tables::row::{
-    ALIAS, IN_SESSION, LINK, SEEN, SPELT, SUPPRESSED, ShortTime,
+    ALIAS, Birth, IN_SESSION, LINK, Mail, SEEN, SPELT, SUPPRESSED, ShortTime,
 };
-use crate::domain::graph::tables::type_flags::Mail;
-use crate::domain::graph::{ANONYMOUS, EdgeIndex, FragmentIndex, Graph, NONE, NodeIndex, SESSION};
 use crate::domain::id::Sequence;
 use crate::domain::normalise::email_hash;
 use crate::domain::time::{MIN, Timestamp};
-use hashbrown::HashMap;
 use smallvec::SmallVec;
-
-/// A fragment that goes from one profile to another; profiles go by their leading fragments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Move {
-    /// What moves.
-    pub fragment: FragmentIndex,
-    /// The profile that had it.
-    pub from: FragmentIndex,
-    /// The profile that has it now.
-    pub to: FragmentIndex,
-}
-
-/// Something about identity that changed, for the change log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// `merge`, `unmerge`, `refusal`, `quarantine` or `release`.
-    pub kind: &'static str,
-    /// The profile that it happened to; none where a node has no profile.
-    pub profile: Option<FragmentIndex>,
-    /// The profiles that joined it, or left it.
-    pub others: Vec<FragmentIndex>,
-    /// The identifier at fault.
-    pub identifier: Option<String>,
-    /// The rule at work.
-    pub reason: Option<&'static str>,
-}
-
-/// What follows for the profiles.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Effects {
-    /// Fragments that change hands, in the order of their numbers.
-    pub moves: Vec<Move>,
-    /// For the change log, in order.
-    pub changes: Vec<Change>,
-}
-
-/// What the graph made of an event.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Observed {
-    /// The fragment that it belongs to; none when nothing identifies anyone.
-    pub fragment: Option<FragmentIndex>,
-    /// Whether the event made the fragment.
-    pub is_new: bool,
-    /// The profile that holds it after all that follows.
-    pub profile: Option<FragmentIndex>,
-    /// What follows for the profiles.
-    pub effects: Effects,
-}
-
-/// Which profile held a fragment before, for the fragments that may have moved.
-#[derive(Debug, Default)]
-pub(in crate::domain::graph) struct Before {
-    pub(in crate::domain::graph) leads:
-        HashMap<FragmentIndex, FragmentIndex, foldhash::fast::FixedState>,
-}
-
-impl Before {
-    pub(in crate::domain::graph) fn note(&mut self, fragment: FragmentIndex, lead: FragmentIndex) {
-        self.leads.entry(fragment).or_insert(lead);
-    }
-}
-
-/// The structure that an event disturbs, gathered before anything is decided.
-#[derive(Debug, Default)]
-pub(in crate::domain::graph) struct Disturbed {
-    /// Edges that are new and may link.
-    pub(in crate::domain::graph) fresh: SmallVec<[EdgeIndex; 8]>,
-    /// Suppressed edges that come earlier in the order now.
-    pub(in crate::domain::graph) earlier: SmallVec<[EdgeIndex; 2]>,
-    /// Nodes around which what was decided no longer holds.
-    pub(in crate::domain::graph) seeds: SmallVec<[NodeIndex; 8]>,
-    pub(in crate::domain::graph) changes: Vec<Change>,
-}
 
 impl Graph {
     /// Takes an event's evidence in and answers where the event belongs and what follows.

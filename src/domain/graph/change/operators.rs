@@ -4,10 +4,11 @@
 //! changes is said by names before it is written down (`parting_*`, `shown_within`): it then does the
 //! same whatever else is or is not in the journal, as after an erasure.
 
-use crate::domain::graph::change::observe::{Before, Disturbed, Effects};
+use crate::domain::graph::effects::{Before, Disturbed, Effects};
+use crate::domain::graph::ids::{FragmentIndex, NodeIndex, SESSION};
 use crate::domain::graph::resolve::evidence::Showing;
+use crate::domain::graph::tables::graph::Graph;
 use crate::domain::graph::tables::row::{FREE, IN_SESSION, LINK, MUST, SEEN, SUPPRESSED};
-use crate::domain::graph::{FragmentIndex, Graph, NodeIndex, SESSION};
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::time::Timestamp;
 use std::collections::BTreeSet;

@@ -1,7 +1,8 @@
 //! Why two identifiers are one person, or what keeps them apart.
 
+use crate::domain::graph::ids::{EdgeIndex, NodeIndex};
+use crate::domain::graph::tables::graph::Graph;
 use crate::domain::graph::tables::row::{IN_SESSION, LINK, LINKS, OVERFLOW, SUPPRESSED};
-use crate::domain::graph::{EdgeIndex, Graph, NodeIndex};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use std::cmp::Reverse;
@@ -183,21 +184,17 @@ impl Graph {
         }
         let obstacle = self.obstacle(self.cluster_of(from), self.cluster_of(to))?;
         let why = match obstacle {
-            crate::domain::graph::resolve::obstacle::Obstacle::Unique => {
-                "both have a value of a unique type"
-            }
-            crate::domain::graph::resolve::obstacle::Obstacle::Limit => {
+            crate::domain::graph::effects::Obstacle::Unique => "both have a value of a unique type",
+            crate::domain::graph::effects::Obstacle::Limit => {
                 "together they have more values than a type's limit"
             }
-            crate::domain::graph::resolve::obstacle::Obstacle::CannotLink => {
+            crate::domain::graph::effects::Obstacle::CannotLink => {
                 "an operator's cannot-link stands between them"
             }
-            crate::domain::graph::resolve::obstacle::Obstacle::Cap => {
+            crate::domain::graph::effects::Obstacle::Cap => {
                 "together they have more than limits.identifiers"
             }
-            crate::domain::graph::resolve::obstacle::Obstacle::Component => {
-                "the raw component is full"
-            }
+            crate::domain::graph::effects::Obstacle::Component => "the raw component is full",
         };
         Some(Apart { code: obstacle.name(), detail: format!("{a} and {b}: {why}") })
     }

@@ -1,13 +1,13 @@
 //! The graph as rows, for snapshots: which pages changed since the last one, and how a graph is
 //! put together again. Clusters and lists are not written: they follow from the effective edges.
 
-use crate::domain::graph::tables::fragments::Birth;
+use crate::domain::graph::ids::{EdgeIndex, FragmentIndex, NONE, NodeIndex};
+use crate::domain::graph::tables::dirty::{Dirty, ROWS};
+use crate::domain::graph::tables::graph::Graph;
 use crate::domain::graph::tables::names::Names;
 use crate::domain::graph::tables::row::{
-    Edge, FREE, GONE, HUB, Node, SPELT, SUPPRESSED, ShortSequence, ShortTime,
+    Birth, Edge, FREE, GONE, HUB, Mail, Node, SPELT, SUPPRESSED, ShortSequence, ShortTime,
 };
-use crate::domain::graph::tables::type_flags::Mail;
-use crate::domain::graph::{EdgeIndex, FragmentIndex, Graph, NONE, NodeIndex};
 use crate::domain::id::Sequence;
 use crate::domain::normalise::email_hash;
 use crate::domain::rules::Rules;
@@ -15,65 +15,6 @@ use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::sync::Arc;
-
-/// Rows per page: small enough that a scattered change rewrites little, large enough that a
-/// million profiles load in a few thousand reads.
-pub const ROWS: u32 = 64;
-
-/// A row of the graph's tables.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::domain::graph) enum Touched {
-    Node(NodeIndex),
-    Edge(EdgeIndex),
-    Fragment(FragmentIndex),
-}
-
-/// Pages that changed since they were last taken.
-#[derive(Debug, Default)]
-pub(in crate::domain::graph) struct Dirty {
-    nodes: PageSet,
-    edges: PageSet,
-    fragments: PageSet,
-    pub(in crate::domain::graph) apart: bool,
-    names: (usize, usize),
-}
-
-impl Dirty {
-    pub(in crate::domain::graph) fn mark(&mut self, touched: Touched) {
-        match touched {
-            Touched::Node(row) => self.nodes.add(row / ROWS),
-            Touched::Edge(row) => self.edges.add(row / ROWS),
-            Touched::Fragment(row) => self.fragments.add(row / ROWS),
-        }
-    }
-
-    pub(in crate::domain::graph) fn node(&mut self, node: NodeIndex) {
-        self.mark(Touched::Node(node));
-    }
-}
-
-#[derive(Debug, Default)]
-struct PageSet {
-    words: Vec<u64>,
-}
-
-impl PageSet {
-    fn add(&mut self, page: u32) {
-        let (word, bit) = (page as usize / 64, page % 64);
-        if word >= self.words.len() {
-            self.words.resize(word + 1, 0);
-        }
-        self.words[word] |= 1 << bit;
-    }
-
-    fn take(&mut self) -> Vec<u32> {
-        let words = std::mem::take(&mut self.words);
-        let bits = |(at, word): (usize, u64)| {
-            (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| at as u32 * 64 + bit)
-        };
-        words.into_iter().enumerate().flat_map(bits).collect()
-    }
-}
 
 /// A node as written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

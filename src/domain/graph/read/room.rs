@@ -1,7 +1,8 @@
 //! Whether there is room for somebody new.
 
 use crate::domain::event::{Event, Standing};
-use crate::domain::graph::{Graph, NodeIndex, SESSION};
+use crate::domain::graph::ids::{NodeIndex, SESSION};
+use crate::domain::graph::tables::graph::Graph;
 
 /// Identifiers, sessions and origins for each profile that there may be.
 const NODES: usize = 8;

@@ -1,7 +1,8 @@
 //! What the graph knows of one profile, for reading and for the state digest.
 
+use crate::domain::graph::ids::{ANONYMOUS, FragmentIndex, NodeIndex, SESSION};
+use crate::domain::graph::tables::graph::Graph;
 use crate::domain::graph::tables::row::{HUB, SUPPRESSED};
-use crate::domain::graph::{ANONYMOUS, FragmentIndex, Graph, NodeIndex, SESSION};
 use crate::domain::id::Identifier;
 use crate::domain::time::Timestamp;
 use std::collections::BTreeSet;

@@ -1,7 +1,8 @@
 //! From clusters before and after to what profiles have to do about it.
 
-use crate::domain::graph::change::observe::{Before, Change, Effects, Move};
-use crate::domain::graph::{FragmentIndex, Graph};
+use crate::domain::graph::effects::{Before, Change, Effects, Move};
+use crate::domain::graph::ids::FragmentIndex;
+use crate::domain::graph::tables::graph::Graph;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Graph {

@@ -3,62 +3,10 @@
 //! Only they have a row; a cluster at which no suppressed edge ends is its own raw component, and
 //! says itself how many edges it has.
 
-use crate::domain::graph::resolve::rebuild::Key;
+use crate::domain::graph::ids::{ClusterIndex, EdgeIndex, NONE, RawIndex};
+use crate::domain::graph::tables::graph::Graph;
+use crate::domain::graph::tables::raws::{Key, Raw};
 use crate::domain::graph::tables::row::{LINKS, SUPPRESSED};
-use crate::domain::graph::{ClusterIndex, EdgeIndex, Graph, NONE};
-
-/// A row of the table of raw components.
-pub(in crate::domain::graph) type RawIndex = u32;
-
-/// A raw component with suppressed edges.
-#[derive(Clone, Debug)]
-pub(in crate::domain::graph) struct Raw {
-    clusters: Vec<ClusterIndex>,
-    /// Its active edges, suppressed ones included.
-    edges: u32,
-    /// No effective edge of it comes later in the order.
-    latest: Key,
-}
-
-/// The table of raw components.
-#[derive(Clone, Debug, Default)]
-pub(in crate::domain::graph) struct Raws {
-    rows: Vec<Raw>,
-    free: Vec<RawIndex>,
-}
-
-impl Raws {
-    fn add(&mut self, raw: Raw) -> RawIndex {
-        match self.free.pop() {
-            Some(free) => {
-                self.rows[free as usize] = raw;
-                free
-            }
-            None => {
-                self.rows.push(raw);
-                (self.rows.len() - 1) as RawIndex
-            }
-        }
-    }
-
-    fn take(&mut self, raw: RawIndex) -> Raw {
-        self.free.push(raw);
-        let empty = Raw { clusters: Vec::new(), edges: 0, latest: Key::default() };
-        std::mem::replace(&mut self.rows[raw as usize], empty)
-    }
-
-    /// Empties a row whose clusters are all gone, unless that was done.
-    pub(in crate::domain::graph) fn discard(&mut self, raw: RawIndex) {
-        if raw != NONE && !self.rows[raw as usize].clusters.is_empty() {
-            self.take(raw);
-        }
-    }
-
-    pub(in crate::domain::graph) fn memory(&self) -> usize {
-        let clusters: usize = self.rows.iter().map(|raw| raw.clusters.capacity()).sum();
-        self.rows.capacity() * size_of::<Raw>() + clusters * size_of::<ClusterIndex>()
-    }
-}
 
 impl Graph {
     fn raw_of(&self, cluster: ClusterIndex) -> Option<&Raw> {

@@ -1,43 +1,11 @@
-//! Edges between identifiers that each have many: found by their ends, as walking either list of
-//! edges would take as long as the shorter one is.
+//! Keeps the index of the edges between identifiers with many in line with the table of edges.
 
-use crate::domain::graph::resolve::evidence::lane_of;
-use crate::domain::graph::{EdgeIndex, Graph, NodeIndex};
-use foldhash::fast::FixedState;
-use hashbrown::{HashMap, HashSet};
+use crate::domain::graph::ids::{EdgeIndex, NodeIndex};
+use crate::domain::graph::tables::crowd::{MANY, lane_of};
+use crate::domain::graph::tables::graph::Graph;
 
-/// Edges of a list that are walked before the index is asked. Few in tests, so that the oracle's worlds
-/// have crowds.
-pub(in crate::domain::graph) const MANY: usize = if cfg!(test) { 2 } else { 256 };
 /// Of the edges that come, each so many-th has the lists at its ends looked at.
 const LOOK_EVERY: EdgeIndex = if cfg!(test) { 1 } else { 64 };
-
-/// Identifiers with more than [`MANY`] edges, and the edges between two of them. It follows from the
-/// table of edges and is written nowhere.
-#[derive(Debug, Default)]
-pub(in crate::domain::graph) struct Crowd {
-    nodes: HashSet<NodeIndex, FixedState>,
-    edges: HashMap<(NodeIndex, NodeIndex, u16), EdgeIndex, FixedState>,
-}
-
-impl Crowd {
-    pub(in crate::domain::graph) fn memory(&self) -> usize {
-        self.nodes.allocation_size() + self.edges.allocation_size()
-    }
-
-    pub(in crate::domain::graph) fn holds(&self, a: NodeIndex, b: NodeIndex) -> bool {
-        self.nodes.contains(&a) && self.nodes.contains(&b)
-    }
-
-    pub(in crate::domain::graph) fn edge(
-        &self,
-        a: NodeIndex,
-        b: NodeIndex,
-        lane: u16,
-    ) -> Option<EdgeIndex> {
-        self.edges.get(&(a.min(b), a.max(b), lane)).copied()
-    }
-}
 
 impl Graph {
     /// Notes an edge that was attached.

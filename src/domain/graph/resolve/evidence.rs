@@ -1,12 +1,13 @@
 //! The edge table: one row per distinct pair, found from the end with fewer edges.
 
-use crate::domain::graph::read::pages::Touched;
-use crate::domain::graph::resolve::crowd::MANY;
+use crate::domain::graph::ids::{EdgeIndex, NONE, NodeIndex};
+use crate::domain::graph::tables::crowd::{MANY, lane_of};
+use crate::domain::graph::tables::dirty::Touched;
+use crate::domain::graph::tables::graph::Graph;
 use crate::domain::graph::tables::row::{
     ALIAS, CHOSEN, Edge, GONE, IN_SESSION, LINK, MUST, SEEN, ShortSequence, ShortTime, WITHDRAWN,
     WITHDRAWN_IN_SESSION, WITHDRAWN_SEEN,
 };
-use crate::domain::graph::{EdgeIndex, Graph, NONE, NodeIndex};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 
@@ -30,17 +31,6 @@ pub(in crate::domain::graph) struct Shown {
     pub(in crate::domain::graph) is_earlier: bool,
     /// Its ends were not known to come up in one event before.
     pub(in crate::domain::graph) is_company: bool,
-}
-
-/// Which of the (at most three) edges between two nodes a kind of evidence is on. Each has times of
-/// its own: when a user was first seen in a session says nothing about when an identification point
-/// found the same pair, and what was merely seen together must not order what links.
-pub(in crate::domain::graph) fn lane_of(flags: u16) -> u16 {
-    match flags {
-        flags if flags & (IN_SESSION | WITHDRAWN_IN_SESSION) != 0 => IN_SESSION,
-        flags if flags & (SEEN | WITHDRAWN_SEEN) != 0 => SEEN,
-        _ => 0,
-    }
 }
 
 /// What stays of an edge of which all evidence was withdrawn.

@@ -1,9 +1,10 @@
 //! Quarantine of shared identifiers: one that is seen in the same events as many values of one
 //! unique type belongs to nobody, and what it linked before falls apart again.
 
-use crate::domain::graph::read::pages::Touched;
+use crate::domain::graph::ids::NodeIndex;
+use crate::domain::graph::tables::dirty::Touched;
+use crate::domain::graph::tables::graph::Graph;
 use crate::domain::graph::tables::row::{HUB, LINK, SEEN};
-use crate::domain::graph::{Graph, NodeIndex};
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 use smallvec::SmallVec;

@@ -1,40 +1,10 @@
 //! What stands between two clusters, and how they become one.
 
-use crate::domain::graph::change::cut::{Places, are_apart};
-use crate::domain::graph::{ClusterIndex, FragmentIndex, Graph, NodeIndex};
+use crate::domain::graph::effects::Obstacle;
+use crate::domain::graph::ids::{ClusterIndex, FragmentIndex, NodeIndex};
+use crate::domain::graph::tables::cuts::{Places, are_apart};
+use crate::domain::graph::tables::graph::Graph;
 use smallvec::SmallVec;
-
-/// Which rule keeps two clusters apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Obstacle {
-    /// Both have a value of a unique type.
-    Unique,
-    /// Together they would have more values of a type than its limit.
-    Limit,
-    /// An operator's cannot-link.
-    CannotLink,
-    /// Together they would have more than `limits.identifiers`.
-    Cap,
-    /// The raw component would have more than `limits.component` edges.
-    Component,
-}
-
-impl Obstacle {
-    /// All of them, in the order of declaration.
-    pub const ALL: [Self; 5] =
-        [Self::Unique, Self::Limit, Self::CannotLink, Self::Cap, Self::Component];
-
-    /// The stable name that the API shows.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Unique => "unique",
-            Self::Limit => "limit",
-            Self::CannotLink => "cannot_link",
-            Self::Cap => "cap",
-            Self::Component => "component",
-        }
-    }
-}
 
 impl Graph {
     /// Whether two profiles, by their leading fragments, would become one if evidence joined them
@@ -153,7 +123,9 @@ impl Graph {
         self.nodes[kept as usize].next = self.nodes[gone.head as usize].next;
         self.nodes[gone.head as usize].next = after_kept;
         let kept_lead = self.clusters[into as usize].lead;
-        if kept_lead != crate::domain::graph::NONE && gone.lead != crate::domain::graph::NONE {
+        if kept_lead != crate::domain::graph::ids::NONE
+            && gone.lead != crate::domain::graph::ids::NONE
+        {
             self.profiles -= 1;
         }
         let lead = self.older(kept_lead, gone.lead);

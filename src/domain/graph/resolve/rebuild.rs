@@ -4,20 +4,17 @@
 //! left out. The result is a function of the set of evidence. The quick path of `link` is an
 //! abbreviation of this one, for components in which nothing is violated.
 
-use crate::domain::graph::change::cut::{Places, are_apart};
-use crate::domain::graph::change::observe::Before;
-use crate::domain::graph::read::pages::Touched;
-use crate::domain::graph::resolve::obstacle::Obstacle;
+use crate::domain::graph::effects::{Before, Obstacle};
+use crate::domain::graph::ids::{ClusterIndex, EdgeIndex, NONE, NodeIndex};
+use crate::domain::graph::tables::cuts::{Places, are_apart};
+use crate::domain::graph::tables::dirty::Touched;
+use crate::domain::graph::tables::graph::Graph;
+use crate::domain::graph::tables::raws::Key;
 use crate::domain::graph::tables::row::{ALIAS, CHOSEN, Cluster, MUST, SUPPRESSED};
-use crate::domain::graph::{ClusterIndex, EdgeIndex, Graph, NONE, NodeIndex};
-use crate::domain::time::Timestamp;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 use std::cmp::Ordering;
-
-/// What edges are ordered by, before their hashes: class, strength, earliest event time.
-pub(in crate::domain::graph) type Key = (u8, u32, Timestamp);
 
 /// An edge between two nodes of a component, by their local numbers.
 #[derive(Clone, Copy, Debug)]

@@ -16,11 +16,11 @@
 //! two. None of this hangs on what else is suppressed nearby. The rebuild from nothing is the oracle
 //! (`tests::oracle`).
 
-use crate::domain::graph::change::observe::{Before, Change, Disturbed, Effects};
-use crate::domain::graph::read::pages::Touched;
-use crate::domain::graph::resolve::obstacle::Obstacle;
+use crate::domain::graph::effects::{Before, Change, Disturbed, Effects, Obstacle};
+use crate::domain::graph::ids::{ClusterIndex, EdgeIndex, FragmentIndex, NONE, NodeIndex};
+use crate::domain::graph::tables::dirty::Touched;
+use crate::domain::graph::tables::graph::Graph;
 use crate::domain::graph::tables::row::{OVERFLOW, PENDING, SUPPRESSED};
-use crate::domain::graph::{ClusterIndex, EdgeIndex, FragmentIndex, Graph, NONE, NodeIndex};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 

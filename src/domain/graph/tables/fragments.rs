@@ -1,23 +1,9 @@
 //! Fragments: when each came to be, and which profile holds it.
 
-use crate::domain::graph::{FragmentIndex, Graph, NONE, NodeIndex};
+use crate::domain::graph::ids::{FragmentIndex, NONE, NodeIndex};
+use crate::domain::graph::tables::graph::Graph;
+use crate::domain::graph::tables::row::Birth;
 use crate::domain::id::Sequence;
-use crate::domain::time::Timestamp;
-
-/// When and by what a fragment came to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Birth {
-    /// Its origin.
-    pub node: NodeIndex,
-    /// The first of its events, which its id names.
-    pub sequence: Sequence,
-    /// The journal record that made it: that event's, or a re-resolution's.
-    pub made_at: Sequence,
-    /// 0, or the number of the re-resolution that made it.
-    pub generation: u16,
-    /// When that event was received.
-    pub received_at: Timestamp,
-}
 
 impl Graph {
     /// The birth of a fragment.

@@ -1,18 +1,12 @@
 //! Clusters and their members, edges and what they lead to.
 
-use crate::domain::graph::ClusterIndex;
-use crate::domain::graph::EdgeIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NONE;
-use crate::domain::graph::NodeIndex;
-use crate::domain::graph::tables::row::Cluster;
+use crate::domain::graph::ids::{ClusterIndex, EdgeIndex, NONE, NodeIndex};
+use crate::domain::graph::tables::graph::Graph;
+use crate::domain::graph::tables::row::{Cluster, GONE, HUB, LINKS, OVERFLOW, PENDING};
+
 #[cfg(test)]
 use crate::domain::graph::tables::row::FREE;
-use crate::domain::graph::tables::row::GONE;
-use crate::domain::graph::tables::row::HUB;
-use crate::domain::graph::tables::row::LINKS;
-use crate::domain::graph::tables::row::OVERFLOW;
-use crate::domain::graph::tables::row::PENDING;
+
 #[cfg(test)]
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,11 +1,13 @@
 //! From an identifier's text to its node.
 
+use crate::domain::graph::ids::{ANONYMOUS, NodeIndex, SESSION};
+use crate::domain::graph::tables::graph::Graph;
 use crate::domain::graph::tables::row::Node;
-use crate::domain::graph::{ANONYMOUS, Graph, NodeIndex, SESSION};
 use crate::domain::id::Sequence;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
-use std::hash::{BuildHasher, Hasher};
+use std::hash::BuildHasher;
+use std::hash::Hasher;
 use std::hint::black_box;
 
 impl Graph {

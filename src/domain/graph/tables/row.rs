@@ -1,10 +1,12 @@
 //! The rows of the graph's tables, packed: they are what a million people cost.
 
-use crate::domain::graph::resolve::component::RawIndex;
-use crate::domain::graph::tables::fragments::Birth;
-use crate::domain::graph::{ClusterIndex, EdgeIndex, FragmentIndex, NONE, NodeIndex};
+use crate::domain::graph::ids::{
+    ClusterIndex, EdgeIndex, FragmentIndex, NONE, NodeIndex, RawIndex,
+};
 use crate::domain::id::Sequence;
-use crate::domain::time::{self, Timestamp};
+use crate::domain::settings::Limit;
+use crate::domain::time;
+use crate::domain::time::Timestamp;
 
 /// A moment in 48 bits, which reach to the year 6429. What lies after, and no event does, is kept
 /// as [`time::MAX`].
@@ -221,6 +223,41 @@ pub(in crate::domain::graph) struct Cluster {
     pub(in crate::domain::graph) edges: u32,
     /// The raw component, where that is larger because a suppressed edge ends here; else [`NONE`].
     pub(in crate::domain::graph) raw: RawIndex,
+}
+
+/// What a type's rule says, by the number of the type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::domain::graph) struct TypeFlags {
+    pub(in crate::domain::graph) priority: u32,
+    pub(in crate::domain::graph) unique: bool,
+    pub(in crate::domain::graph) limit: Option<Limit>,
+    pub(in crate::domain::graph) shared_by: Option<u32>,
+    pub(in crate::domain::graph) known: bool,
+    /// Whether the cap of identifiers counts it.
+    pub(in crate::domain::graph) counted: bool,
+    pub(in crate::domain::graph) mail: Mail,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::domain::graph) enum Mail {
+    No,
+    Clear,
+    Hash,
+}
+
+/// When and by what a fragment came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Birth {
+    /// Its origin.
+    pub node: NodeIndex,
+    /// The first of its events, which its id names.
+    pub sequence: Sequence,
+    /// The journal record that made it: that event's, or a re-resolution's.
+    pub made_at: Sequence,
+    /// 0, or the number of the re-resolution that made it.
+    pub generation: u16,
+    /// When that event was received.
+    pub received_at: Timestamp,
 }
 
 #[cfg(test)]

@@ -1,28 +1,10 @@
 //! Types of identifiers by number, with what the rules say of them.
 
-use crate::domain::graph::{ANONYMOUS, Graph, NodeIndex};
+use crate::domain::graph::ids::{ANONYMOUS, NodeIndex};
+use crate::domain::graph::tables::graph::Graph;
+use crate::domain::graph::tables::row::{Mail, TypeFlags};
 use crate::domain::settings::{Limit, Per};
 use crate::domain::time::Timestamp;
-
-/// What a type's rule says, by the number of the type.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::domain::graph) struct TypeFlags {
-    pub(in crate::domain::graph) priority: u32,
-    pub(in crate::domain::graph) unique: bool,
-    pub(in crate::domain::graph) limit: Option<Limit>,
-    pub(in crate::domain::graph) shared_by: Option<u32>,
-    pub(in crate::domain::graph) known: bool,
-    /// Whether the cap of identifiers counts it.
-    pub(in crate::domain::graph) counted: bool,
-    pub(in crate::domain::graph) mail: Mail,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::domain::graph) enum Mail {
-    No,
-    Clear,
-    Hash,
-}
 
 impl Graph {
     pub(in crate::domain::graph) fn type_number(&mut self, kind: &str) -> u16 {

@@ -3,32 +3,11 @@
 //! A profile is its members, which of them are hubs, and its fragments. Whoever changes one of these
 //! notes it here first; a test compares with the look at everything at once.
 
+use crate::domain::graph::ids::{ClusterIndex, FragmentIndex, NONE, NodeIndex};
+use crate::domain::graph::tables::graph::Graph;
 use crate::domain::graph::tables::row::FREE;
-use crate::domain::graph::{ClusterIndex, FragmentIndex, Graph, NONE, NodeIndex};
+use crate::domain::graph::tables::watched::{Touched, Watch};
 use crate::domain::rules::Rules;
-use std::collections::BTreeSet;
-
-/// What changed.
-#[derive(Clone, Debug, Default)]
-pub(in crate::domain::graph) struct Watch {
-    /// Profiles that were not what they are now.
-    leads: BTreeSet<FragmentIndex>,
-    /// Nodes whose profiles are not what they were.
-    nodes: BTreeSet<NodeIndex>,
-    /// What counts for all profiles changed.
-    is_void: bool,
-}
-
-/// Some of the profiles that changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Touched {
-    /// Those that are not what they were any more, or are not there.
-    pub gone: Vec<FragmentIndex>,
-    /// Those that are to be looked at again.
-    pub leads: BTreeSet<FragmentIndex>,
-    /// Whether these were all of them.
-    pub is_all: bool,
-}
 
 impl Graph {
     /// From now on notes which profiles change.

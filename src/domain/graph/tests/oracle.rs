@@ -3,15 +3,14 @@
 //! and rebuilt must agree in all that can be seen of them.
 
 use crate::domain::graph::change::cut::Cut;
-use crate::domain::graph::change::observe::Effects;
 use crate::domain::graph::change::operators::Separation;
+use crate::domain::graph::effects::Effects;
+use crate::domain::graph::ids::{NONE, NodeIndex, RawIndex};
 use crate::domain::graph::read::pages::Page;
-use crate::domain::graph::resolve::component::RawIndex;
 use crate::domain::graph::tables::row::{
     FREE, GONE, OVERFLOW, SUPPRESSED, WITHDRAWN, WITHDRAWN_IN_SESSION, WITHDRAWN_SEEN,
 };
 use crate::domain::graph::tests::*;
-use crate::domain::graph::{NONE, NodeIndex};
 use crate::domain::normalise::email_hash;
 
 /// What happens to a graph.
@@ -56,7 +55,7 @@ pub(in crate::domain::graph) fn state(graph: &Graph) -> State {
             (
                 a.clone().min(b.clone()),
                 a.max(b),
-                crate::domain::graph::resolve::evidence::lane_of(row.flags),
+                crate::domain::graph::tables::crowd::lane_of(row.flags),
             )
         });
         named.collect()

@@ -3,15 +3,14 @@
 use crate::domain::event::{Event, Placed, Standing, Status};
 use crate::domain::id::Sequence;
 use crate::domain::settings::Settings;
-use crate::engine::context::Reply;
 use crate::engine::fault::{Panicked, walled};
 use crate::engine::identity::actor::IdentityActor;
-use crate::engine::identity::mending::Cause;
-use crate::engine::intake::committer::Then;
+use crate::engine::intake::entry::Then;
+use crate::engine::intake::reply::Reply;
 use crate::engine::intake::router::duplicate;
-use crate::engine::profile::actor::{Apply, Op};
+use crate::engine::profile::message::{Apply, Op};
 use crate::engine::receipt::Receipt;
-use crate::engine::state::acts::Answer;
+use crate::engine::state::acted::Answer;
 use crate::records::ActRecord;
 use actix::{AsyncContext, Context};
 use std::sync::Arc;
@@ -64,11 +63,8 @@ impl IdentityActor {
                     Err(Panicked) => self.pass_over_act(sequence, &[], Some(reply), context),
                 }
             }
-            Then::Call(call) => {
-                if walled(|| call(self, context)) == Err(Panicked) {
-                    self.mend(Cause::Call, context);
-                }
-            }
+            // Who waits for it may have gone away.
+            Then::Mark(reply) => drop(reply.send(())),
             Then::Retire(_) | Then::Empty { .. } => {} // the committer's own
         }
     }
@@ -125,7 +121,8 @@ impl IdentityActor {
             told: self.mending.unanswered.take(),
         };
         let at_rest = self.at_rest(lead, placement.unborn().as_slice());
-        let profile = self.profiles.active(lead, &self.core, at_rest, context.address());
+        let profile =
+            self.profiles.active(lead, &self.core, at_rest, context.address().recipient());
         profile.do_send(Op::Apply(Box::new(apply)));
         if let Some(question) = question {
             self.put_question(question, context);
@@ -144,7 +141,12 @@ impl IdentityActor {
         match self.core.locate(first.sequence, event) {
             Some(lead) if self.profiles.is_active(lead) => {
                 let id = self.core.fragment_id(lead);
-                let profile = self.profiles.active(lead, &self.core, Vec::new(), context.address());
+                let profile = self.profiles.active(
+                    lead,
+                    &self.core,
+                    Vec::new(),
+                    context.address().recipient(),
+                );
                 profile.do_send(Op::Answer(reply, Receipt { profile_id: Some(id), ..receipt }));
             }
             _ => reply.send(Ok(receipt)),

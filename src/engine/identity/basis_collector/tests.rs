@@ -1,9 +1,9 @@
 //! Gathering in parts comes to the same as gathering at once.
 
 use crate::domain::id::Identifier;
-use crate::engine::api::reading::ProfileRef;
 use crate::engine::handle::Engine;
 use crate::engine::identity::basis_collector::*;
+use crate::engine::state::query::ProfileRef;
 use crate::engine::tests::{Dice, T, open, options, random_event, resolved, send};
 use crate::records::ObjectKind;
 use serde_json::json;

@@ -4,8 +4,9 @@
 //! A record that concerns a campaign becomes a [`Question`]; the profile answers with its fold as
 //! it is right behind that record, and [`Core::decide`] draws the consequences.
 
+use crate::domain::campaign;
 use crate::domain::campaign::{
-    self, Campaigns, Decision, Due, Enqueued, FragmentRuns, Held, Order, Pending, Preview, Recheck,
+    Campaigns, Decision, Due, Enqueued, FragmentRuns, Held, Order, Pending, Preview, Recheck,
     webhook_id,
 };
 use crate::domain::graph::FragmentIndex;
@@ -13,7 +14,7 @@ use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::profile::Folded;
 use crate::domain::time::Timestamp;
 use crate::engine::state::Core;
-use crate::engine::state::acts::{Acted, Answer};
+use crate::engine::state::acted::{Acted, Answer};
 use crate::engine::state::campaigns::outbox::{Delivery, EndpointKey, NewDelivery};
 use crate::engine::state::campaigns::question::{Because, Question, Recent, Told};
 use crate::engine::state::campaigns::runs::{Disabled, RunRow};

@@ -17,8 +17,6 @@ use crate::outbound::retry::{Verdict, wait_ms};
 use crate::records::{Attempt, DeliveryState, FragmentKey, RecordError};
 use std::collections::{BTreeMap, BTreeSet};
 
-mod rows;
-
 /// One webhook step of one campaign.
 pub(in crate::engine) type EndpointKey = (Box<str>, u16);
 /// The number of an endpoint in this process; it is in no file.
@@ -130,31 +128,31 @@ pub(in crate::engine) struct Tally {
 /// All deliveries, by the sequence of the record that caused them and their place among its others.
 #[derive(Debug)]
 pub struct Outbox {
-    all: Table<Delivery>,
-    endpoints: Vec<EndpointKey>,
-    numbers: BTreeMap<EndpointKey, EndpointNumber>,
+    pub(in crate::engine) all: Table<Delivery>,
+    pub(in crate::engine) endpoints: Vec<EndpointKey>,
+    pub(in crate::engine) numbers: BTreeMap<EndpointKey, EndpointNumber>,
     /// Pending ones by endpoint and fragment.
-    lanes: BTreeSet<Place>,
+    pub(in crate::engine) lanes: BTreeSet<Place>,
     /// Those that are over.
-    over: BTreeSet<u64>,
+    pub(in crate::engine) over: BTreeSet<u64>,
     /// How many of them are kept; the oldest go first.
-    over_max: usize,
-    kept: Kept,
+    pub(in crate::engine) over_max: usize,
+    pub(in crate::engine) kept: Kept,
     /// What the live side has to look at again; none while nobody listens.
-    touched: Option<Vec<u64>>,
-    tally: Tally,
+    pub(in crate::engine) touched: Option<Vec<u64>>,
+    pub(in crate::engine) tally: Tally,
 }
 
 /// A place in a lane, ordered by endpoint, fragment and number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+pub(in crate::engine) struct Place {
     endpoint: EndpointNumber,
     origin: Origin,
     number: [u32; 2],
 }
 
 impl Place {
-    fn new(endpoint: EndpointNumber, origin: Origin, number: u64) -> Self {
+    pub(in crate::engine) fn new(endpoint: EndpointNumber, origin: Origin, number: u64) -> Self {
         Self { endpoint, origin, number: [(number >> 32) as u32, number as u32] }
     }
 
@@ -197,7 +195,7 @@ impl Outbox {
         self.trim();
     }
 
-    fn number_of(&mut self, endpoint: EndpointKey) -> EndpointNumber {
+    pub(in crate::engine) fn number_of(&mut self, endpoint: EndpointKey) -> EndpointNumber {
         if let Some(number) = self.numbers.get(&endpoint) {
             return *number;
         }

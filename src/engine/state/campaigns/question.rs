@@ -2,20 +2,16 @@
 
 use crate::domain::campaign::{EventFacts, FragmentRuns, Person};
 use crate::domain::event::{Event, Payload, Standing, Timing};
-use crate::domain::fragment::Fragment;
-use crate::domain::graph::{FragmentIndex, Shown};
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Shown;
 use crate::domain::id::Sequence;
 use crate::domain::profile::Folded;
 use crate::domain::time::Timestamp;
-use crate::engine::delivery::dispatcher::{Answered, TimerKey, Unanswered};
-use crate::engine::fault::{Panicked, Stage, walled};
-use crate::engine::profile::actor::ProfileActor;
+use crate::engine::fault::Stage;
 use crate::engine::state::campaigns::outbox::EndpointNumber;
 use crate::engine::state::revisions::Events;
 use crate::engine::state::{Core, Placement};
-use crate::engine::store::fragments::{Rest, RowError};
 use crate::records::FragmentKey;
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
 /// What is asked of a profile on behalf of its campaigns.
@@ -139,30 +135,6 @@ pub(in crate::engine) fn facts<'a>(
     }
 }
 
-/// A profile's answer to a question, from its fragments. A draft has nothing at rest.
-pub(in crate::engine) fn told(
-    question: &Question,
-    fragments: &[(FragmentIndex, &Fragment)],
-    set_values: u32,
-    (rest, journal): (Option<&Rest>, &mut Events),
-) -> Result<Told, RowError> {
-    let folded = Folded::new(fragments.iter().map(|(_, one)| *one), set_values);
-    let mut recent = Vec::new();
-    for (index, fragment) in fragments.iter().filter(|(one, _)| question.stale.contains(one)) {
-        let timeline = &fragment.timeline;
-        let mut sequences: Vec<Sequence> = timeline.newest_first().collect();
-        if let Some(rest) = rest {
-            for number in 0..timeline.saved {
-                sequences.extend(rest.chunk(*index, number)?.iter());
-            }
-        }
-        sequences.extend(timeline.late.iter().copied());
-        let events = sequences.into_iter().filter_map(|sequence| journal.find(sequence));
-        recent.push((*index, events.map(|event| (event.kind, event.occurred_at)).collect()));
-    }
-    Ok(Told { folded, recent })
-}
-
 impl Core {
     fn question(&self, lead: FragmentIndex, now: Timestamp, because: Because) -> Question {
         let view = self.graph.view(lead, false);
@@ -269,32 +241,5 @@ impl Core {
     }
 }
 
-impl ProfileActor {
-    /// Answers what is asked on behalf of campaigns: the identity actor, or whoever tries one out.
-    pub(in crate::engine) fn answer(
-        &self,
-        question: Box<Question>,
-        set_values: u32,
-        reply: Option<oneshot::Sender<(Box<Question>, Told)>>,
-    ) {
-        let fragments: Vec<(FragmentIndex, &Fragment)> =
-            self.fragments.iter().map(|(index, fragment)| (*index, fragment)).collect();
-        let shared = &self.shared;
-        let read =
-            || told(&question, &fragments, set_values, (Some(&shared.rest), &mut shared.events()));
-        let told = match walled(read) {
-            Ok(told) => told,
-            // Who tries one out hears it by the answer that is dropped.
-            Err(Panicked) if reply.is_some() => return,
-            Err(Panicked) => return self.identity.do_send(Unanswered(question)),
-        };
-        match told {
-            Ok(told) => match reply {
-                // Whoever asked may have gone away.
-                Some(reply) => drop(reply.send((question, told))),
-                None => self.identity.do_send(Answered(question, told)),
-            },
-            Err(error) => shared.fail(format!("profile {}: {error}", question.profile())),
-        }
-    }
-}
+/// A timer by what its record says.
+pub(in crate::engine) type TimerKey = (FragmentKey, Box<str>, Sequence);

@@ -6,9 +6,7 @@ use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::engine::state::campaigns::outbox::Outbox;
-use crate::engine::store::rows::{LoadError, Row};
-use crate::records::{self, FragmentKey, RecordError};
-use crate::snapshot::SnapshotStore;
+use crate::records::FragmentKey;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -152,57 +150,5 @@ impl CampaignState {
     /// What became of one of a campaign's triggers, as far as it is still kept.
     pub(in crate::engine) fn told_of(&self, campaign: &str, run: Sequence) -> Option<&RunRow> {
         self.told.get(&(Box::from(campaign), run))
-    }
-
-    /// The rows that changed since the last call.
-    pub(in crate::engine) fn take_rows(&mut self) -> Result<Vec<Row>, RecordError> {
-        let mut rows: Vec<Row> = Vec::new();
-        for fragment in std::mem::take(&mut self.fresh_runs) {
-            let mut key = vec![b'g'];
-            key.extend_from_slice(&fragment.to_be_bytes());
-            let runs = self.runs.get(&fragment).filter(|runs| !runs.is_empty());
-            let row = runs.map(records::encode_runs).transpose()?;
-            rows.push((key, row));
-        }
-        for (campaign, run) in std::mem::take(&mut self.fresh_told) {
-            let mut key = vec![b'h'];
-            key.extend_from_slice(campaign.as_bytes());
-            key.push(0);
-            key.extend_from_slice(&run.to_be_bytes());
-            let told = self.told.get(&(campaign.clone(), run));
-            let row =
-                told.map(|row| records::encode("a run", &(&campaign, run, row))).transpose()?;
-            rows.push((key, row));
-        }
-        rows.append(&mut self.outbox.take_rows()?);
-        if std::mem::take(&mut self.is_disabled_fresh) {
-            let all: Vec<_> = self.disabled.iter().collect();
-            rows.push((vec![b'p'], Some(records::encode("disabled endpoints", &all)?)));
-        }
-        Ok(rows)
-    }
-
-    /// Takes a snapshot's rows in.
-    pub(in crate::engine) fn load(store: &SnapshotStore) -> Result<Self, LoadError> {
-        let mut state = Self::default();
-        for row in store.scan_prefix(b"g") {
-            let (key, row) = row?;
-            let number = key.get(1..5).and_then(|bytes| bytes.try_into().ok());
-            let fragment = number.map_or(0, FragmentIndex::from_be_bytes);
-            state.runs.insert(fragment, records::decode_runs(&row)?);
-        }
-        for row in store.scan_prefix(b"h") {
-            let (campaign, run, row): (Box<str>, Sequence, RunRow) =
-                records::decode("a run", &row?.1)?;
-            state.told.insert((campaign, run), row);
-        }
-        state.outbox = Outbox::load(store.scan_prefix(b"q"))?;
-        if let Some(row) = store.get(b"p")? {
-            let all: Vec<((Box<str>, u16), Disabled)> =
-                records::decode("disabled endpoints", &row)?;
-            state.disabled = all.into_iter().collect();
-        }
-        state.set_timers();
-        Ok(state)
     }
 }

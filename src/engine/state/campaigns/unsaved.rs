@@ -8,9 +8,9 @@
 //! | `u` + number | why it is cancelled or dead |
 
 use crate::domain::campaign::Rendered;
-use crate::engine::store::fragments::{Rest, RowError};
-use crate::engine::store::rows::Row;
-use crate::records::{self, Attempt, RecordError};
+use crate::engine::state::row::Row;
+use crate::records;
+use crate::records::{Attempt, RecordError};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,13 +50,13 @@ struct Layers {
     writing: Rows,
 }
 
-fn key(prefix: u8, number: u64) -> Vec<u8> {
+pub(in crate::engine) fn key(prefix: u8, number: u64) -> Vec<u8> {
     let mut key = vec![prefix];
     key.extend_from_slice(&number.to_be_bytes());
     key
 }
 
-fn attempt_key(number: u64, place: u32) -> Vec<u8> {
+pub(in crate::engine) fn attempt_key(number: u64, place: u32) -> Vec<u8> {
     let mut key = key(b's', number);
     key.extend_from_slice(&place.to_be_bytes());
     key
@@ -123,28 +123,10 @@ impl Kept {
         }
     }
 
-    fn get(&self, rest: &Rest, key: &[u8]) -> Result<Option<Bytes>, RowError> {
-        {
-            let layers = self.layers();
-            if let Some(row) = layers.fresh.get(key).or_else(|| layers.writing.get(key)) {
-                return Ok(row.clone());
-            }
-        }
-        // A row leaves the layers above only when the store holds it.
-        Ok(rest.store().get(key)?.map(Bytes::from))
-    }
-
-    /// What is sent; none, where the delivery is not there any more.
-    ///
-    /// # Errors
-    /// When the store fails or the row does not decode.
-    pub(in crate::engine) fn rendered(
-        &self,
-        rest: &Rest,
-        number: u64,
-    ) -> Result<Option<Rendered>, RowError> {
-        let row = self.get(rest, &key(b'r', number))?;
-        Ok(row.map(|row| records::decode("what is sent", &row)).transpose()?)
+    /// What waits for a snapshot under a key: a row, or that there is none any more.
+    pub(in crate::engine) fn newer(&self, key: &[u8]) -> Option<Option<Bytes>> {
+        let layers = self.layers();
+        layers.fresh.get(key).or_else(|| layers.writing.get(key)).cloned()
     }
 
     /// What is sent, where no snapshot holds it yet.
@@ -156,43 +138,8 @@ impl Kept {
         number: u64,
     ) -> Result<Option<Rendered>, RecordError> {
         let key = key(b'r', number);
-        let row = {
-            let layers = self.layers();
-            layers.fresh.get(&key).or_else(|| layers.writing.get(&key)).cloned().flatten()
-        };
+        let row = self.newer(&key).flatten();
         row.map(|row| records::decode("what is sent", &row)).transpose()
-    }
-
-    /// The attempts of a delivery that had so many.
-    ///
-    /// # Errors
-    /// When the store fails or a row does not decode.
-    pub(in crate::engine) fn attempts(
-        &self,
-        rest: &Rest,
-        number: u64,
-        count: u32,
-    ) -> Result<Vec<Attempt>, RowError> {
-        let mut all = Vec::new();
-        for place in 0..count {
-            if let Some(row) = self.get(rest, &attempt_key(number, place))? {
-                all.push(records::decode("an attempt", &row)?);
-            }
-        }
-        Ok(all)
-    }
-
-    /// Why a delivery is over.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub(in crate::engine) fn reason(
-        &self,
-        rest: &Rest,
-        number: u64,
-    ) -> Result<Option<String>, RowError> {
-        let row = self.get(rest, &key(b'u', number))?;
-        Ok(row.map(|row| String::from_utf8_lossy(&row).into_owned()))
     }
 
     /// Bytes that wait for a snapshot, those that are being written included.
@@ -251,10 +198,6 @@ impl Kept {
 mod tests {
     use super::*;
 
-    fn rendered(url: &str) -> Rendered {
-        Rendered { url: url.to_owned(), body: None }
-    }
-
     #[test]
     fn a_snapshot_is_wanted_at_a_quarter_of_what_may_wait() {
         let kept = Kept::default();
@@ -272,32 +215,5 @@ mod tests {
         assert_eq!(is(), (true, true));
         kept.written();
         assert_eq!(is(), (false, false));
-    }
-
-    #[test]
-    fn rows_are_readable_before_while_and_after_they_are_written_and_counted_until_then() {
-        let folder = tempfile::tempdir().unwrap();
-        let store =
-            crate::snapshot::open(folder.path(), std::time::Duration::from_secs(20)).unwrap();
-        let (kept, rest) = (Kept::default(), Rest::new(store.clone()));
-        let url = |number| kept.rendered(&rest, number).unwrap().map(|one| one.url);
-        kept.put_rendered(7, &rendered("https://a.example/")).unwrap();
-        kept.put_rendered(7, &rendered("https://b.example/")).unwrap();
-        kept.put_reason(7, Some("why"));
-        assert!(kept.bytes() > 0);
-        assert_eq!(url(7).unwrap(), "https://b.example/");
-        let rows = kept.take_rows();
-        assert_eq!(url(7).unwrap(), "https://b.example/");
-        kept.put_reason(7, None);
-        store.commit(rows, 1).unwrap();
-        kept.written();
-        assert_eq!(url(7).unwrap(), "https://b.example/");
-        assert_eq!(kept.reason(&rest, 7).unwrap(), None);
-        kept.remove(7, 1);
-        assert_eq!(url(7), None);
-        store.commit(kept.take_rows(), 2).unwrap();
-        kept.written();
-        assert_eq!(kept.bytes(), 0);
-        assert_eq!(store.rows(), 0);
     }
 }

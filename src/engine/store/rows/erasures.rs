@@ -2,9 +2,11 @@
 //! which records are hidden meanwhile. Each row holds a bounded part, however many there are.
 
 use crate::domain::id::Sequence;
+use crate::engine::state::row::Row;
 use crate::engine::state::{BUCKET, Core};
-use crate::engine::store::rows::{LoadError, Row};
-use crate::records::{self, ErasureRow, PendingErasure, RecordError};
+use crate::engine::store::rows::error::LoadError;
+use crate::records;
+use crate::records::{ErasureRow, PendingErasure, RecordError};
 use crate::snapshot::SnapshotStore;
 use std::collections::{BTreeMap, BTreeSet};
 

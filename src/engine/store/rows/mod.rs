@@ -15,17 +15,23 @@
 //! | `p` | disabled endpoints · `q` + number: deliveries from that number on · `r`, `s`, `u`: what is kept of each ([`kept`](crate::engine::state::campaigns::unsaved))
 //! | `m` + number | changes of identity from that number on · `v` + bucket: events read again |
 
+pub(in crate::engine) mod campaigns;
 pub(in crate::engine) mod erasures;
+pub(in crate::engine) mod error;
+mod outbox;
 
 use crate::domain::event::Reason;
-use crate::domain::graph::{FragmentIndex, Graph, Page};
+use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::Graph;
+use crate::domain::graph::Page;
 use crate::domain::id::Sequence;
 use crate::domain::rules::Rules;
 use crate::domain::settings::Settings;
 use crate::engine::state::acts::cut_of;
-use crate::engine::state::campaigns::runs::CampaignState;
 use crate::engine::state::configuration::{Effective, Objects};
+use crate::engine::state::row::Row;
 use crate::engine::state::{BUCKET, Core, Fresh};
+use crate::engine::store::rows::error::LoadError;
 use crate::records::{
     self, Counters, DedupeRow, Genesis, LaidRow, ObjectKind, RecordError, decode_page, encode_page,
 };
@@ -35,23 +41,6 @@ use std::sync::Arc;
 
 /// The first bytes of all keys, in the order of the keys.
 pub(in crate::engine) const CORE_PREFIXES: &[u8] = b"abcdefghiklmnopqrstuvxy";
-
-/// A row to write; `None` removes it.
-pub(in crate::engine) type Row = (Vec<u8>, Option<Vec<u8>>);
-
-/// Why a snapshot cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] SnapshotError),
-    /// A row does not decode.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// Rows do not fit each other.
-    #[error("the snapshot's rows do not fit each other: {0}")]
-    Inconsistent(String),
-}
 
 fn key(prefix: u8, number: u64) -> Vec<u8> {
     let mut key = vec![prefix];
@@ -70,10 +59,16 @@ fn page_key(page: &Page) -> Vec<u8> {
 }
 
 /// The rows of everything but fragments that changed since the last call.
-pub(in crate::engine) fn core_rows(
-    core: &mut Core,
-    pages: &[Page],
-) -> Result<Vec<Row>, RecordError> {
+/// The rows that a snapshot of this state needs, beside the fragments'.
+///
+/// # Errors
+/// When a row is larger than a row may be.
+pub(in crate::engine) fn take_rows(core: &mut Core) -> Result<Vec<Row>, RecordError> {
+    let pages: Vec<Page> = core.graph.take_changed_pages();
+    core_rows(core, &pages)
+}
+
+fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, RecordError> {
     let mut rows: Vec<Row> = Vec::new();
     for page in pages {
         rows.push((page_key(page), Some(encode_page(page)?)));
@@ -127,7 +122,7 @@ pub(in crate::engine) fn core_rows(
     }
     let changes = core.changes.take_rows()?;
     rows.extend(changes.into_iter().map(|(first, run)| (key(b'm', first), Some(run))));
-    rows.append(&mut core.campaigns.take_rows()?);
+    rows.append(&mut campaigns::take_rows(&mut core.campaigns)?);
     core.fresh = Fresh { fragments: fresh.fragments, gone: fresh.gone, ..Fresh::default() };
     Ok(rows)
 }
@@ -200,7 +195,7 @@ pub(in crate::engine) fn load(
     core.counters = records::decode::<Counters>("counters", &need("counters", store.get(b"c")?)?)?;
     core.graph = load_graph(store, &core)?;
     load_loose(store, &mut core)?;
-    core.campaigns = CampaignState::load(store)?;
+    core.campaigns = campaigns::load(store)?;
     let deliveries = core.effective.compiled.settings.limits.deliveries;
     core.campaigns.outbox.keep_over(deliveries as usize);
     for row in store.scan_prefix(b"k") {

@@ -2,8 +2,10 @@
 //! run's name.
 
 use crate::engine::state::campaigns::outbox::{Delivery, EndpointNumber, Outbox, Place};
-use crate::engine::store::rows::{LoadError, Row};
-use crate::records::{self, DeliveryPage, DeliveryRow, RecordError};
+use crate::engine::state::row::Row;
+use crate::engine::store::rows::error::LoadError;
+use crate::records;
+use crate::records::{DeliveryPage, DeliveryRow, RecordError};
 use crate::snapshot::SnapshotError;
 use std::collections::BTreeMap;
 
@@ -12,7 +14,7 @@ impl Outbox {
     ///
     /// # Errors
     /// When a row is larger than a row may be.
-    pub(in super::super) fn take_rows(&mut self) -> Result<Vec<Row>, RecordError> {
+    pub(in crate::engine) fn take_rows(&mut self) -> Result<Vec<Row>, RecordError> {
         let mut rows = self.kept.take_rows();
         for name in self.all.take_changed() {
             let mut key = vec![b'q'];
@@ -58,7 +60,7 @@ impl Outbox {
     ///
     /// # Errors
     /// When the rows cannot be read, or do not fit each other.
-    pub(in super::super) fn load(
+    pub(in crate::engine) fn load(
         rows: impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), SnapshotError>>,
     ) -> Result<Self, LoadError> {
         let mut outbox = Self::default();

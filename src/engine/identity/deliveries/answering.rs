@@ -1,11 +1,11 @@
 //! What comes of the answers of profiles, and what is asked anew once the state was rebuilt.
 
-use crate::engine::delivery::dispatcher::{Answered, Unanswered, is_in_order};
+use crate::engine::delivery::sending::is_in_order;
 use crate::engine::fault::{Panicked, walled};
 use crate::engine::identity::actor::IdentityActor;
-use crate::engine::identity::mending::Cause;
+use crate::engine::identity::sagas::Cause;
 use crate::engine::state::campaigns::question::{Question, Told};
-use actix::{Context, Handler};
+use actix::Context;
 
 impl IdentityActor {
     /// Puts all that is to be sent on the schedule, but for what is under way.
@@ -59,7 +59,12 @@ impl IdentityActor {
     }
 
     /// A profile has told what it was asked, or panicked over it.
-    fn answered(&mut self, question: &Question, told: Option<Told>, context: &mut Context<Self>) {
+    pub(in crate::engine) fn answered(
+        &mut self,
+        question: &Question,
+        told: Option<Told>,
+        context: &mut Context<Self>,
+    ) {
         self.sending.asked = self.sending.asked.saturating_sub(1);
         if question.decides() {
             self.sending.deciding = self.sending.deciding.saturating_sub(1);
@@ -99,27 +104,5 @@ impl IdentityActor {
         }
         self.release_held(context);
         self.dispatch_with(just.map(|told| (question, told)), context);
-    }
-}
-
-impl Handler<Unanswered> for IdentityActor {
-    type Result = ();
-
-    fn handle(&mut self, Unanswered(question): Unanswered, context: &mut Self::Context) {
-        if question.era == self.shared.era() {
-            self.guarded(context, |identity, context| identity.answered(&question, None, context));
-        }
-    }
-}
-
-impl Handler<Answered> for IdentityActor {
-    type Result = ();
-
-    fn handle(&mut self, Answered(question, told): Answered, context: &mut Self::Context) {
-        if question.era == self.shared.era() {
-            self.guarded(context, |identity, context| {
-                identity.answered(&question, Some(told), context);
-            });
-        }
     }
 }

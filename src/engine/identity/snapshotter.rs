@@ -1,30 +1,19 @@
 //! Snapshots: gathered at one sequence, written by one thread, off the acknowledgement path.
 
-use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::engine::context::Shared;
 use crate::engine::fault::Stage;
-use crate::engine::identity::actor::{IdentityActor, SnapshotDone};
+use crate::engine::state::row::Row;
+use crate::engine::store::collector::Job;
 use crate::engine::store::retention::{Retain, RetentionError, checkpoint_path, write_checkpoint};
-use crate::engine::store::rows::Row;
 use crate::journal::folder::free_bytes;
-use actix::Addr;
-use crossbeam_channel::{Receiver, Sender};
-use std::collections::BTreeSet;
+use actix::{Message, Recipient};
+use crossbeam_channel::Receiver;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
-/// Gathers the rows of one snapshot from the actors that hold them; the last one sends it off.
-#[derive(Debug)]
-pub(in crate::engine) struct Collector {
-    rows: Mutex<Vec<Row>>,
-    left: AtomicUsize,
-    job: Mutex<Option<Job>>,
-    to: Sender<Job>,
-}
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// What the writer does about old segments.
 #[derive(Debug)]
@@ -138,56 +127,11 @@ fn waits_for_journal(shared: &Shared, sequence: Sequence) -> bool {
     true
 }
 
-/// A snapshot to write.
-#[derive(Debug)]
-pub(in crate::engine) struct Job {
-    /// The era of the state that it is of.
-    pub(in crate::engine) era: u64,
-    pub(in crate::engine) sequence: Sequence,
-    pub(in crate::engine) rows: Vec<Row>,
-    pub(in crate::engine) started: Instant,
-    /// Rows of tables that are not among these go.
-    pub(in crate::engine) purge: bool,
-    /// Fragments whose rows go.
-    pub(in crate::engine) gone: BTreeSet<FragmentIndex>,
-    /// The store is to be written anew afterwards, so that nothing removed is left in its files.
-    pub(in crate::engine) renew: bool,
-}
-
-impl Collector {
-    /// Waits for `parts` more calls of [`Self::add`] before `job` goes to the writer.
-    pub(in crate::engine) fn new(job: Job, parts: usize, to: Sender<Job>) -> Arc<Self> {
-        let collector = Self {
-            rows: Mutex::new(Vec::new()),
-            left: AtomicUsize::new(parts + 1),
-            job: Mutex::new(Some(job)),
-            to,
-        };
-        Arc::new(collector)
-    }
-
-    /// Adds one part's rows.
-    pub(in crate::engine) fn add(&self, rows: Vec<Row>) {
-        if let Ok(mut all) = self.rows.lock() {
-            all.extend(rows);
-        }
-        if self.left.fetch_sub(1, Ordering::AcqRel) > 1 {
-            return;
-        }
-        let job = self.job.lock().ok().and_then(|mut job| job.take());
-        let rows = self.rows.lock().map(|mut rows| std::mem::take(&mut *rows)).unwrap_or_default();
-        if let Some(mut job) = job {
-            job.rows.extend(rows);
-            let _ = self.to.send(job); // the writer is only gone when the engine is
-        }
-    }
-}
-
 /// Runs the writer until the engine is gone.
 pub(in crate::engine) fn run(
     queue: &Receiver<Job>,
     shared: &Shared,
-    identity: &Addr<IdentityActor>,
+    identity: &Recipient<SnapshotDone>,
     retention: &Retention,
 ) {
     for job in queue {
@@ -224,4 +168,19 @@ pub(in crate::engine) fn run(
         let retire = retire.filter(|_| retention.checkpoint(shared, sequence));
         identity.do_send(SnapshotDone { era, sequence, rows: count, took, retire, renewed });
     }
+}
+
+/// A snapshot is durable.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(in crate::engine) struct SnapshotDone {
+    /// The era of the state that was written.
+    pub(in crate::engine) era: u64,
+    pub(in crate::engine) sequence: Sequence,
+    pub(in crate::engine) rows: usize,
+    pub(in crate::engine) took: Duration,
+    /// Segments before that sequence are no longer needed.
+    pub(in crate::engine) retire: Option<Sequence>,
+    /// Where it was to be a store of its own, whether it is.
+    pub(in crate::engine) renewed: Option<bool>,
 }

@@ -8,144 +8,32 @@
 
 mod answering;
 
-use crate::domain::campaign::{Campaigns, Order, Recheck, Webhook};
+use crate::domain::campaign::{Recheck, Webhook};
 use crate::domain::graph::Move;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
-use crate::engine::delivery::schedule::{Candidate, Schedule};
-use crate::engine::delivery::sender::{Desk, Job};
+use crate::engine::delivery::schedule::Candidate;
+use crate::engine::delivery::sender::{Desk, Ended, Finished, Job};
+use crate::engine::delivery::sending::{TIMERS, is_in_order};
 use crate::engine::fault::{Panicked, Stage, walled};
 use crate::engine::identity::actor::IdentityActor;
-use crate::engine::intake::committer::Then;
-use crate::engine::intake::router::Append;
-use crate::engine::profile::actor::Op;
+use crate::engine::intake::entry::{Append, Then};
+use crate::engine::profile::message::Op;
 use crate::engine::state::campaigns::outbox::{Delivery, EndpointNumber, Tally};
 use crate::engine::state::campaigns::question::{Question, Told};
-use crate::engine::state::campaigns::runs::Timer;
-use crate::outbound::client::Client;
 use crate::outbound::endpoint::Pace;
-use crate::records::{ActRecord, FragmentKey, kind};
-use actix::{ArbiterHandle, AsyncContext, Context, Handler, Message, SpawnHandle};
-use std::collections::{HashMap, HashSet, VecDeque};
+use crate::records::{ActRecord, kind};
+use actix::{AsyncContext, Context, Handler, Message};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Timers whose records are on their way at most.
-const TIMERS: usize = 1_000;
 /// The longest sleep; the clock may be set meanwhile.
 const SLEEP_MS: i64 = 60_000;
-
-/// What a profile was asked, and what it says.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct Answered(
-    pub(in crate::engine) Box<Question>,
-    pub(in crate::engine) Told,
-);
-
-/// A profile panicked over a question.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct Unanswered(pub(in crate::engine) Box<Question>);
-
-/// Calls of attempts are over, and their records on the way.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(in crate::engine) struct Finished(pub(in crate::engine) Vec<Ended>);
-
-/// The call of an attempt is over.
-#[derive(Debug)]
-pub(in crate::engine) struct Ended {
-    pub(in crate::engine) number: u64,
-    /// The endpoint by its name: numbers are other ones once the state was rebuilt.
-    pub(in crate::engine) campaign: Box<str>,
-    pub(in crate::engine) step: u16,
-    /// Whether the endpoint failed; none where nothing was there to send.
-    pub(in crate::engine) failed: Option<bool>,
-}
 
 /// The clock was moved.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct ClockMoved;
-
-/// A timer by what its record says.
-pub(in crate::engine) type TimerKey = (FragmentKey, Box<str>, Sequence);
-
-/// What sending needs beside the core.
-pub(in crate::engine) struct Sending {
-    pub(in crate::engine) client: Arc<Client>,
-    arbiter: ArbiterHandle,
-    /// Who makes the calls, once there is a router to append to.
-    desk: Option<Arc<Desk>>,
-    pub(in crate::engine) schedule: Schedule,
-    /// The campaigns, and how many endpoints were disabled, at the last look.
-    seen: Option<(Arc<Campaigns>, usize)>,
-    /// Timers whose record is on its way.
-    pub(in crate::engine) fired: HashSet<TimerKey>,
-    /// Behind which timer the next look for due ones begins.
-    fired_to: Option<Timer>,
-    /// When the next look is made.
-    wakes: Option<(Timestamp, SpawnHandle)>,
-    /// Profiles that owe an answer.
-    asked: usize,
-    /// Those of them whose answer may change what campaigns know.
-    deciding: usize,
-    /// The deliveries and timers among what they were asked.
-    asked_deliveries: HashMap<u64, EndpointNumber>,
-    asked_timers: HashSet<TimerKey>,
-    /// Calls to make, handed over together.
-    jobs: Vec<Job>,
-    /// What was sent is to be looked at again.
-    pub(in crate::engine) is_stirred: bool,
-    /// A snapshot waits for their answers.
-    pub(in crate::engine) wants_snapshot: bool,
-    /// Records that wait for their answers.
-    held: VecDeque<(Sequence, Then)>,
-}
-
-impl Sending {
-    pub(in crate::engine) fn new(client: Arc<Client>, arbiter: ArbiterHandle) -> Self {
-        Self {
-            client,
-            arbiter,
-            desk: None,
-            schedule: Schedule::default(),
-            seen: None,
-            fired: HashSet::new(),
-            fired_to: None,
-            wakes: None,
-            asked: 0,
-            deciding: 0,
-            asked_deliveries: HashMap::new(),
-            asked_timers: HashSet::new(),
-            jobs: Vec::new(),
-            is_stirred: false,
-            wants_snapshot: false,
-            held: VecDeque::new(),
-        }
-    }
-
-    /// Whether no profile owes an answer.
-    pub(in crate::engine) fn is_quiet(&self) -> bool {
-        self.asked == 0
-    }
-
-    fn must_wait(&self, then: &Then) -> bool {
-        let needs_quiet = match then {
-            Then::Act { act, .. } => {
-                !matches!(act, ActRecord::Attempted { .. } | ActRecord::TimerFired { .. })
-            }
-            Then::Configuration { .. } => true,
-            _ => false,
-        };
-        !self.is_quiet() && (needs_quiet || self.wants_snapshot)
-    }
-}
-
-fn is_in_order(webhook: Option<&Webhook>) -> bool {
-    webhook.is_some_and(|one| one.order == Order::PerProfile)
-}
 
 impl crate::engine::state::Core {
     fn webhook_of(&self, endpoint: EndpointNumber) -> Option<&Webhook> {
@@ -542,7 +430,7 @@ impl IdentityActor {
             Arc::clone(&self.sending.client),
             Arc::clone(&self.shared),
             router,
-            context.address(),
+            context.address().recipient(),
         )));
         self.core.campaigns.outbox.listen();
         self.put_pending();

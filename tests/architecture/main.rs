@@ -1,6 +1,8 @@
 //! The rules of `ARCHITECTURE.md` that a text search can check: who may name whom, heads, sizes.
 #![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
+mod imports;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

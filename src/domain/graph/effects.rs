@@ -1,0 +1,110 @@
+//! What a change of the graph results in for profiles.
+
+use crate::domain::graph::ids::{EdgeIndex, FragmentIndex, NodeIndex};
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+/// Which rule keeps two clusters apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Obstacle {
+    /// Both have a value of a unique type.
+    Unique,
+    /// Together they would have more values of a type than its limit.
+    Limit,
+    /// An operator's cannot-link.
+    CannotLink,
+    /// Together they would have more than `limits.identifiers`.
+    Cap,
+    /// The raw component would have more than `limits.component` edges.
+    Component,
+}
+
+impl Obstacle {
+    /// All of them, in the order of declaration.
+    pub const ALL: [Self; 5] =
+        [Self::Unique, Self::Limit, Self::CannotLink, Self::Cap, Self::Component];
+
+    /// The stable name that the API shows.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unique => "unique",
+            Self::Limit => "limit",
+            Self::CannotLink => "cannot_link",
+            Self::Cap => "cap",
+            Self::Component => "component",
+        }
+    }
+}
+
+/// A fragment that goes from one profile to another; profiles go by their leading fragments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// What moves.
+    pub fragment: FragmentIndex,
+    /// The profile that had it.
+    pub from: FragmentIndex,
+    /// The profile that has it now.
+    pub to: FragmentIndex,
+}
+
+/// Something about identity that changed, for the change log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// `merge`, `unmerge`, `refusal`, `quarantine` or `release`.
+    pub kind: &'static str,
+    /// The profile that it happened to; none where a node has no profile.
+    pub profile: Option<FragmentIndex>,
+    /// The profiles that joined it, or left it.
+    pub others: Vec<FragmentIndex>,
+    /// The identifier at fault.
+    pub identifier: Option<String>,
+    /// The rule at work.
+    pub reason: Option<&'static str>,
+}
+
+/// What follows for the profiles.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Fragments that change hands, in the order of their numbers.
+    pub moves: Vec<Move>,
+    /// For the change log, in order.
+    pub changes: Vec<Change>,
+}
+
+/// What the graph made of an event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// The fragment that it belongs to; none when nothing identifies anyone.
+    pub fragment: Option<FragmentIndex>,
+    /// Whether the event made the fragment.
+    pub is_new: bool,
+    /// The profile that holds it after all that follows.
+    pub profile: Option<FragmentIndex>,
+    /// What follows for the profiles.
+    pub effects: Effects,
+}
+
+/// Which profile held a fragment before, for the fragments that may have moved.
+#[derive(Debug, Default)]
+pub(in crate::domain::graph) struct Before {
+    pub(in crate::domain::graph) leads:
+        HashMap<FragmentIndex, FragmentIndex, foldhash::fast::FixedState>,
+}
+
+impl Before {
+    pub(in crate::domain::graph) fn note(&mut self, fragment: FragmentIndex, lead: FragmentIndex) {
+        self.leads.entry(fragment).or_insert(lead);
+    }
+}
+
+/// The structure that an event disturbs, gathered before anything is decided.
+#[derive(Debug, Default)]
+pub(in crate::domain::graph) struct Disturbed {
+    /// Edges that are new and may link.
+    pub(in crate::domain::graph) fresh: SmallVec<[EdgeIndex; 8]>,
+    /// Suppressed edges that come earlier in the order now.
+    pub(in crate::domain::graph) earlier: SmallVec<[EdgeIndex; 2]>,
+    /// Nodes around which what was decided no longer holds.
+    pub(in crate::domain::graph) seeds: SmallVec<[NodeIndex; 8]>,
+    pub(in crate::domain::graph) changes: Vec<Change>,
+}
