@@ -4,8 +4,9 @@
 use super::read::Document;
 use super::{Config, Inputs};
 use crate::domain::confidential::{Kind, Reference, Spot, is_name, visit, visit_checks};
+use crate::secrets;
+use crate::secrets::Secret;
 use crate::secrets::store::Store;
-use crate::secrets::{self, Secret};
 use std::path::Path;
 
 /// The shortest admin token, in bytes: a shorter one can be tried out.

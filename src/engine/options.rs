@@ -13,7 +13,7 @@ use crate::journal::folder::FolderError;
 use crate::outbound::guard::Guard;
 use crate::records::RecordError;
 use crate::secrets::Secrets;
-use crate::secrets::store::StoreError;
+use crate::secrets::StoreError;
 use crate::snapshot::SnapshotError;
 use crate::telemetry::metrics::Metrics;
 use std::path::PathBuf;

@@ -7,7 +7,8 @@ use crate::domain::id::Sequence;
 use crate::engine::offline::OfflineError;
 use crate::engine::{Fault, RowError};
 use crate::records::{RecordError, kind};
-use crate::secrets::store::{Store, StoreError};
+use crate::secrets::StoreError;
+use crate::secrets::store::Store;
 use crate::telemetry::progress::Progress;
 use std::path::Path;
 

@@ -11,5 +11,6 @@ pub mod client;
 pub mod endpoint;
 pub mod guard;
 pub mod receiver;
+pub mod resolve;
 pub mod retry;
 pub mod sign;

@@ -4,57 +4,24 @@
 //! a file is only read below the config folder; what comes from outside is read once and again when
 //! the configuration is; what the [`store`] holds counts at once.
 
+mod entry;
 mod sealed;
+mod secret;
 pub mod store;
 
+pub use entry::{Entry, StoreError};
+pub use secret::Secret;
+
 use crate::domain::confidential::Reference;
-use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use store::{Store, StoreError};
+use store::Store;
 
 /// The longest secret that is read from a file, in bytes.
 const FILE_BYTES: u64 = 64 * 1024;
-
-/// A secret value, or the reference to one until it is resolved. `Debug` shows neither.
-#[derive(Clone, Deserialize)]
-#[serde(from = "String")]
-pub struct Secret(SecretString);
-
-impl Secret {
-    /// A secret of this value.
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into().into())
-    }
-
-    /// The value, for comparing, signing and sending only.
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-}
-
-impl From<String> for Secret {
-    fn from(value: String) -> Self {
-        Self::new(value)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
-impl PartialEq for Secret {
-    /// Compares hashes: their comparison takes the same time wherever they differ.
-    fn eq(&self, other: &Self) -> bool {
-        blake3::hash(self.expose().as_bytes()) == blake3::hash(other.expose().as_bytes())
-    }
-}
 
 /// Why a reference stands for nothing.
 #[derive(Debug, thiserror::Error)]

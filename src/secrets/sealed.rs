@@ -10,17 +10,19 @@
 //! renamed.
 
 use super::Secret;
-use super::store::{Entry, StoreError};
+use super::entry::{Entry, StoreError};
 use crate::domain::time::Timestamp;
 use bincode::Options;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use secrecy::{ExposeSecret, SecretBox};
+use secrecy::ExposeSecret;
+use secrecy::SecretBox;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::{fs, io};
 
 const KEY_MAGIC: &[u8; 8] = b"SELFSKEY";
 const MAGIC: &[u8; 8] = b"SELFSSEC";

@@ -4,75 +4,12 @@
 //! Promises: what is set is durable before it counts; a value is on disk only sealed with the key of
 //! the data folder; damage is found and named, and nothing is overwritten then.
 
-use super::Secret;
-use super::sealed;
+use super::{Secret, sealed};
 use crate::domain::time::Timestamp;
+use crate::secrets::entry::{Entry, StoreError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
-
-/// Why the store cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The operating system refused.
-    #[error("cannot {what} {}: {source}", path.display())]
-    Io {
-        /// What was being done, as a verb.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// A file is not as it was written.
-    #[error(
-        "{} is damaged: {what} is wrong; restore it from a backup, or move it away and set the secrets again",
-        path.display()
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What of it is wrong.
-        what: &'static str,
-    },
-    /// A later program wrote it.
-    #[error("{} has version {version}, which this program does not know; use the one that wrote it", path.display())]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        version: u16,
-    },
-    /// The key is gone.
-    #[error(
-        "{} is missing, and the sealed secrets cannot be opened without it: restore it from a backup, or move {} away and set the secrets again",
-        .0.display(), sealed::FILE
-    )]
-    NoKey(PathBuf),
-    /// It is another folder's key.
-    #[error(
-        "{} does not open the sealed secrets: restore the one that belongs to them, or move {} away and set the secrets again",
-        .0.display(), sealed::FILE
-    )]
-    WrongKey(PathBuf),
-    /// There are as many as may be.
-    #[error("expected at most {0} secrets (limits.secrets); remove one that is not used")]
-    Full(usize),
-    /// The operating system has no randomness to give.
-    #[error("no randomness for the secrets' key: {0}")]
-    Randomness(String),
-    /// The value could not be sealed.
-    #[error("a secret could not be sealed; it is too long")]
-    Sealing,
-}
-
-/// A value, and since when.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) value: Secret,
-    pub(super) created_at: Timestamp,
-    pub(super) set_at: Timestamp,
-}
 
 /// What may be told of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]

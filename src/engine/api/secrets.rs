@@ -4,7 +4,9 @@ use crate::domain::confidential::is_name;
 use crate::engine::handle::Engine;
 use crate::engine::receipt::Refusal;
 use crate::secrets::Secret;
-use crate::secrets::store::{Held, Store, StoreError};
+use crate::secrets::StoreError;
+use crate::secrets::store::Held;
+use crate::secrets::store::Store;
 
 /// Why a secret was not set or removed.
 #[derive(Debug, thiserror::Error)]

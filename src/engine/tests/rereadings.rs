@@ -27,12 +27,12 @@ fn a_fragment_that_is_rebuilt_after_a_panic_has_what_was_read_again() {
         let early = send(&engine, "hook", None, json!({"w": 1, "at": T + 1, "city": "Ulm"})).await;
         assert_eq!(early.status, Status::ProfileLess);
         put(&engine, "hook", told()).await;
-        send(&engine, "hook", None, json!({"w": 1, "at": T + 0})).await;
+        send(&engine, "hook", None, json!({"w": 1, "at": T})).await;
         assert_eq!(engine.reprocess(Again::default()).await.unwrap(), (1, 1));
         let shown = engine.event(early.event_id.unwrap().to_string()).await.unwrap().unwrap();
         assert_eq!((shown.status, shown.identifiers), ("stored", vec!["hook:1".to_owned()]));
         // Nothing of the fragment is in the snapshot when it is lost.
-        send(&engine, "hook", None, json!({"w": 1, "at": T + 0, "kind": "boom"})).await;
+        send(&engine, "hook", None, json!({"w": 1, "at": T, "kind": "boom"})).await;
         let profile = by(&engine, "hook:1").await;
         assert_eq!((profile.stats.events, profile.traits["city"].get()), (3, "\"Ulm\""));
         let digest = engine.digest().await.unwrap().digest;

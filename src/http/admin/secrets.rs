@@ -6,7 +6,7 @@ use crate::http::page::PageQuery;
 use crate::http::problem::Problem;
 use crate::http::{Code, Http};
 use crate::secrets::Secret;
-use crate::secrets::store::StoreError;
+use crate::secrets::StoreError;
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Path, Query};
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,11 @@
 //! The client against receivers that behave and that do not.
 
 use super::*;
+use crate::outbound::resolve::Resolving;
+use crate::outbound::retry::Verdict;
 use crate::rehearse::wire::{read_request, write_answer};
 use std::io::{BufReader, Read, Write};
+use std::net::IpAddr;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as Listener, TcpStream as Stream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
