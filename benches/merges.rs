@@ -7,6 +7,9 @@
 //!
 //! The goal: a raw component of 1,000 identifiers rebuilt in at most 2 ms. Times are medians.
 
+#[path = "merges/worst.rs"]
+mod worst;
+
 use clap::Parser;
 use selfsame::domain::event::{Event, Found, Payload, Standing, Timing};
 use selfsame::domain::graph::{Graph, Page};
@@ -32,6 +35,12 @@ struct Flags {
     /// Random pairs.
     #[arg(long, default_value_t = 1_000_000)]
     pairs: u64,
+    /// How many had what is shared, where one event is measured.
+    #[arg(long, default_value_t = 200_000)]
+    shared: u64,
+    /// Only what one event costs at most.
+    #[arg(long)]
+    worst: bool,
     /// What cargo adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -39,6 +48,10 @@ struct Flags {
 
 fn main() {
     let flags = Flags::parse();
+    worst::events(flags.shared);
+    if flags.worst {
+        return;
+    }
     for shape in SHAPES {
         worst(&flags, shape);
     }

@@ -158,6 +158,7 @@ impl Config {
             ("condition_elements", u64::from(self.limits.condition_elements)),
             ("unsaved", self.limits.unsaved.0),
             ("page", self.limits.page.0),
+            ("pages", self.limits.pages as u64),
             ("connections", self.limits.connections as u64),
         ] {
             if value == 0 {

@@ -169,6 +169,9 @@ pub struct Limits {
     pub unsaved: ByteSize,
     /// The events of one page of a list; larger ones come in more pages, each of one at least.
     pub page: ByteSize,
+    /// Pages of events that are read, or sent, at a time: each holds up to `page`. More wait, and answer
+    /// 503 `overloaded` after `slow_request`.
+    pub pages: usize,
     /// A request's path and query; more answers 414 `url_too_long`.
     pub url: ByteSize,
     /// All headers of a request; more answers 431 `headers_too_large`.
@@ -218,6 +221,7 @@ impl Default for Limits {
             deliveries: deciding.deliveries,
             unsaved: ByteSize::mib(128),
             page: ByteSize::mib(2),
+            pages: 2,
             url: ByteSize::kib(16),
             headers: ByteSize::kib(32),
             connections: 10_000,

@@ -123,7 +123,7 @@ impl<T> From<Paged<T>> for List<T> {
 /// An answer up to so many bytes waits for nobody once it is made.
 const SMALL: usize = 64 * 1024;
 
-/// The right to hold one page of events in memory.
+/// The right to hold one page of events in memory; there are `limits.pages` of them.
 #[derive(Debug)]
 pub struct Turn {
     _place: OwnedSemaphorePermit,
@@ -135,6 +135,10 @@ impl Turn {
     /// # Errors
     /// 503 when others take longer than `limits.slow_request`.
     pub async fn take(http: &Http) -> Result<Self, Problem> {
+        if let Ok(place) = Arc::clone(&http.pages).try_acquire_owned() {
+            return Ok(Self { _place: place });
+        }
+        http.metrics.pages_waited.inc();
         let places = Arc::clone(&http.pages).acquire_owned();
         let place = tokio::time::timeout(http.limits.slow_request.duration(), places).await;
         let busy = || Problem::new(Code::Overloaded, "other pages of events are still being sent");

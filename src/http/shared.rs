@@ -76,6 +76,7 @@ impl Http {
             batch_bytes: limits.body.bytes().saturating_mul(4),
             batch_times: 16,
         };
+        let pages = limits.pages.min(Semaphore::MAX_PERMITS);
         let streams = Arc::new(Semaphore::new(limits.streams.min(Semaphore::MAX_PERMITS)));
         let token = config.admin.token.clone();
         let rates = rate::Rates::default();
@@ -93,7 +94,7 @@ impl Http {
             rates,
             unread: unread::Unread::default(),
             bodies,
-            pages: Arc::new(Semaphore::new(AT_A_TIME)),
+            pages: Arc::new(Semaphore::new(pages)),
             streams,
             stopping,
         }
@@ -124,6 +125,3 @@ pub enum Faces {
     /// The admin API only.
     Admin,
 }
-
-/// Pages of events that are read, or sent, at a time. More wait: each holds up to `limits.page`.
-pub const AT_A_TIME: usize = 2;

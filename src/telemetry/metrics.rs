@@ -106,6 +106,8 @@ pub struct Metrics {
     pub secrets_refused: Counter,
     /// Pages of lists that were full before they had as many items as asked for.
     pub pages_cut: Counter,
+    /// Pages of events that waited for others to be sent.
+    pub pages_waited: Counter,
     /// Events of which campaigns' conditions did not see everything.
     pub conditions_bounded: Counter,
     /// Requests whose body had to wait for room.
@@ -227,6 +229,7 @@ impl Metrics {
             trials_cut: counter(r, "trials_cut", "Backtests and explanations cut by a limit"),
             secrets_refused: counter(r, "secrets_refused", "Secrets refused by a limit"),
             pages_cut: counter(r, "pages_cut", "Pages of lists ended by limits.page"),
+            pages_waited: counter(r, "pages_waited", "Pages of events that limits.pages let wait"),
             conditions_bounded: counter(
                 r,
                 "conditions_bounded",

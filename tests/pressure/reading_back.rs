@@ -3,7 +3,7 @@
 
 use super::BOUND;
 use super::support::client::Client;
-use super::support::program::{Home, Program};
+use super::support::program::{Home, Program, poll};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -79,6 +79,25 @@ fn all_pages(address: SocketAddr, path: &str) -> (usize, usize) {
             None => return (ids.len(), pages),
         }
     }
+}
+
+#[test]
+fn as_many_pages_are_sent_at_a_time_as_the_limit_says() {
+    let home = Home::new(&format!("[limits]\npages = 1\npage = \"64MiB\"\n{SOURCE}"));
+    let program = with_large_events(&home);
+    program.client().json("/api/v1/events?limit=1");
+    assert_eq!(program.metric("selfsame_pages_waited_total"), 0.0);
+    // More than sockets take in, and nobody reads it.
+    let lazy = begin(program.address, "/api/v1/events?limit=50");
+    let mut other = program.client();
+    thread::scope(|scope| {
+        let waits = scope.spawn(move || other.get("/api/v1/events?limit=1").unwrap().status);
+        let has_waited = || (program.metric("selfsame_pages_waited_total") > 0.0).then_some(());
+        poll(BOUND, has_waited).expect("a page that waits for its turn");
+        drop(lazy);
+        assert_eq!(waits.join().unwrap(), 200);
+    });
+    program.stop();
 }
 
 #[test]

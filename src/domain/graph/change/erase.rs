@@ -114,6 +114,7 @@ impl Graph {
         self.texts.wipe(place, len);
         let row = &mut self.nodes[node as usize];
         (row.flags, row.cluster, row.next, row.fragment) = (FREE, NONE, NONE, NONE);
+        self.crowd_without(node);
         self.free_nodes.push(node);
         self.dirty.mark(Touched::Node(node));
     }

@@ -7,7 +7,7 @@ use crate::domain::graph::resolve::evidence::{Showing, Shown};
 use crate::domain::graph::tables::dirty::Touched;
 use crate::domain::graph::tables::graph::Graph;
 use crate::domain::graph::tables::row::{
-    ALIAS, Birth, CHOSEN, IN_SESSION, LINK, Mail, SEEN, SPELT, SUPPRESSED, ShortTime,
+    ALIAS, Birth, IN_SESSION, LINK, Mail, SEEN, SPELT, SUPPRESSED, ShortTime,
 };
 use crate::domain::id::Sequence;
 use crate::domain::normalise::email_hash;
@@ -222,22 +222,36 @@ impl Graph {
     ) {
         let source = Some(&*event.source);
         let mut by = Showing { at: event.occurred_at, sequence, point: None, source };
+        let mut company = Company::new();
         for (node, found) in nodes.identifiers.iter().zip(&event.identifiers) {
             if *node != origin {
                 by.point = Some(&found.point);
                 let shown = self.show(origin, *node, LINK, by);
                 self.note(shown, disturbed);
+                self.meet_in((origin, *node), shown, &mut company);
             }
         }
         by.point = None;
         if let (Some(external), Some(session)) = (nodes.external, nodes.session) {
             let shown = self.show(session, external, IN_SESSION, by);
-            if (shown.is_new || shown.is_earlier) && !self.choose(session, disturbed) {
+            if (shown.is_new || shown.is_earlier)
+                && !self.choose_between(session, shown.edge, disturbed)
+            {
                 let is_earlier = shown.is_earlier;
                 self.note(Shown { is_new: false, is_earlier, ..shown }, disturbed);
             }
         }
-        self.gather_company(origin, nodes, by, disturbed);
+        self.gather_company(origin, nodes, by, company, disturbed);
+    }
+
+    /// Notes who may be a hub now: whoever was met by a value of a unique type for the first time.
+    fn meet_in(&self, (a, b): (NodeIndex, NodeIndex), shown: Shown, company: &mut Company) {
+        for (one, other) in [(a, b), (b, a)] {
+            let may_be = shown.is_company && self.rule(other).unique;
+            if may_be && self.rule(one).shared_by.is_some() && !company.contains(&one) {
+                company.push(one);
+            }
+        }
     }
 
     pub(in crate::domain::graph) fn note(&self, shown: Shown, disturbed: &mut Disturbed) {
@@ -249,66 +263,13 @@ impl Graph {
         }
     }
 
-    /// Lets a session join the external ID that appeared in it earliest, and none other.
-    pub(in crate::domain::graph) fn choose_in_session(
-        &mut self,
-        session: NodeIndex,
-    ) -> Option<[EdgeIndex; 2]> {
-        let mut chosen = NONE;
-        let mut best: Option<(Timestamp, String, EdgeIndex)> = None;
-        for (edge, other) in self.edges_of(session) {
-            let row = &self.edges[edge as usize];
-            if row.flags & CHOSEN != 0 {
-                chosen = edge;
-            }
-            if row.flags & IN_SESSION != 0 {
-                let candidate = (row.first_at.get(), self.name_of(other), edge);
-                if best.as_ref().is_none_or(|known| candidate < *known) {
-                    best = Some(candidate);
-                }
-            }
-        }
-        let winner = best.map_or(NONE, |(_, _, edge)| edge);
-        if winner == chosen {
-            return None;
-        }
-        for edge in [chosen, winner] {
-            if edge != NONE {
-                self.edges[edge as usize].flags ^= CHOSEN;
-                self.edges[edge as usize].flags &= !SUPPRESSED;
-                self.dirty.mark(Touched::Edge(edge));
-            }
-        }
-        Some([chosen, winner])
-    }
-
-    /// Has a session choose again; answers whether the choice changed.
-    pub(in crate::domain::graph) fn choose(
-        &mut self,
-        session: NodeIndex,
-        disturbed: &mut Disturbed,
-    ) -> bool {
-        match self.choose_in_session(session) {
-            None => return false,
-            Some([NONE, winner]) => disturbed.fresh.push(winner),
-            Some([loser, winner]) => {
-                for edge in [loser, winner] {
-                    if edge != NONE {
-                        let row = &self.edges[edge as usize];
-                        disturbed.seeds.extend([row.a, row.b]);
-                    }
-                }
-            }
-        }
-        true
-    }
-
     /// Who was seen with whom, for identifiers that can become hubs.
     fn gather_company(
         &mut self,
         origin: NodeIndex,
         nodes: &Nodes,
         by: Showing<'_>,
+        mut company: Company,
         disturbed: &mut Disturbed,
     ) {
         let mut all: SmallVec<[NodeIndex; 8]> = nodes.identifiers.iter().copied().collect();
@@ -323,12 +284,13 @@ impl Graph {
                 };
                 let is_star = *x == origin || *y == origin;
                 if x != y && !is_star && (meets(*x, *y) || meets(*y, *x)) {
-                    self.show(*x, *y, SEEN, by);
+                    let shown = self.show(*x, *y, SEEN, by);
+                    self.meet_in((*x, *y), shown, &mut company);
                 }
             }
         }
-        for node in all {
-            self.check_hub(node, disturbed);
+        for node in all.iter().filter(|node| company.contains(node)) {
+            self.check_hub(*node, disturbed);
         }
     }
 
@@ -364,6 +326,9 @@ impl Graph {
         });
     }
 }
+
+/// Nodes of an event that may have become hubs by it.
+type Company = SmallVec<[NodeIndex; 8]>;
 
 /// The nodes of one event.
 struct Nodes {

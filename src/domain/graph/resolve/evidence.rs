@@ -1,6 +1,7 @@
 //! The edge table: one row per distinct pair, found from the end with fewer edges.
 
 use crate::domain::graph::ids::{EdgeIndex, NONE, NodeIndex};
+use crate::domain::graph::tables::crowd::{MANY, lane_of};
 use crate::domain::graph::tables::dirty::Touched;
 use crate::domain::graph::tables::graph::Graph;
 use crate::domain::graph::tables::row::{
@@ -28,17 +29,8 @@ pub(in crate::domain::graph) struct Shown {
     pub(in crate::domain::graph) is_new: bool,
     /// It comes earlier in the order of edges: by its earliest event time, or by what it is.
     pub(in crate::domain::graph) is_earlier: bool,
-}
-
-/// Which of the (at most three) edges between two nodes a kind of evidence is on. Each has times of
-/// its own: when a user was first seen in a session says nothing about when an identification point
-/// found the same pair, and what was merely seen together must not order what links.
-pub(in crate::domain::graph) fn lane_of(flags: u16) -> u16 {
-    match flags {
-        flags if flags & (IN_SESSION | WITHDRAWN_IN_SESSION) != 0 => IN_SESSION,
-        flags if flags & (SEEN | WITHDRAWN_SEEN) != 0 => SEEN,
-        _ => 0,
-    }
+    /// Its ends were not known to come up in one event before.
+    pub(in crate::domain::graph) is_company: bool,
 }
 
 /// What stays of an edge of which all evidence was withdrawn.
@@ -55,7 +47,7 @@ const EVIDENCE: u16 = LINK | SEEN | IN_SESSION | ALIAS | MUST;
 
 impl Graph {
     /// The edge of a lane between two nodes; walks both lists in step, so the shorter one decides the
-    /// cost.
+    /// cost, and asks the index where both are long.
     pub(in crate::domain::graph) fn edge_between(
         &self,
         a: NodeIndex,
@@ -65,7 +57,10 @@ impl Graph {
         let fits = |edge: EdgeIndex| lane_of(self.edges[edge as usize].flags) == lane;
         let mut left = self.edges_of(a);
         let mut right = self.edges_of(b);
-        loop {
+        for step in 0.. {
+            if step == MANY && self.crowd.holds(a, b) {
+                return self.crowd.edge(a, b, lane);
+            }
             let (edge, other) = left.next()?;
             if other == b && fits(edge) {
                 return Some(edge);
@@ -75,6 +70,7 @@ impl Graph {
                 return Some(edge);
             }
         }
+        None
     }
 
     /// Records that an event (or an operator) showed `a` and `b` together.
@@ -85,17 +81,20 @@ impl Graph {
         flag: u16,
         by: Showing<'_>,
     ) -> Shown {
+        let is_company = flag & (LINK | SEEN) != 0;
+        let new = |edge| Shown { edge, is_new: true, is_earlier: false, is_company };
         let Some(edge) = self.edge_between(a, b, lane_of(flag)) else {
-            return Shown { edge: self.new_edge(a, b, flag, by), is_new: true, is_earlier: false };
+            return new(self.new_edge(a, b, flag, by));
         };
         if !self.is_evidence(edge) {
             self.renew(edge, flag, by);
-            return Shown { edge, is_new: true, is_earlier: false };
+            return new(edge);
         }
         let is_older = by.at < self.edges[edge as usize].first_at.get();
         let (source, point) = if is_older { self.numbers(by) } else { (0, 0) };
         let row = &mut self.edges[edge as usize];
         let moves_ahead = flag & (MUST | ALIAS) & !row.flags != 0;
+        let is_company = flag & (LINK | SEEN) & !row.flags != 0;
         row.flags |= flag;
         if is_older {
             row.first_at = ShortTime::of(by.at);
@@ -105,7 +104,7 @@ impl Graph {
         row.last_event = ShortSequence::of(by.sequence);
         row.count = row.count.saturating_add(1);
         self.dirty.mark(Touched::Edge(edge));
-        Shown { edge, is_new: false, is_earlier: is_older || moves_ahead }
+        Shown { edge, is_new: false, is_earlier: is_older || moves_ahead, is_company }
     }
 
     /// Has a trace be evidence: what was withdrawn says nothing about when the pair is shown anew.
@@ -165,6 +164,23 @@ impl Graph {
         (row.next_a, row.next_b) = (head_a, head_b);
         self.nodes[a as usize].edges = edge;
         self.nodes[b as usize].edges = edge;
+        self.crowd_in(edge);
+    }
+
+    /// Puts an edge of a node, which lies behind `before` in the list, at the head of it.
+    pub(in crate::domain::graph) fn bring_forward(
+        &mut self,
+        node: NodeIndex,
+        before: EdgeIndex,
+        edge: EdgeIndex,
+    ) {
+        let head = std::mem::replace(&mut self.nodes[node as usize].edges, edge);
+        let row = &mut self.edges[edge as usize];
+        let next = if row.a == node { &mut row.next_a } else { &mut row.next_b };
+        let after = std::mem::replace(next, head);
+        let row = &mut self.edges[before as usize];
+        let next = if row.a == node { &mut row.next_a } else { &mut row.next_b };
+        *next = after;
     }
 
     /// Takes what events showed off an edge; where nothing else speaks for it, a trace stays.
@@ -186,11 +202,13 @@ impl Graph {
     /// Takes kinds of evidence off an edge, and the edge itself once nothing speaks for it.
     pub(in crate::domain::graph) fn withdraw(&mut self, edge: EdgeIndex, flags: u16) {
         let row = &mut self.edges[edge as usize];
-        row.flags &= !flags;
         self.dirty.mark(Touched::Edge(edge));
-        if row.flags & EVIDENCE != 0 {
+        if row.flags & EVIDENCE & !flags != 0 {
+            row.flags &= !flags;
             return;
         }
+        self.crowd_out(edge);
+        let row = &mut self.edges[edge as usize];
         row.flags = GONE;
         let (a, b) = (row.a, row.b);
         self.detach(edge, a);

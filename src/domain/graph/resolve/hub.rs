@@ -5,6 +5,8 @@ use crate::domain::graph::ids::NodeIndex;
 use crate::domain::graph::tables::dirty::Touched;
 use crate::domain::graph::tables::graph::Graph;
 use crate::domain::graph::tables::row::{HUB, LINK, SEEN};
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 use smallvec::SmallVec;
 
 impl Graph {
@@ -12,17 +14,22 @@ impl Graph {
     /// more values of one unique type.
     pub(in crate::domain::graph) fn should_be_hub(&self, node: NodeIndex) -> bool {
         let Some(shared_by) = self.rule(node).shared_by else { return false };
-        let mut met: SmallVec<[(u16, NodeIndex); 8]> = SmallVec::new();
+        let mut met: HashSet<NodeIndex, FixedState> = HashSet::default();
+        let mut counts: SmallVec<[(u16, u32); 4]> = SmallVec::new();
         for (edge, other) in self.edges_of(node) {
             let together = self.edges[edge as usize].flags & (LINK | SEEN) != 0;
-            let one = (self.nodes[other as usize].kind, other);
             // Two edges may speak for one pair, but it is one value.
-            if !together || !self.rule(other).unique || met.contains(&one) {
+            if !together || !self.rule(other).unique || !met.insert(other) {
                 continue;
             }
-            met.push(one);
-            let of_its_type = met.iter().filter(|(kind, _)| *kind == one.0).count();
-            if of_its_type >= shared_by as usize {
+            let kind = self.nodes[other as usize].kind;
+            let known = counts.iter().position(|(known, _)| *known == kind);
+            let at = known.unwrap_or_else(|| {
+                counts.push((kind, 0));
+                counts.len() - 1
+            });
+            counts[at].1 += 1;
+            if counts[at].1 >= shared_by {
                 return true;
             }
         }

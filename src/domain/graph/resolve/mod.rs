@@ -2,6 +2,7 @@
 
 pub(in crate::domain::graph) mod compare;
 pub(in crate::domain::graph) mod component;
+pub(in crate::domain::graph) mod crowd;
 pub(in crate::domain::graph) mod evidence;
 pub(in crate::domain::graph) mod hub;
 pub(in crate::domain::graph) mod obstacle;

@@ -24,8 +24,12 @@ use crate::domain::graph::tables::row::{OVERFLOW, PENDING, SUPPRESSED};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 
-/// Of more edges than this that an event brings, those that are costly are taken in together.
+/// Of more edges than this that an event brings, or that come earlier by it, those that are costly are
+/// taken in together.
 const TOGETHER: usize = 8;
+/// Once an event has had so many edges decided anew, those that are left and costly are taken in together
+/// too: what one event costs is bounded by about two raw components.
+const DECIDED_ANEW: u32 = 2_000;
 
 /// Edges that were refused, and why.
 type Refused = Vec<(EdgeIndex, Obstacle)>;
@@ -47,13 +51,15 @@ impl Graph {
             refused.extend(self.rebuild(&disturbed.seeds, None, before));
         }
         self.move_ahead(&disturbed.earlier, before, &mut refused);
+        let mut decided = 0;
         for (at, edge) in disturbed.fresh.iter().enumerate() {
             let left = &disturbed.fresh[at..];
-            if left.len() > TOGETHER && self.is_costly(*edge) {
+            let are_many = left.len() > TOGETHER || (self.is_much(decided) && left.len() > 1);
+            if are_many && self.is_costly(*edge) {
                 self.take_in_together(left, before, &mut refused);
                 break;
             }
-            self.take_in(*edge, before, &mut refused);
+            decided += self.take_in(*edge, before, &mut refused);
         }
         if refused.is_empty() && before.leads.is_empty() {
             return Effects { moves: Vec::new(), changes: disturbed.changes };
@@ -83,6 +89,18 @@ impl Graph {
 
     /// Considers suppressed edges anew that come earlier in the order than they did.
     fn move_ahead(&mut self, edges: &[EdgeIndex], before: &mut Before, refused: &mut Refused) {
+        if edges.len() > TOGETHER && !self.rebuilds_always() {
+            // To ask for each what stands against it may cost more than to decide all of them anew.
+            let is_out = |edge: &&EdgeIndex| {
+                self.edges[**edge as usize].flags & SUPPRESSED != 0 && self.is_active(**edge)
+            };
+            let ends = edges.iter().filter(is_out).map(|edge| self.edges[*edge as usize].a);
+            let seeds: Vec<NodeIndex> = ends.collect();
+            if !seeds.is_empty() {
+                refused.extend(self.rebuild(&seeds, None, before));
+            }
+            return;
+        }
         for edge in edges {
             let is_out = self.edges[*edge as usize].flags & SUPPRESSED != 0;
             if !is_out || !self.is_active(*edge) {
@@ -162,35 +180,46 @@ impl Graph {
         if raw == NONE { (false, cluster) } else { (true, raw) }
     }
 
-    /// Takes one more edge in.
-    fn take_in(&mut self, edge: EdgeIndex, before: &mut Before, refused: &mut Refused) {
+    /// Takes one more edge in; answers how many edges of its raw component were decided anew.
+    fn take_in(&mut self, edge: EdgeIndex, before: &mut Before, refused: &mut Refused) -> u32 {
         self.edges[edge as usize].flags &= !PENDING;
         if !self.is_active(edge) {
-            return;
+            return 0;
         }
         let (a, b) = (self.edges[edge as usize].a, self.edges[edge as usize].b);
         let (x, y) = (self.cluster_of(a), self.cluster_of(b));
-        if self.raw_edges(x, y) >= self.rules.limits.component {
+        let edges = self.raw_edges(x, y);
+        if edges >= self.rules.limits.component {
             self.edges[edge as usize].flags |= OVERFLOW;
             refused.push((edge, Obstacle::Component));
-            return;
+            return 0;
         }
         if self.rebuilds_always() {
             refused.extend(self.rebuild(&[a], None, before));
-            return;
+            return 0;
         }
         if x != y && self.obstacle(x, y).is_some() {
-            match self.obstacle_in_turn(edge) {
-                Some(obstacle) => self.suppress(edge, obstacle, refused),
-                None => refused.extend(self.rebuild(&[a], Some(edge), before)),
+            if let Some(obstacle) = self.obstacle_in_turn(edge) {
+                self.suppress(edge, obstacle, refused);
+                return 0;
             }
-            return;
+            refused.extend(self.rebuild(&[a], Some(edge), before));
+            return edges;
         }
         if x != y {
             self.note_losers(x, y, before);
             self.unite(x, y);
         }
         self.count_edge(edge);
+        0
+    }
+
+    fn is_much(&self, decided: u32) -> bool {
+        #[cfg(test)]
+        if self.is_hasty {
+            return decided > 0;
+        }
+        decided > DECIDED_ANEW
     }
 
     fn rebuilds_always(&self) -> bool {

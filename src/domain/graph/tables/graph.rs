@@ -2,6 +2,7 @@
 
 use crate::domain::graph::ids::{ANONYMOUS, ClusterIndex, EdgeIndex, FragmentIndex, NodeIndex};
 use crate::domain::graph::tables::chunks::{Table, Texts};
+use crate::domain::graph::tables::crowd::Crowd;
 use crate::domain::graph::tables::cuts::Cuts;
 use crate::domain::graph::tables::dirty::Dirty;
 use crate::domain::graph::tables::heirs::Heirs;
@@ -31,6 +32,7 @@ pub struct Graph {
     pub(in crate::domain::graph) index: HashTable<NodeIndex>,
     pub(in crate::domain::graph) nodes: Table<Node>,
     pub(in crate::domain::graph) edges: Table<Edge>,
+    pub(in crate::domain::graph) crowd: Crowd,
     pub(in crate::domain::graph) free_edges: Vec<EdgeIndex>,
     pub(in crate::domain::graph) free_nodes: Vec<NodeIndex>,
     pub(in crate::domain::graph) clusters: Table<Cluster>,
@@ -58,6 +60,9 @@ pub struct Graph {
     /// Takes no quick way: the oracle of those that there are.
     #[cfg(test)]
     pub(in crate::domain::graph) always_rebuild: bool,
+    /// Takes edges in together as soon as any was decided anew.
+    #[cfg(test)]
+    pub(in crate::domain::graph) is_hasty: bool,
 }
 
 impl Graph {
@@ -74,6 +79,7 @@ impl Graph {
             index: HashTable::new(),
             nodes: Table::default(),
             edges: Table::default(),
+            crowd: Crowd::default(),
             free_edges: Vec::new(),
             free_nodes: Vec::new(),
             clusters: Table::default(),
@@ -94,6 +100,8 @@ impl Graph {
             later: None,
             #[cfg(test)]
             always_rebuild: false,
+            #[cfg(test)]
+            is_hasty: false,
         };
         graph.refresh_flags();
         graph
@@ -149,5 +157,6 @@ impl Graph {
             + self.fragments.memory()
             + self.raws.memory()
             + self.raw.allocation_size()
+            + self.crowd.memory()
     }
 }

@@ -1,6 +1,7 @@
 //! The rows of which the graph is made, and how they are found.
 
 pub(in crate::domain::graph) mod chunks;
+pub(in crate::domain::graph) mod crowd;
 pub(in crate::domain::graph) mod cuts;
 pub(in crate::domain::graph) mod dirty;
 pub(in crate::domain::graph) mod fragments;

@@ -55,7 +55,7 @@ pub(in crate::domain::graph) fn state(graph: &Graph) -> State {
             (
                 a.clone().min(b.clone()),
                 a.max(b),
-                crate::domain::graph::resolve::evidence::lane_of(row.flags),
+                crate::domain::graph::tables::crowd::lane_of(row.flags),
             )
         });
         named.collect()
