@@ -33,9 +33,9 @@ impl PassedOver {
 
 /// What a request says beside its payload.
 pub struct RequestFacts<'a> {
-    /// The event type in the URL, as [`event_type`] gives it.
+    /// The event type in the URL, as [`event_type`](crate::domain::names::event_type) gives it.
     pub event_type: &'a str,
-    /// The session in the URL, as [`name`] gives it.
+    /// The session in the URL, as [`name`](crate::domain::names::name) gives it.
     pub session: Option<&'a str>,
     /// The value of the header of that name (lower case).
     pub header: &'a dyn Fn(&str) -> Option<String>,
