@@ -5,7 +5,7 @@
 mod program;
 
 use program::{Program, request};
-use selfsame::engine::offline::row_kind;
+use selfsame::records::keys::row_kind;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;

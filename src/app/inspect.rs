@@ -3,10 +3,10 @@
 use super::{Failure, exit};
 use crate::cli::{self, InspectWhat};
 use crate::domain::id::Identifier;
-use crate::engine::offline::row_kind;
 use crate::engine::{Fault, ProfileRef};
 use crate::inspect::{self, Folder, FolderError, Table, journal, journal_folder};
 use crate::journal::FIRST_SEQUENCE;
+use crate::records::keys::row_kind;
 use crate::records::{Genesis, kind};
 use crate::telemetry::progress::Progress;
 use anyhow::anyhow;

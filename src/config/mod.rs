@@ -13,9 +13,10 @@ mod units;
 #[cfg(test)]
 mod tests;
 
+pub use crate::domain::network::Network;
 pub use error::{ConfigError, Place, Problem};
 pub use sections::{Admin, Journal, Limits, Log, Memory, Server, Snapshots};
-pub use units::{ByteSize, Network, Rate, Span};
+pub use units::{ByteSize, Rate, Span};
 
 use crate::domain::campaign::Campaigns;
 use crate::domain::compiled::{self, Compiled};

@@ -2,7 +2,8 @@
 //!
 //! `config/default.toml` shows the same keys to users; a test keeps both in agreement.
 
-use super::units::{ByteSize, Network, Rate, Span, address, maybe_address};
+use super::units::{ByteSize, Rate, Span, address, maybe_address};
+use crate::domain::network::Network;
 use crate::domain::settings::DecidingLimits;
 use crate::telemetry::{LogFormat, LogLevel};
 use serde::{Deserialize, Serialize};

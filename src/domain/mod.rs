@@ -19,6 +19,7 @@ pub mod id;
 pub mod json;
 pub mod lookup;
 pub mod names;
+pub mod network;
 pub mod normalise;
 pub mod occurred;
 pub mod path;

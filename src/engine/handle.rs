@@ -8,6 +8,7 @@ use crate::engine::fault::{Failure, Stage};
 use crate::engine::identity::actor::IdentityActor;
 use crate::engine::intake::batching;
 use crate::engine::intake::entry::Incoming;
+use crate::engine::intake::entry::Ingest;
 use crate::engine::intake::entry::Request;
 use crate::engine::intake::reply::Reply;
 use crate::engine::intake::router::RouterActor;
@@ -18,6 +19,7 @@ use crate::engine::state::erasure;
 use crate::engine::state::stored::Stored;
 use crate::journal::folder::DataFolder;
 use crate::records::encode_event;
+use actix::Recipient;
 use actix::{Addr, Arbiter};
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -47,6 +49,8 @@ pub(in crate::engine) struct Inner {
 /// What there is once recovery is over.
 pub(in crate::engine) struct Running {
     pub(in crate::engine) router: Addr<RouterActor>,
+    /// The same, for events.
+    pub(in crate::engine) entrance: Recipient<Ingest>,
     pub(in crate::engine) identity: Addr<IdentityActor>,
     pub(in crate::engine) shared: Arc<Shared>,
     pub(in crate::engine) published: Arc<Published>,
@@ -113,7 +117,7 @@ impl Engine {
     }
 
     fn send(&self, events: Request) -> Result<(), Refusal> {
-        batching::submit(&self.running()?.router, events);
+        batching::submit(&self.running()?.entrance, events);
         Ok(())
     }
 

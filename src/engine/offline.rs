@@ -18,8 +18,9 @@ use crate::engine::options::EngineError;
 use crate::engine::state::Core;
 use crate::engine::state::aside::Aside;
 use crate::engine::state::query::ProfileRef;
-use crate::engine::state::revisions::{EventError, Events};
 use crate::engine::state::views::Viewed;
+use crate::engine::store::events::EventError;
+use crate::engine::store::events::Events;
 use crate::engine::store::fragments::{Rest, RowError};
 use crate::journal;
 use crate::journal::JournalReader;
@@ -292,19 +293,4 @@ fn genesis(reader: &JournalReader) -> Result<Option<Genesis>, EngineError> {
     let first = reader.read(journal::FIRST_SEQUENCE)?;
     let first = first.filter(|record| record.kind == kind::GENESIS);
     Ok(first.map(|record| Genesis::decode(record.version, &record.bytes)).transpose()?)
-}
-
-/// What sort of thing the row of a snapshot under this key is, in the plural.
-pub fn row_kind(key: &[u8]) -> &'static str {
-    match key.first() {
-        Some(b'a' | b'b' | b'c') => "configuration",
-        Some(b'd') => "event ids",
-        Some(b'e' | b'n' | b'o' | b'x' | b'y') => "identity pages",
-        Some(b'f') => "fragments",
-        Some(b'g' | b'h' | b'p' | b'q' | b'r' | b's' | b'u') => "runs and deliveries",
-        Some(b't') => "timeline chunks",
-        Some(b'l') => "loose events",
-        Some(b'm') => "changes",
-        _ => "other",
-    }
 }

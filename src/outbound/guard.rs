@@ -5,7 +5,7 @@
 //! public internet, as the registries of special-purpose addresses list it (IANA, RFC 6890 and
 //! successors), unless `server.allow_networks` lists it.
 
-pub use crate::config::Network;
+pub use crate::domain::network::Network;
 use ipnet::{Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use url::Host;

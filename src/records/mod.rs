@@ -7,6 +7,7 @@
 mod acts;
 mod delivery;
 mod event;
+pub mod keys;
 mod runs;
 mod state;
 

@@ -22,7 +22,7 @@ use crate::engine::history::draft::Draft;
 use crate::engine::profile::message::Op;
 use crate::engine::receipt::Refusal;
 use crate::engine::state::campaigns::question::{Question, Told, facts};
-use crate::engine::state::revisions::EventError;
+use crate::engine::store::events::EventError;
 use crate::journal::FIRST_SEQUENCE;
 use serde::Deserialize;
 use serde_json::Value;

@@ -6,7 +6,6 @@ use crate::domain::time::Timestamp;
 use crate::engine::context::Shared;
 use crate::engine::fault::Stage;
 use crate::engine::intake::entry::{Append, AppendAll, Then};
-use crate::engine::intake::router::RouterActor;
 use crate::engine::state::campaigns::outbox::verdict;
 use crate::engine::store::fragments::RowError;
 use crate::outbound::attempt::Attempt as Prepared;
@@ -15,7 +14,7 @@ use crate::outbound::client::Client;
 use crate::outbound::resolve::CallError;
 use crate::outbound::retry::{Verdict, retry_after_ms};
 use crate::records::{ActRecord, Attempt, kind};
-use actix::{Addr, Message, Recipient};
+use actix::{Message, Recipient};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,7 +36,7 @@ pub(in crate::engine) struct Job {
 pub(in crate::engine) struct Desk {
     client: Arc<Client>,
     shared: Arc<Shared>,
-    router: Addr<RouterActor>,
+    router: Recipient<AppendAll>,
     identity: Recipient<Finished>,
     /// Calls that ended in this turn of the thread: a message to an actor costs more than what it
     /// says, so what ended together is told together.
@@ -55,7 +54,7 @@ impl Desk {
     pub(in crate::engine) fn new(
         client: Arc<Client>,
         shared: Arc<Shared>,
-        router: Addr<RouterActor>,
+        router: Recipient<AppendAll>,
         identity: Recipient<Finished>,
     ) -> Self {
         Self { client, shared, router, identity, ended: Mutex::default() }

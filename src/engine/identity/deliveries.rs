@@ -429,7 +429,7 @@ impl IdentityActor {
         self.sending.desk = Some(Arc::new(Desk::new(
             Arc::clone(&self.sending.client),
             Arc::clone(&self.shared),
-            router,
+            router.recipient(),
             context.address().recipient(),
         )));
         self.core.campaigns.outbox.listen();

@@ -6,20 +6,19 @@
 //! to the thread that asked in [`answers`](crate::engine::intake::answers). Order is kept.
 
 use crate::engine::intake::entry::{Ingest, Request};
-use crate::engine::intake::router::RouterActor;
 use crate::engine::intake::turn;
 use crate::engine::receipt::Refusal;
-use actix::Addr;
+use actix::Recipient;
 use actix::prelude::SendError;
 use std::cell::RefCell;
 
 thread_local! {
     /// What this turn has gathered, by where it goes: a handful of places at most.
-    static REQUESTS: RefCell<Vec<(Addr<RouterActor>, Vec<Request>)>> = const { RefCell::new(Vec::new()) };
+    static REQUESTS: RefCell<Vec<(Recipient<Ingest>, Vec<Request>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Sends a request to the router at the end of this turn.
-pub(in crate::engine) fn submit(router: &Addr<RouterActor>, request: Request) {
+pub(in crate::engine) fn submit(router: &Recipient<Ingest>, request: Request) {
     let is_first = REQUESTS.with_borrow_mut(|all| {
         let is_first = all.is_empty();
         match all.iter_mut().find(|(to, _)| to == router) {

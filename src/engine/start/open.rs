@@ -268,7 +268,8 @@ impl Prepared {
             arbiters: Mutex::new(arbiters),
             folder: Mutex::new(Some(folder)),
         };
-        Running { router, identity, shared, published, stream, recovered, threads }
+        let entrance = router.clone().recipient();
+        Running { router, entrance, identity, shared, published, stream, recovered, threads }
     }
 }
 

@@ -1,10 +1,11 @@
 //! What is kept of deliveries, read: where it waits for a snapshot, or from the store.
 
 use crate::domain::campaign::Rendered;
-use crate::engine::state::campaigns::unsaved::{Kept, attempt_key, key};
+use crate::engine::state::campaigns::unsaved::{Kept, attempt_key};
 use crate::engine::store::fragments::{Rest, RowError};
 use crate::records;
 use crate::records::Attempt;
+use crate::records::keys;
 use bytes::Bytes;
 
 impl Kept {
@@ -25,7 +26,7 @@ impl Kept {
         rest: &Rest,
         number: u64,
     ) -> Result<Option<Rendered>, RowError> {
-        let row = self.get(rest, &key(b'r', number))?;
+        let row = self.get(rest, &keys::numbered(keys::RENDERED, number))?;
         Ok(row.map(|row| records::decode("what is sent", &row)).transpose()?)
     }
 
@@ -57,7 +58,7 @@ impl Kept {
         rest: &Rest,
         number: u64,
     ) -> Result<Option<String>, RowError> {
-        let row = self.get(rest, &key(b'u', number))?;
+        let row = self.get(rest, &keys::numbered(keys::REASON, number))?;
         Ok(row.map(|row| String::from_utf8_lossy(&row).into_owned()))
     }
 }

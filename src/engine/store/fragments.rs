@@ -7,6 +7,7 @@ use crate::domain::profile::Folded;
 use crate::domain::timeline::Chunk;
 use crate::engine::state::Core;
 use crate::engine::state::views::Viewed;
+use crate::records::keys;
 use crate::records::{RecordError, decode_fragment, encode_fragment};
 use crate::snapshot::{SnapshotError, SnapshotStore};
 use bytes::Bytes;
@@ -70,14 +71,14 @@ impl FragmentRows {
 
 /// The key of a fragment's row.
 pub fn fragment_key(fragment: FragmentIndex) -> Vec<u8> {
-    let mut key = vec![b'f'];
+    let mut key = vec![keys::FRAGMENT];
     key.extend_from_slice(&fragment.to_be_bytes());
     key
 }
 
 /// The key of a full timeline chunk.
 pub fn chunk_key(fragment: FragmentIndex, number: u32) -> Vec<u8> {
-    let mut key = vec![b't'];
+    let mut key = vec![keys::CHUNK];
     key.extend_from_slice(&fragment.to_be_bytes());
     key.extend_from_slice(&number.to_be_bytes());
     key

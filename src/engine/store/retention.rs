@@ -6,10 +6,10 @@
 
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
-use crate::engine::store::rows::CORE_PREFIXES;
 use crate::journal::checkpoint::CheckpointError;
 use crate::journal::disk::Disk;
 use crate::journal::{FIRST_SEQUENCE, JournalReader, SegmentInfo, checkpoint};
+use crate::records::keys;
 use crate::records::{decode_event, kind};
 use crate::snapshot::{SnapshotError, SnapshotStore};
 use std::path::{Path, PathBuf};
@@ -102,7 +102,7 @@ pub(in crate::engine) fn write_checkpoint(
     sequence: Sequence,
 ) -> Result<(), RetentionError> {
     let mut failed = None;
-    let rows = CORE_PREFIXES
+    let rows = keys::ALL
         .iter()
         .flat_map(|prefix| store.scan_prefix(&[*prefix]))
         .map_while(|row| row.map_err(|error| failed = Some(error)).ok());

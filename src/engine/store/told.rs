@@ -5,7 +5,7 @@ use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::profile::Folded;
 use crate::engine::state::campaigns::question::{Question, Told};
-use crate::engine::state::revisions::Events;
+use crate::engine::store::events::Events;
 use crate::engine::store::fragments::{Rest, RowError};
 
 /// A profile's answer to a question, from its fragments. A draft has nothing at rest.
@@ -30,4 +30,11 @@ pub(in crate::engine) fn told(
         recent.push((*index, events.map(|event| (event.kind, event.occurred_at)).collect()));
     }
     Ok(Told { folded, recent })
+}
+
+impl Question {
+    /// Fetches the event that triggered the run, as far as it is still kept.
+    pub(in crate::engine) fn read_event(&mut self, events: &mut Events) {
+        self.event = events.find(self.run);
+    }
 }

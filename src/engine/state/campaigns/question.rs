@@ -2,14 +2,12 @@
 
 use crate::domain::campaign::{EventFacts, FragmentRuns, Person};
 use crate::domain::event::{Event, Payload, Standing, Timing};
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Shown;
+use crate::domain::graph::{FragmentIndex, Shown};
 use crate::domain::id::Sequence;
 use crate::domain::profile::Folded;
 use crate::domain::time::Timestamp;
 use crate::engine::fault::Stage;
 use crate::engine::state::campaigns::outbox::EndpointNumber;
-use crate::engine::state::revisions::Events;
 use crate::engine::state::{Core, Placement};
 use crate::records::FragmentKey;
 use uuid::Uuid;
@@ -95,11 +93,6 @@ impl Question {
     /// The profile's id.
     pub(in crate::engine) fn profile(&self) -> &str {
         &self.id
-    }
-
-    /// Fetches the event that triggered the run, as far as it is still kept.
-    pub(in crate::engine) fn read_event(&mut self, events: &mut Events) {
-        self.event = events.find(self.run);
     }
 
     pub(in crate::engine) fn person<'a>(&'a self, folded: &'a Folded) -> Person<'a> {

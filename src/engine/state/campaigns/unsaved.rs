@@ -1,15 +1,10 @@
 //! What is kept of deliveries beside their place in the outbox: what is sent, how attempts went, why
 //! one is over. It lies in the snapshot store; what a snapshot does not hold yet lies here, bounded.
-//!
-//! | key | row |
-//! |---|---|
-//! | `r` + number | what is sent |
-//! | `s` + number + attempt | how an attempt went |
-//! | `u` + number | why it is cancelled or dead |
 
 use crate::domain::campaign::Rendered;
 use crate::engine::state::row::Row;
 use crate::records;
+use crate::records::keys;
 use crate::records::{Attempt, RecordError};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -50,14 +45,8 @@ struct Layers {
     writing: Rows,
 }
 
-pub(in crate::engine) fn key(prefix: u8, number: u64) -> Vec<u8> {
-    let mut key = vec![prefix];
-    key.extend_from_slice(&number.to_be_bytes());
-    key
-}
-
 pub(in crate::engine) fn attempt_key(number: u64, place: u32) -> Vec<u8> {
-    let mut key = key(b's', number);
+    let mut key = keys::numbered(keys::ATTEMPT, number);
     key.extend_from_slice(&place.to_be_bytes());
     key
 }
@@ -91,7 +80,10 @@ impl Kept {
         number: u64,
         rendered: &Rendered,
     ) -> Result<(), RecordError> {
-        self.put(key(b'r', number), Some(records::encode("what is sent", rendered)?));
+        self.put(
+            keys::numbered(keys::RENDERED, number),
+            Some(records::encode("what is sent", rendered)?),
+        );
         Ok(())
     }
 
@@ -111,13 +103,13 @@ impl Kept {
 
     /// Keeps why a delivery is over, or forgets it.
     pub(in crate::engine) fn put_reason(&self, number: u64, reason: Option<&str>) {
-        self.put(key(b'u', number), reason.map(|text| text.as_bytes().to_vec()));
+        self.put(keys::numbered(keys::REASON, number), reason.map(|text| text.as_bytes().to_vec()));
     }
 
     /// Forgets everything of a delivery with so many attempts.
     pub(in crate::engine) fn remove(&self, number: u64, attempts: u32) {
-        self.put(key(b'r', number), None);
-        self.put(key(b'u', number), None);
+        self.put(keys::numbered(keys::RENDERED, number), None);
+        self.put(keys::numbered(keys::REASON, number), None);
         for place in 0..attempts {
             self.put(attempt_key(number, place), None);
         }
@@ -137,7 +129,7 @@ impl Kept {
         &self,
         number: u64,
     ) -> Result<Option<Rendered>, RecordError> {
-        let key = key(b'r', number);
+        let key = keys::numbered(keys::RENDERED, number);
         let row = self.newer(&key).flatten();
         row.map(|row| records::decode("what is sent", &row)).transpose()
     }

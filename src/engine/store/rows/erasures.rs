@@ -6,11 +6,12 @@ use crate::engine::state::row::Row;
 use crate::engine::state::{BUCKET, Core};
 use crate::engine::store::rows::error::LoadError;
 use crate::records;
+use crate::records::keys;
 use crate::records::{ErasureRow, PendingErasure, RecordError};
 use crate::snapshot::SnapshotStore;
 use std::collections::{BTreeMap, BTreeSet};
 
-const PREFIX: u8 = b'i';
+const PREFIX: u8 = keys::ERASURES;
 /// Hashes of suppressed identifiers, by their first byte.
 const SUPPRESSED: u8 = b's';
 /// Erasures, one each.

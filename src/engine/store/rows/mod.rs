@@ -1,19 +1,5 @@
 //! The snapshot's layout: which row lies under which key, and how a [`Core`] comes back from them.
-//!
-//! | key | row |
-//! |---|---|
-//! | `a` | genesis |
-//! | `b` | configuration files' settings, objects by API (JSON) |
-//! | `c` | counters |
-//! | `d` + sequence | a run of event ids, the last of them seen at that sequence |
-//! | `e` + page | edges · `n` + page: nodes · `o` + page: fragments' births · `x`: names · `y`: cannot-links |
-//! | `i` + table + number | suppressions and erasures, see [`crate::engine::store::rows::erasures`] |
-//! | `f` + fragment | a fragment · `t` + fragment + number: a full chunk of its timeline |
-//! | `g` + fragment | what campaigns left on it · `h` + campaign + sequence: a run as told
-//! | `k` + number | an operator's link, or cut
-//! | `l` + bucket | events on no profile |
-//! | `p` | disabled endpoints · `q` + number: deliveries from that number on · `r`, `s`, `u`: what is kept of each ([`kept`](crate::engine::state::campaigns::unsaved))
-//! | `m` + number | changes of identity from that number on · `v` + bucket: events read again |
+//! Which row lies under which key says [`keys`].
 
 pub(in crate::engine) mod campaigns;
 pub(in crate::engine) mod erasures;
@@ -32,6 +18,7 @@ use crate::engine::state::configuration::{Effective, Objects};
 use crate::engine::state::row::Row;
 use crate::engine::state::{BUCKET, Core, Fresh};
 use crate::engine::store::rows::error::LoadError;
+use crate::records::keys;
 use crate::records::{
     self, Counters, DedupeRow, Genesis, LaidRow, ObjectKind, RecordError, decode_page, encode_page,
 };
@@ -39,26 +26,16 @@ use crate::snapshot::{SnapshotError, SnapshotStore};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The first bytes of all keys, in the order of the keys.
-pub(in crate::engine) const CORE_PREFIXES: &[u8] = b"abcdefghiklmnopqrstuvxy";
-
-fn key(prefix: u8, number: u64) -> Vec<u8> {
-    let mut key = vec![prefix];
-    key.extend_from_slice(&number.to_be_bytes());
-    key
-}
-
 fn page_key(page: &Page) -> Vec<u8> {
     match page {
-        Page::Nodes(at, _) => key(b'n', u64::from(*at)),
-        Page::Edges(at, _) => key(b'e', u64::from(*at)),
-        Page::Fragments(at, _) => key(b'o', u64::from(*at)),
-        Page::Names(..) => vec![b'x'],
-        Page::Apart(_) => vec![b'y'],
+        Page::Nodes(at, _) => keys::numbered(keys::NODES, u64::from(*at)),
+        Page::Edges(at, _) => keys::numbered(keys::EDGES, u64::from(*at)),
+        Page::Fragments(at, _) => keys::numbered(keys::BIRTHS, u64::from(*at)),
+        Page::Names(..) => vec![keys::NAMES],
+        Page::Apart(_) => vec![keys::APART],
     }
 }
 
-/// The rows of everything but fragments that changed since the last call.
 /// The rows that a snapshot of this state needs, beside the fragments'.
 ///
 /// # Errors
@@ -68,6 +45,7 @@ pub(in crate::engine) fn take_rows(core: &mut Core) -> Result<Vec<Row>, RecordEr
     core_rows(core, &pages)
 }
 
+/// The rows of everything but fragments that changed since the last call.
 fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, RecordError> {
     let mut rows: Vec<Row> = Vec::new();
     for page in pages {
@@ -76,7 +54,7 @@ fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, RecordError> {
     core.counters.snapshots += 1;
     let fresh = std::mem::take(&mut core.fresh);
     if fresh.configuration {
-        rows.push((vec![b'a'], Some(core.genesis.encode()?)));
+        rows.push((vec![keys::GENESIS], Some(core.genesis.encode()?)));
         let json = |value: Result<String, serde_json::Error>| {
             value.map_err(|cause| RecordError::Encoding {
                 what: "settings",
@@ -90,26 +68,32 @@ fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, RecordError> {
             .collect();
         let resolved = json(serde_json::to_string(&core.resolved))?;
         let configuration = (json(serde_json::to_string(&core.files))?, objects, resolved);
-        rows.push((vec![b'b'], Some(records::encode("the configuration", &configuration)?)));
+        rows.push((
+            vec![keys::CONFIGURATION],
+            Some(records::encode("the configuration", &configuration)?),
+        ));
     }
-    rows.push((vec![b'c'], Some(records::encode("counters", &core.counters)?)));
+    rows.push((vec![keys::COUNTERS], Some(records::encode("counters", &core.counters)?)));
     for run in &fresh.dedupe {
         let last = run.last().map_or(core.applied, |row| row.sequence);
-        rows.push((key(b'd', last), Some(records::encode("event ids", run)?)));
+        rows.push((
+            keys::numbered(keys::EVENT_IDS, last),
+            Some(records::encode("event ids", run)?),
+        ));
         let newest = run.iter().map(|row| row.received_at).max().unwrap_or_default();
         core.dedupe_rows.push_back((last, newest));
     }
     for last in core.forgotten_dedupe_rows() {
-        rows.push((key(b'd', last), None));
+        rows.push((keys::numbered(keys::EVENT_IDS, last), None));
     }
     for bucket in &fresh.loose {
         let row = records::encode("loose events", &core.loose_bucket(*bucket))?;
-        rows.push((key(b'l', *bucket), Some(row)));
+        rows.push((keys::numbered(keys::LOOSE, *bucket), Some(row)));
     }
     for number in &fresh.links {
         let link = core.links.get(number).map(records::encode_link);
         let row = link.or_else(|| core.cuts.get(number).map(records::encode_cut)).transpose()?;
-        rows.push((key(b'k', *number), row));
+        rows.push((keys::numbered(keys::LINK, *number), row));
     }
     if fresh.erasures {
         erasures::put(core, &mut rows)?;
@@ -118,10 +102,12 @@ fn core_rows(core: &mut Core, pages: &[Page]) -> Result<Vec<Row>, RecordError> {
         let span = bucket * BUCKET..(bucket + 1) * BUCKET;
         let all = core.revised.within(span);
         let row = records::encode("events read again", &all)?;
-        rows.push((key(b'v', *bucket), (!all.is_empty()).then_some(row)));
+        rows.push((keys::numbered(keys::REVISIONS, *bucket), (!all.is_empty()).then_some(row)));
     }
     let changes = core.changes.take_rows()?;
-    rows.extend(changes.into_iter().map(|(first, run)| (key(b'm', first), Some(run))));
+    rows.extend(
+        changes.into_iter().map(|(first, run)| (keys::numbered(keys::CHANGES, first), Some(run))),
+    );
     rows.append(&mut campaigns::take_rows(&mut core.campaigns)?);
     core.fresh = Fresh { fragments: fresh.fragments, gone: fresh.gone, ..Fresh::default() };
     Ok(rows)
@@ -134,8 +120,16 @@ pub(in crate::engine) fn purge(
     rows: &mut Vec<Row>,
 ) -> Result<(), SnapshotError> {
     let written: BTreeSet<Vec<u8>> = rows.iter().map(|(key, _)| key.clone()).collect();
-    for prefix in [b"e", b"f", b"l", b"n", b"o", b"t", b"y"] {
-        for row in store.scan_prefix(prefix) {
+    for prefix in [
+        keys::EDGES,
+        keys::FRAGMENT,
+        keys::LOOSE,
+        keys::NODES,
+        keys::BIRTHS,
+        keys::CHUNK,
+        keys::APART,
+    ] {
+        for row in store.scan_prefix(&[prefix]) {
             let (key, _) = row?;
             if !written.contains(&key) {
                 rows.push((key, None));
@@ -154,7 +148,7 @@ pub(in crate::engine) fn remove_fragments(
     for fragment in gone {
         let key = crate::engine::store::fragments::fragment_key(*fragment);
         let mut chunks = key.clone();
-        chunks[0] = b't';
+        chunks[0] = keys::CHUNK;
         rows.push((key, None));
         for row in store.scan_prefix(&chunks) {
             rows.push((row?.0, None));
@@ -177,9 +171,13 @@ pub(in crate::engine) fn load(
     let need = |what: &'static str, row: Option<Vec<u8>>| {
         row.ok_or_else(|| LoadError::Inconsistent(format!("{what} is missing")))
     };
-    let genesis = Genesis::decode(records::VERSION, &need("genesis", store.get(b"a")?)?)?;
+    let genesis =
+        Genesis::decode(records::VERSION, &need("genesis", store.get(&[keys::GENESIS])?)?)?;
     let (files, objects, resolved): (String, Vec<(ObjectKind, String, String)>, String) =
-        records::decode("the configuration", &need("the configuration", store.get(b"b")?)?)?;
+        records::decode(
+            "the configuration",
+            &need("the configuration", store.get(&[keys::CONFIGURATION])?)?,
+        )?;
     let settings = |text: &str| -> Result<Settings, LoadError> {
         serde_json::from_str(text)
             .map_err(|cause| LoadError::Inconsistent(format!("the settings: {cause}")))
@@ -192,13 +190,14 @@ pub(in crate::engine) fn load(
     let mut core = Core::new(genesis, effective, files);
     core.objects = objects;
     core.resolved = settings(&resolved)?;
-    core.counters = records::decode::<Counters>("counters", &need("counters", store.get(b"c")?)?)?;
+    core.counters =
+        records::decode::<Counters>("counters", &need("counters", store.get(&[keys::COUNTERS])?)?)?;
     core.graph = load_graph(store, &core)?;
     load_loose(store, &mut core)?;
     core.campaigns = campaigns::load(store)?;
     let deliveries = core.effective.compiled.settings.limits.deliveries;
     core.campaigns.outbox.keep_over(deliveries as usize);
-    for row in store.scan_prefix(b"k") {
+    for row in store.scan_prefix(&[keys::LINK]) {
         match records::decode_laid(&row?.1)? {
             LaidRow::Link(link) => drop(core.links.insert(link.number, link)),
             LaidRow::Cut(cut) => {
@@ -208,15 +207,15 @@ pub(in crate::engine) fn load(
         }
     }
     erasures::load(store, &mut core)?;
-    for row in store.scan_prefix(b"v") {
+    for row in store.scan_prefix(&[keys::REVISIONS]) {
         let all: Vec<(Sequence, Sequence)> = records::decode("events read again", &row?.1)?;
         core.revised.extend(all);
     }
-    for row in store.scan_prefix(b"m") {
+    for row in store.scan_prefix(&[keys::CHANGES]) {
         core.changes.restore(&row?.1)?;
     }
     let mut dedupe = Vec::new();
-    for row in store.scan_prefix(b"d") {
+    for row in store.scan_prefix(&[keys::EVENT_IDS]) {
         let run = records::decode::<Vec<DedupeRow>>("event ids", &row?.1)?;
         let last = run.last().map_or(0, |row| row.sequence);
         let newest = run.iter().map(|row| row.received_at).max().unwrap_or_default();
@@ -231,9 +230,9 @@ pub(in crate::engine) fn load(
 fn load_graph(store: &SnapshotStore, core: &Core) -> Result<Graph, LoadError> {
     let mut failed = None;
     let rules = Arc::new(Rules::new(&core.resolved));
-    let pages = [b"x".as_slice(), b"y", b"o", b"n", b"e"]
+    let pages = [keys::NAMES, keys::APART, keys::BIRTHS, keys::NODES, keys::EDGES]
         .into_iter()
-        .flat_map(|prefix| store.scan_prefix(prefix))
+        .flat_map(|prefix| store.scan_prefix(&[prefix]))
         .map_while(|row| {
             let page = row.map_err(LoadError::from).and_then(|(_, row)| Ok(decode_page(&row)?));
             page.map_err(|error| failed = Some(error)).ok()
@@ -246,7 +245,7 @@ fn load_graph(store: &SnapshotStore, core: &Core) -> Result<Graph, LoadError> {
 }
 
 fn load_loose(store: &SnapshotStore, core: &mut Core) -> Result<(), LoadError> {
-    for row in store.scan_prefix(b"l") {
+    for row in store.scan_prefix(&[keys::LOOSE]) {
         let (less, aside): (Vec<Sequence>, Vec<(Sequence, u8)>) =
             records::decode("loose events", &row?.1)?;
         core.profile_less.extend(less);

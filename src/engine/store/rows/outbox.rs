@@ -5,6 +5,7 @@ use crate::engine::state::campaigns::outbox::{Delivery, EndpointNumber, Outbox, 
 use crate::engine::state::row::Row;
 use crate::engine::store::rows::error::LoadError;
 use crate::records;
+use crate::records::keys;
 use crate::records::{DeliveryPage, DeliveryRow, RecordError};
 use crate::snapshot::SnapshotError;
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ impl Outbox {
     pub(in crate::engine) fn take_rows(&mut self) -> Result<Vec<Row>, RecordError> {
         let mut rows = self.kept.take_rows();
         for name in self.all.take_changed() {
-            let mut key = vec![b'q'];
+            let mut key = vec![keys::DELIVERIES];
             key.extend_from_slice(&name.to_be_bytes());
             let run = self.all.run(name);
             let row = (!run.is_empty()).then(|| records::encode_deliveries(&self.page(run)));
