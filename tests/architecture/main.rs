@@ -274,3 +274,47 @@ fn the_map_names_every_folder() {
         .collect();
     assert!(missing.is_empty(), "ARCHITECTURE.md does not name {missing:?}");
 }
+
+/// A mailbox takes what it is sent without a word, however much that is.
+#[test]
+fn whatever_is_sent_without_waiting_says_what_bounds_it() {
+    let mut silent = Vec::new();
+    for file in files("src/engine").into_iter().filter(|file| !is_test_file(file)) {
+        let text = fs::read_to_string(&file).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for (number, _) in code(&text).filter(|(_, line)| line.contains(".do_send(")) {
+            let above = &lines[number.saturating_sub(4)..number];
+            if !above.iter().any(|line| line.contains("// BOUND: ")) {
+                silent.push(format!("{}:{number}", shown(&file)));
+            }
+        }
+    }
+    assert!(silent.is_empty(), "`do_send` without `// BOUND:` {silent:#?}");
+}
+
+/// The page is kept true: a module that it names is there.
+#[test]
+fn the_page_names_only_modules_that_exist() {
+    let page = fs::read_to_string(Path::new(ROOT).join("ARCHITECTURE.md")).unwrap();
+    let all: Vec<String> = files("src").iter().map(|file| shown(file)).collect();
+    let exists = |module: &str| {
+        let path = format!("src/{}", module.replace("::", "/"));
+        all.iter()
+            .any(|file| *file == format!("{path}.rs") || file.starts_with(&format!("{path}/")))
+    };
+    let mut wrong = Vec::new();
+    for named in page.split('`').skip(1).step_by(2).filter(|named| named.contains("::")) {
+        let is_name = |part: &&str| part.chars().all(|one| one.is_ascii_lowercase() || one == '_');
+        let module: Vec<&str> = named.split("::").take_while(is_name).collect();
+        if module.is_empty() || !exists(module[0]) {
+            continue; // of a library
+        }
+        // The last one may be a function.
+        let upto = module.len() - usize::from(module.len() == named.split("::").count());
+        let parent = module[..upto.max(1)].join("::");
+        if !exists(&module.join("::")) && !exists(&parent) {
+            wrong.push(named);
+        }
+    }
+    assert!(wrong.is_empty(), "ARCHITECTURE.md names what is not there: {wrong:?}");
+}

@@ -46,7 +46,7 @@ impl Engine {
             identity.shared.faults.strike(crate::engine::fault::Stage::Ask, "");
             let _ = reply.send(question(identity, context));
         }));
-        // Reads are few beside events and each waits for its answer, so they bound themselves.
+        // BOUND: reads are few beside events, and each waits for its answer.
         self.running()?.identity.do_send(ask);
         self.heard(answer).await
     }
@@ -58,6 +58,7 @@ impl Engine {
     ) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
         let look = Look(Box::new(move |identity| drop(reply.send(question(identity)))));
+        // BOUND: the same.
         self.running()?.identity.do_send(look);
         self.heard(answer).await
     }

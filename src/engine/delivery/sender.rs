@@ -117,7 +117,9 @@ impl Desk {
             // Behind the calls whose answers are there already.
             actix_rt::spawn(async move {
                 let Over { records, calls } = std::mem::take(&mut *self.ended());
+                // BOUND: as the calls under way, which the schedule counts.
                 self.router.do_send(AppendAll(records));
+                // BOUND: the same.
                 self.identity.do_send(Finished(calls));
             });
         }

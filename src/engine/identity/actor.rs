@@ -207,6 +207,7 @@ impl IdentityActor {
                 self.profiles.active(to, &self.core, Vec::new(), context.address().recipient());
             match self.profiles.find(from).filter(|_| awake.contains(&from)) {
                 Some(giver) => {
+                    // BOUND: as the moves of one record.
                     giver.do_send(Op::Release { fragments, to: target.recipient(), step });
                     *givers.entry(to).or_default() += 1;
                 }
@@ -231,6 +232,7 @@ impl IdentityActor {
 
     fn tell(&mut self, lead: FragmentIndex, op: Op) {
         if let Some(profile) = self.profiles.find(lead) {
+            // BOUND: one for each record or question that is taken.
             profile.do_send(op);
         }
     }
@@ -245,6 +247,7 @@ impl IdentityActor {
         let at_rest = self.at_rest(lead, &[]);
         let profile =
             self.profiles.active(lead, &self.core, at_rest, context.address().recipient());
+        // BOUND: one for each record or question that is taken.
         profile.do_send(op);
     }
 
@@ -426,16 +429,26 @@ impl Handler<Report> for IdentityActor {
 }
 
 impl IdentityActor {
+    /// Journals an act of the engine's own; the one place that encodes one.
+    pub(in crate::engine) fn journal(&self, act: ActRecord) {
+        let Some(router) = &self.router else { return };
+        match act.encode() {
+            Ok(bytes) => {
+                let then = Then::Act { act, reply: None };
+                // BOUND: each answers something that is bounded itself: an attempt, a timer, a draft.
+                router.do_send(Append { kind: crate::records::kind::ACT, bytes, then });
+            }
+            Err(error) => self.shared.fail(format!("an act of the engine's own: {error}")),
+        }
+    }
+
     fn journal_set_aside(
         &mut self,
         SetAside { sequence, era }: &SetAside,
         context: &mut Context<Self>,
     ) {
         let act = ActRecord::SetAside { at: self.shared.clock.now(), sequence: *sequence };
-        if let (Some(router), Ok(bytes)) = (&self.router, act.encode()) {
-            let then = Then::Act { act, reply: None };
-            router.do_send(Append { kind: crate::records::kind::ACT, bytes, then });
-        }
+        self.journal(act);
         if *era != self.shared.era() {
             // The state may have been rebuilt with it meanwhile; this one is made without.
             self.mend(Cause::Call, context);
@@ -499,6 +512,7 @@ impl IdentityActor {
         if let (Some(before), Some(router)) =
             (retire.filter(|_| self.may_cut(sequence)), &self.router)
         {
+            // BOUND: one for each snapshot.
             router.do_send(Pass(Then::Retire(before)));
             self.is_cutting = true;
         }

@@ -116,7 +116,7 @@ pub(in crate::engine) fn ask<T: Send + 'static>(
     question: impl FnOnce(&mut IdentityActor) -> T + Send + 'static,
 ) -> Option<T> {
     let (reply, answer) = oneshot::channel();
-    // One at a time, and each waits for its answer: so they bound themselves.
+    // BOUND: one at a time, and each waits for its answer.
     identity.do_send(Ask(Box::new(move |identity, _| drop(reply.send(question(identity))))));
     answer.blocking_recv().ok()
 }

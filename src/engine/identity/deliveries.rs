@@ -17,12 +17,12 @@ use crate::engine::delivery::sender::{Desk, Ended, Finished, Job};
 use crate::engine::delivery::sending::{TIMERS, is_in_order};
 use crate::engine::fault::{Panicked, Stage, walled};
 use crate::engine::identity::actor::IdentityActor;
-use crate::engine::intake::entry::{Append, Then};
+use crate::engine::intake::entry::Then;
 use crate::engine::profile::message::Op;
 use crate::engine::state::campaigns::outbox::{Delivery, EndpointNumber, Tally};
 use crate::engine::state::campaigns::question::{Question, Told};
 use crate::outbound::endpoint::Pace;
-use crate::records::{ActRecord, kind};
+use crate::records::ActRecord;
 use actix::{AsyncContext, Context, Handler, Message};
 use std::sync::Arc;
 use std::time::Duration;
@@ -409,17 +409,6 @@ impl IdentityActor {
         for (endpoint, is_open) in self.sending.schedule.breakers() {
             let (campaign, step) = outbox.endpoint(endpoint);
             metrics.set_breaker(campaign, step, is_open);
-        }
-    }
-
-    fn journal(&self, act: ActRecord) {
-        let Some(router) = &self.router else { return };
-        match act.encode() {
-            Ok(bytes) => {
-                let then = Then::Act { act, reply: None };
-                router.do_send(Append { kind: kind::ACT, bytes, then });
-            }
-            Err(error) => self.shared.fail(format!("journalling a delivery: {error}")),
         }
     }
 

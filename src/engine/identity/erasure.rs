@@ -10,7 +10,7 @@ use crate::engine::context::Shared;
 use crate::engine::fault::{Panicked, Stage, walled};
 use crate::engine::identity::actor::IdentityActor;
 use crate::engine::intake::emptying::Emptying;
-use crate::engine::intake::entry::{Append, Emptied, Then};
+use crate::engine::intake::entry::{Emptied, Then};
 use crate::engine::intake::router::Pass;
 use crate::engine::profile::message::Op;
 use crate::engine::state::acts::laid_by;
@@ -81,6 +81,7 @@ impl IdentityActor {
             };
             let compiled = &effective.compiled;
             let found = find(&shared, compiled, &pending, events, loose, slipped);
+            // BOUND: one for each erasure.
             identity.do_send(Found(found.map(|found| Findings { erasure, ..found })));
         };
         if let Err(error) = background::spawn("erasure", look) {
@@ -149,13 +150,9 @@ impl IdentityActor {
         let job = Emptying { records: hidden, relaid, recut, hash_key: self.core.genesis.hash_key };
         let then = Then::Empty { job, erasure, done: identity.recipient() };
         if let Some(router) = &self.router {
+            // BOUND: one for each erasure.
             router.do_send(Pass(then));
         }
-    }
-
-    fn append_act(&self, act: ActRecord) {
-        let (Some(router), Ok(bytes)) = (&self.router, act.encode()) else { return };
-        router.do_send(Append { kind: kind::ACT, bytes, then: Then::Act { act, reply: None } });
     }
 
     /// Once a snapshot was written anew: the journal is next.
@@ -205,7 +202,7 @@ impl IdentityActor {
         // A search that a stop interrupted may have found others.
         if unread > 0 || self.core.unread.contains_key(&erasure) {
             let (at, events) = (pending.at, unread as u64);
-            self.append_act(ActRecord::LeftUnread { at, erasure, events });
+            self.journal(ActRecord::LeftUnread { at, erasure, events });
         }
         for fragment in &pending.fragments {
             self.shared.rest.forget(*fragment);
@@ -228,7 +225,7 @@ impl IdentityActor {
             ],
             reason: pending.reason.clone(),
         };
-        self.append_act(act);
+        self.journal(act);
     }
 }
 
@@ -244,7 +241,7 @@ impl Handler<Emptied> for IdentityActor {
             });
             return;
         }
-        self.append_act(ActRecord::Compacted { at: self.shared.clock.now(), erasure });
+        self.journal(ActRecord::Compacted { at: self.shared.clock.now(), erasure });
     }
 }
 

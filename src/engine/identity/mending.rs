@@ -15,13 +15,12 @@ use crate::engine::history::replay::{Plan, Replayed, replay};
 use crate::engine::history::starting::starting_point;
 use crate::engine::identity::actor::IdentityActor;
 use crate::engine::identity::sagas::{Cause, Waiting};
-use crate::engine::intake::entry::{Append, Then};
 use crate::engine::receipt::Receipt;
 use crate::engine::state::Core;
 use crate::engine::state::acted::Answer;
 use crate::engine::state::aside::Aside;
 use crate::engine::store::fragments::{NewerRows, Rest};
-use crate::records::{ActRecord, kind};
+use crate::records::ActRecord;
 use actix::Context;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -224,7 +223,6 @@ impl IdentityActor {
 
     fn journal_passed(&self, record: Sequence) {
         let act = ActRecord::PassOver { at: self.shared.clock.now(), record };
-        let (Some(router), Ok(bytes)) = (&self.router, act.encode()) else { return };
-        router.do_send(Append { kind: kind::ACT, bytes, then: Then::Act { act, reply: None } });
+        self.journal(act);
     }
 }

@@ -12,13 +12,12 @@ use crate::engine::history::draft::{Draft, TakenOver};
 use crate::engine::identity::actor::IdentityActor;
 use crate::engine::identity::basis_collector::{PART, ask, gather};
 use crate::engine::identity::sagas::Drafting;
-use crate::engine::intake::entry::{Append, Then};
 use crate::engine::profile::message::{Apply, Op};
 use crate::engine::state::acted::Answer;
 use crate::engine::store::erasure_log;
 use crate::engine::store::erasure_log::Line;
 use crate::engine::store::fragments::FragmentRows;
-use crate::records::{ActRecord, kind};
+use crate::records::ActRecord;
 use actix::{Addr, AsyncContext, Context, Handler, Message};
 use std::sync::Arc;
 
@@ -126,9 +125,8 @@ impl IdentityActor {
         );
         let configured = self.core.counters.configured;
         let act = ActRecord::Adopt { at: self.shared.clock.now(), configured };
-        let (Some(router), Ok(bytes)) = (&self.router, act.encode()) else { return };
         self.draft = Drafting::Adopting;
-        router.do_send(Append { kind: kind::ACT, bytes, then: Then::Act { act, reply: None } });
+        self.journal(act);
     }
 
     fn begin_draft(&mut self, context: &mut Context<Self>) {
@@ -156,6 +154,7 @@ impl IdentityActor {
                 }
                 None => Ok(None),
             });
+            // BOUND: one draft at a time.
             identity.do_send(Drafted(made.unwrap_or(Err(Undrafted::Panicked))));
         };
         if let Err(error) = background::spawn("re-resolution", make) {
@@ -237,9 +236,8 @@ impl IdentityActor {
         }
         let configured = self.core.counters.configured;
         let act = ActRecord::Switch { at: self.shared.clock.now(), configured };
-        let (Some(router), Ok(bytes)) = (&self.router, act.encode()) else { return };
         self.draft = Drafting::Ready(draft);
-        router.do_send(Append { kind: kind::ACT, bytes, then: Then::Act { act, reply: None } });
+        self.journal(act);
     }
 }
 
@@ -371,6 +369,7 @@ impl IdentityActor {
                 rules: Arc::clone(self.core.graph.rules()),
                 told: None,
             };
+            // BOUND: as the events of one act.
             profile.do_send(Op::Apply(Box::new(apply)));
         }
     }

@@ -166,6 +166,7 @@ pub(in crate::engine) fn run(
         tracing::debug!(sequence, rows = count, ?took, "snapshot taken");
         let retire = retention.retain.cut(&shared.reader, sequence, shared.clock.now());
         let retire = retire.filter(|_| retention.checkpoint(shared, sequence));
+        // BOUND: one snapshot at a time.
         identity.do_send(SnapshotDone { era, sequence, rows: count, took, retire, renewed });
     }
 }

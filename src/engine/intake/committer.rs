@@ -169,13 +169,14 @@ impl Committer {
                     }
                 }
                 Then::Empty { job, erasure, done } => match self.empty(&job) {
+                    // BOUND: one for each erasure.
                     Ok(is_done) => done.do_send(Emptied { erasure, is_done }),
                     Err(error) => self.shared.fail(error.to_string()),
                 },
                 then => entries.push((entry.sequence, then)),
             }
         }
-        // Bounded by the events in flight, which the router counts.
+        // BOUND: as the events in flight, which the router counts.
         self.identity.do_send(Committed(entries));
     }
 

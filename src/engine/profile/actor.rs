@@ -95,6 +95,7 @@ impl ProfileActor {
     fn perform(&mut self, op: Op, context: &mut Context<Self>) {
         let only_looks = matches!(op, Op::View(..) | Op::Timeline { .. } | Op::Tell(..));
         if walled(|| self.do_as_told(op, context)) == Err(Panicked) && !only_looks {
+            // BOUND: one for each thing that it was told.
             self.identity.do_send(Report::Broken(Broken { era: self.era }));
         }
     }
@@ -153,6 +154,7 @@ impl ProfileActor {
             Err(()) => {
                 self.shared.set_aside(sequence);
                 let _ = self.rebuild(fragment, &apply); // it fails the engine itself
+                // BOUND: one for each event.
                 self.identity.do_send(Report::SetAside(SetAside { sequence, era: self.era }));
                 if let Some((receipt, reply)) = apply.told {
                     let status = Status::Quarantined(Reason::Panicked);
@@ -211,6 +213,7 @@ impl ProfileActor {
             let place = self.fragments.iter().position(|(index, _)| index == fragment);
             given.extend(place.map(|place| self.fragments.swap_remove(place)));
         }
+        // BOUND: one for each hand-over.
         to.do_send(Op::Adopt { step, fragments: given });
     }
 
@@ -304,6 +307,7 @@ impl ProfileActor {
                 Err(error) => return self.shared.fail(format!("profile {}: {error}", self.id)),
             }
         }
+        // BOUND: one for each time that it is asked to rest.
         self.identity.do_send(Report::Passivated(Passivated {
             lead: self.lead,
             stamp,

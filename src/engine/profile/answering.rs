@@ -26,12 +26,14 @@ impl ProfileActor {
             Ok(told) => told,
             // Who tries one out hears it by the answer that is dropped.
             Err(Panicked) if reply.is_some() => return,
+            // BOUND: one for each question.
             Err(Panicked) => return self.identity.do_send(Report::Unanswered(question)),
         };
         match told {
             Ok(told) => match reply {
                 // Whoever asked may have gone away.
                 Some(reply) => drop(reply.send((question, told))),
+                // BOUND: one for each question.
                 None => self.identity.do_send(Report::Answered(question, told)),
             },
             Err(error) => shared.fail(format!("profile {}: {error}", question.profile())),

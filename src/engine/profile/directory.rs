@@ -112,6 +112,7 @@ impl Profiles {
             let Some(active) = active else { continue };
             if active.stamp == stamp {
                 active.asked_at = Some(stamp);
+                // BOUND: once for each profile that is active.
                 active.address.do_send(Op::Passivate { stamp });
                 self.leaving += 1;
             } else {
@@ -146,6 +147,7 @@ impl Profiles {
     /// Ends some of those that were let go.
     pub(in crate::engine) fn stop_left(&mut self) {
         for (_lead, address) in self.left.drain(self.left.len().saturating_sub(STOPS)..) {
+            // BOUND: once for each actor.
             address.do_send(Op::Stop);
         }
     }
@@ -156,6 +158,7 @@ impl Profiles {
             if active.asked_at.is_some() {
                 self.leaving -= 1;
             }
+            // BOUND: once for each actor.
             active.address.do_send(Op::Stop);
         }
     }

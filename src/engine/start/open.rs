@@ -231,6 +231,7 @@ impl Prepared {
                 RouterActor::new(shared, to_committer, next, most, dedupe)
             })
         };
+        // BOUND: once.
         identity.do_send(crate::engine::identity::actor::Ask(Box::new({
             let router = router.clone();
             move |identity, context| identity.begin(router, context)
@@ -334,6 +335,7 @@ impl Engine {
         running.shared.stopping.store(true, Ordering::Release);
         let (reply, drained) = oneshot::channel();
         let then = Then::Mark(reply);
+        // BOUND: once.
         running.router.do_send(Close(then));
         let drain = async {
             drop(drained.await);
@@ -428,6 +430,7 @@ impl Running {
     pub(in crate::engine) async fn answers(&self) {
         let (reply, answer) = oneshot::channel();
         let then = Then::Mark(reply);
+        // BOUND: once.
         self.router.do_send(crate::engine::intake::router::Pass(then));
         let _ = answer.await;
     }

@@ -123,6 +123,7 @@ impl IdentityActor {
         let at_rest = self.at_rest(lead, placement.unborn().as_slice());
         let profile =
             self.profiles.active(lead, &self.core, at_rest, context.address().recipient());
+        // BOUND: as the events in flight, which the router counts.
         profile.do_send(Op::Apply(Box::new(apply)));
         if let Some(question) = question {
             self.put_question(question, context);
@@ -147,6 +148,7 @@ impl IdentityActor {
                     Vec::new(),
                     context.address().recipient(),
                 );
+                // BOUND: as the events in flight.
                 profile.do_send(Op::Answer(reply, Receipt { profile_id: Some(id), ..receipt }));
             }
             _ => reply.send(Ok(receipt)),
