@@ -235,6 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn the_usual_garbage_identifies_nobody() {
         for text in [
             "",

@@ -142,6 +142,7 @@ async fn other(
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn admin(app: &mut ServiceConfig) {
     let scope = web::scope("/api/v1")
         .service(resource("/profiles").route(get().to(profiles::by_identifier)))

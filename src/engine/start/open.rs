@@ -11,6 +11,7 @@ use crate::engine::handle::{Digests, Engine, Inner, Running, Threads};
 use crate::engine::history::replay::{Plan, replay};
 use crate::engine::identity::actor::{Cadence, IdentityActor};
 use crate::engine::identity::snapshotter;
+use crate::engine::identity::snapshotter::SnapshotDone;
 use crate::engine::intake::committer::Committer;
 use crate::engine::intake::entry::{Entry, Then};
 use crate::engine::intake::router::{Close, RouterActor};
@@ -20,6 +21,7 @@ use crate::engine::start::opening::{open_store, usable};
 use crate::engine::state::Core;
 use crate::engine::state::aside::Aside;
 use crate::engine::state::configuration::Effective;
+use crate::engine::store::collector::Job;
 use crate::engine::store::fragments::Rest;
 use crate::engine::store::{erasure_log, retention};
 use crate::journal::folder::{DataFolder, Spare, Watch};
@@ -29,7 +31,9 @@ use crate::outbound::client::Limits;
 use crate::outbound::resolve::SystemResolver;
 use crate::records::{DedupeRow, Genesis, RecordError, kind};
 use crate::{journal, records};
+use actix::Recipient;
 use actix::{Actor, Arbiter, ArbiterHandle};
+use crossbeam_channel::Receiver;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
@@ -62,17 +66,19 @@ struct Homes {
     router: ArbiterHandle,
     identity: ArbiterHandle,
     profiles: Vec<ArbiterHandle>,
+    outgoing: ArbiterHandle,
 }
 
 impl Homes {
     /// `arbiters` is not empty.
-    fn of(arbiters: &[Arbiter]) -> Self {
+    fn of(arbiters: &[Arbiter], outgoing: ArbiterHandle) -> Self {
         let identity = usize::from(arbiters.len() > 2);
         let profiles = (identity + 1).min(arbiters.len() - 1);
         Self {
             router: arbiters[0].handle(),
             identity: arbiters[identity].handle(),
             profiles: arbiters[profiles..].iter().map(Arbiter::handle).collect(),
+            outgoing,
         }
     }
 }
@@ -162,47 +168,12 @@ impl Prepared {
             client,
             faults,
         } = self;
-        let panicked = core.quarantined.iter().filter(|(_, why)| **why == Reason::Panicked);
-        let aside = panicked.map(|(sequence, _)| *sequence).collect();
-        let shared = Arc::new(Shared {
-            aside: Mutex::new(aside),
-            data: options.data.clone(),
-            suppressed: std::sync::RwLock::new(Arc::new(core.suppressed.clone())),
-            rest,
-            kept: core.campaigns.outbox.kept().clone(),
-            secrets: options.secrets,
-            readers: crate::engine::readers::Readers::start(),
-            reader,
-            rereadings: core.revised.clone(),
-            genesis: core.genesis,
-            clock: options.clock,
-            page_bytes: options.page_bytes,
-            in_flight: Arc::default(),
-            durable: AtomicU64::new(journal.durable_sequence()),
-            storage_full: AtomicBool::new(false),
-            failure,
-            writing: Mutex::default(),
-            era: AtomicU64::default(),
-            stopping: AtomicBool::new(false),
-            faults,
-            metrics: options.metrics,
-        });
+        let shared = context(&core, &journal, &options, (rest, reader, faults), failure);
         let published = Arc::new(Published(std::sync::RwLock::new(Arc::clone(&core.effective))));
         let stream = broadcast::Sender::new(STREAM_EVENTS);
         let next = journal.next_sequence();
-        let mut arbiters: Vec<Arbiter> =
-            (0..options.arbiters.max(1)).map(|_| Arbiter::new()).collect();
-        let homes = Homes::of(&arbiters);
-        let outgoing = Arbiter::new();
-        let sending = Sending::new(Arc::new(client), outgoing.handle());
-        arbiters.push(outgoing);
-        for arbiter in &arbiters {
-            let alive = Alive::new(&shared, "a thread of actors");
-            arbiter.spawn(async move {
-                let _alive = alive;
-                std::future::pending::<()>().await;
-            });
-        }
+        let (arbiters, homes) = threads_of_actors(&shared, options.arbiters.max(1));
+        let sending = Sending::new(Arc::new(client), homes.outgoing);
         let profiles = Profiles::new(homes.profiles, options.active_profiles, Arc::clone(&shared));
         let (to_snapshots, snapshot_jobs) = crossbeam_channel::unbounded();
         let cadence =
@@ -236,10 +207,9 @@ impl Prepared {
             let router = router.clone();
             move |identity, context| identity.begin(router, context)
         })));
-        let watch = Watch::of(&options.data, &["", "lock", "journal", "snapshot"]);
         let committer = Committer {
             journal,
-            watch,
+            watch: Watch::of(&options.data, &["", "lock", "journal", "snapshot"]),
             spare: Spare::of(&options.data),
             written_since: 0,
             until_look: 0,
@@ -249,28 +219,83 @@ impl Prepared {
             identity: identity.clone().recipient(),
             shared: Arc::clone(&shared),
         };
-        let handles = vec![
-            spawn("committer", move || committer.run()),
-            spawn("snapshots", {
-                let (shared, identity) = (Arc::clone(&shared), identity.clone().recipient());
-                let retain = snapshotter::Retention {
-                    data: options.data.clone(),
-                    retain: options.retain,
-                    free_bytes_min: options.free_bytes_min,
-                };
-                move || {
-                    let _alive = Alive::new(&shared, "the thread that writes snapshots");
-                    snapshotter::run(&snapshot_jobs, &shared, &identity, &retain);
-                }
-            }),
-        ];
-        let threads = Threads {
-            handles: Mutex::new(handles),
-            arbiters: Mutex::new(arbiters),
-            folder: Mutex::new(Some(folder)),
-        };
+        let snapshots = snapshots(&options, &shared, identity.clone().recipient(), snapshot_jobs);
+        let handles =
+            vec![spawn("committer", move || committer.run()), spawn("snapshots", snapshots)];
+        let (handles, arbiters) = (Mutex::new(handles), Mutex::new(arbiters));
+        let threads = Threads { handles, arbiters, folder: Mutex::new(Some(folder)) };
         let entrance = router.clone().recipient();
         Running { router, entrance, identity, shared, published, stream, recovered, threads }
+    }
+}
+
+/// What all parts of the engine share.
+fn context(
+    core: &Core,
+    journal: &Journal,
+    options: &Options,
+    (rest, reader, faults): (Rest, JournalReader, Faults),
+    failure: watch::Sender<Option<Failure>>,
+) -> Arc<Shared> {
+    let panicked = core.quarantined.iter().filter(|(_, why)| **why == Reason::Panicked);
+    let aside = panicked.map(|(sequence, _)| *sequence).collect();
+    Arc::new(Shared {
+        aside: Mutex::new(aside),
+        data: options.data.clone(),
+        suppressed: std::sync::RwLock::new(Arc::new(core.suppressed.clone())),
+        rest,
+        kept: core.campaigns.outbox.kept().clone(),
+        secrets: options.secrets.clone(),
+        readers: crate::engine::readers::Readers::start(),
+        reader,
+        rereadings: core.revised.clone(),
+        genesis: core.genesis,
+        clock: options.clock.clone(),
+        page_bytes: options.page_bytes,
+        in_flight: Arc::default(),
+        durable: AtomicU64::new(journal.durable_sequence()),
+        storage_full: AtomicBool::new(false),
+        failure,
+        writing: Mutex::default(),
+        era: AtomicU64::default(),
+        stopping: AtomicBool::new(false),
+        faults,
+        metrics: Arc::clone(&options.metrics),
+    })
+}
+
+/// So many threads for actors, and one for what goes out; each fails the engine when it ends.
+fn threads_of_actors(shared: &Arc<Shared>, count: usize) -> (Vec<Arbiter>, Homes) {
+    let mut arbiters: Vec<Arbiter> = (0..count).map(|_| Arbiter::new()).collect();
+    let outgoing = Arbiter::new();
+    let homes = Homes::of(&arbiters, outgoing.handle());
+    arbiters.push(outgoing);
+    for arbiter in &arbiters {
+        let alive = Alive::new(shared, "a thread of actors");
+        arbiter.spawn(async move {
+            let _alive = alive;
+            std::future::pending::<()>().await;
+        });
+    }
+    (arbiters, homes)
+}
+
+/// The thread that writes snapshots.
+fn snapshots(
+    options: &Options,
+    shared: &Arc<Shared>,
+    identity: Recipient<SnapshotDone>,
+    jobs: Receiver<Job>,
+) -> impl FnOnce() + Send + use<> {
+    let shared = Arc::clone(shared);
+    let retain = snapshotter::Retention {
+        data: options.data.clone(),
+        retain: options.retain,
+        free_bytes_min: options.free_bytes_min,
+    };
+    move || {
+        let _alive = Alive::new(&shared, "the thread that writes snapshots");
+        snapshotter::run(&jobs, &shared, &identity, &retain);
     }
 }
 
