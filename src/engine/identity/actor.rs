@@ -285,6 +285,11 @@ impl IdentityActor {
             return;
         }
         self.waiting.extend(reply);
+        // What a record that is passed over left out must not be known to a snapshot alone.
+        if self.core.passed.has_unsaid() {
+            self.asked = true;
+            return;
+        }
         if !self.sending.is_quiet() {
             self.sending.wants_snapshot = true;
             return;

@@ -293,6 +293,9 @@ impl IdentityActor {
         self.count_changes();
         if let Some(record) = passed {
             self.tell_passed(record);
+            if self.asked && !self.core.passed.has_unsaid() {
+                self.snapshot(None);
+            }
         }
         if !acted.moves.is_empty() {
             self.regroup(&acted.moves, &acted.born, context);

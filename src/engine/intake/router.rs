@@ -14,6 +14,7 @@ use crate::engine::intake::entry::{Append, AppendAll, Entry, Incoming, Ingest, T
 use crate::engine::intake::reply::Ticket;
 use crate::engine::intake::seen_ids::Window;
 use crate::engine::receipt::{Receipt, Refusal};
+use crate::records::ActRecord;
 use crate::records::DedupeRow;
 use actix::{Actor, Context, Handler, Message};
 use bytes::Bytes;
@@ -100,7 +101,12 @@ impl RouterActor {
     }
 
     fn append(&mut self, append: Append) {
-        if self.is_closed || self.shared.is_failed() {
+        // What was in vain is said all the same: the last snapshot must not know it alone.
+        let says_in_vain = matches!(
+            &append.then,
+            Then::Act { act: ActRecord::PassOver { .. } | ActRecord::SetAside { .. }, .. }
+        );
+        if (self.is_closed && !says_in_vain) || self.shared.is_failed() {
             return; // dropping `then` tells whoever waits
         }
         self.record(append.kind, append.bytes.into(), Durability::Fsynced, append.then);

@@ -36,6 +36,11 @@ impl Aside {
         self.0.iter().filter(is_new).map(|(event, _)| *event)
     }
 
+    /// Whether there is one that no act says yet.
+    pub(in crate::engine) fn has_unsaid(&self) -> bool {
+        self.0.values().any(|act| *act == Sequence::MAX)
+    }
+
     /// Those that no act says yet.
     pub(in crate::engine) fn unsaid(&self) -> Self {
         let all = self.0.iter().filter(|(_, act)| **act == Sequence::MAX);

@@ -460,6 +460,25 @@ fn what_is_set_aside_behind_a_switch_is_resolved_anew() {
     });
 }
 
+/// A campaign panics over an event that is answered already, while the engine stops: the last snapshot
+/// is not the only one that knows.
+#[test]
+fn what_panics_while_the_engine_stops_is_said_in_the_journal_too() {
+    for _ in 0..4 {
+        play(async |folder| {
+            let engine = open(with_types(folder, vec![fault(Stage::Campaign, BOOM, EVER)])).await;
+            send(&engine, "web", None, json!({"u": 1, "at": T})).await;
+            let boom = send(&engine, "web", None, json!({"u": 1, "at": T + 1, "kind": BOOM})).await;
+            let engine = reopened(engine, sound(folder)).await;
+            let before = (engine.digest().await.unwrap().digest, status(&engine, &boom).await);
+            let engine = replayed(engine, sound(folder)).await;
+            let after = (engine.digest().await.unwrap().digest, status(&engine, &boom).await);
+            assert_eq!(after, before);
+            engine.stop(Duration::from_secs(20)).await;
+        });
+    }
+}
+
 /// Random worlds, in which a part of the events strikes somewhere, with snapshots, passivation and
 /// restarts between.
 #[test]
