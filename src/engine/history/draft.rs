@@ -257,7 +257,10 @@ impl Draft {
                 }
                 // One on nobody that an earlier switch dropped may be emptied by now, though the
                 // snapshot from which this is replayed still counts it.
-                kind::ERASED => drop(self.dropped.insert(sequence)),
+                kind::ERASED => {
+                    self.dropped.insert(sequence);
+                    self.core.emptied.insert(sequence);
+                }
                 _ => {}
             }
             self.core.applied = sequence;

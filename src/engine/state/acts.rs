@@ -178,8 +178,9 @@ impl Core {
     }
 
     fn set_aside(&mut self, event: Sequence, reason: Reason) {
-        if self.emptied.contains(&event) {
-            return; // of a person who was erased since: it was never counted on this way
+        // Of a person who was erased since: it counts no more, or was never counted on this way.
+        if self.emptied.contains(&event) || self.hidden.contains(&event) {
+            return;
         }
         self.quarantined.insert(event, reason);
         self.touch_loose(event);

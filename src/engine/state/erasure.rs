@@ -188,6 +188,10 @@ impl Core {
             if !self.emptied.contains(sequence) {
                 self.counters.events = self.counters.events.saturating_sub(1);
             }
+            // One that panicked while its erasure was under way.
+            if self.quarantined.remove(sequence).is_some() {
+                self.touch_loose(*sequence);
+            }
             if self.revised.remove(*sequence) {
                 self.touch_revised(*sequence);
             }

@@ -479,6 +479,33 @@ fn what_panics_while_the_engine_stops_is_said_in_the_journal_too() {
     }
 }
 
+/// An event that was set aside goes with its person, and no re-resolution finds it again.
+#[test]
+fn what_was_set_aside_stays_away_after_an_erasure_however_often_all_is_resolved_again() {
+    play(async |folder| {
+        let engine = open(with_types(folder, vec![fault(Stage::Profile, BOOM, EVER)])).await;
+        send(&engine, "shop", None, json!({"c": 2, "m": "b@site.org", "at": T})).await;
+        send(&engine, "web", None, json!({"u": 1, "at": T})).await;
+        let boom = send(&engine, "web", None, json!({"u": 1, "at": T + 1, "kind": BOOM})).await;
+        assert_eq!(status(&engine, &boom).await, ("quarantined", Some("panicked")));
+        let web = ProfileRef::Identifier(Identifier::parse("web:1").unwrap());
+        let erasure = engine.erase(web, false, String::new()).await.unwrap();
+        cleaned(&engine, &erasure.id).await;
+        for priority in [1, 2] {
+            let mail = json!({"limit": {"values": 1, "per": "ever"}, "priority": priority});
+            engine.put_object(ObjectKind::IdentityType, "email".into(), mail).await.unwrap();
+            resolved(&engine).await;
+        }
+        let left = engine.ask(|identity, _| identity.core.quarantined.len()).await.unwrap();
+        let before = engine.digest().await.unwrap();
+        assert_eq!((left, before.events), (0, 1));
+        let engine = replayed(engine, sound(folder)).await;
+        let after = engine.digest().await.unwrap();
+        assert_eq!((after.digest, after.events), (before.digest, before.events));
+        engine.stop(Duration::from_secs(20)).await;
+    });
+}
+
 /// Random worlds, in which a part of the events strikes somewhere, with snapshots, passivation and
 /// restarts between.
 #[test]
