@@ -272,7 +272,7 @@ fn cuts_of(graph: &Graph) -> Vec<Cut> {
 }
 
 /// Keeps what a snapshot would hold.
-fn keep(graph: &mut Graph, pages: &mut BTreeMap<(u8, u32), Page>) {
+pub(in crate::domain::graph) fn keep(graph: &mut Graph, pages: &mut BTreeMap<(u8, u32), Page>) {
     for page in graph.take_changed_pages() {
         pages.insert(place(&page), page);
     }
@@ -285,10 +285,12 @@ proptest! {
     fn the_quick_ways_come_to_the_same_as_a_rebuild_after_every_step(
         (world, component) in strict_world(),
         steps in prop::collection::vec(step(), 1..50),
+        is_hasty: bool,
     ) {
         let mut quick = Graph::new(rules_of(world, component));
+        quick.is_hasty = is_hasty;
         let mut plain = Graph::new(rules_of(world, component));
-        plain.always_rebuild = true;
+        (plain.always_rebuild, plain.is_hasty) = (true, is_hasty);
         let mut pages = BTreeMap::new();
         let mut links: Vec<Link> = Vec::new();
         for (at, step) in steps.iter().enumerate() {
