@@ -20,7 +20,7 @@ use futures_util::stream::FuturesUnordered;
 use selfsame::clock::Clock;
 use selfsame::config::Network;
 use selfsame::domain::event::Payload;
-use selfsame::domain::extract::RequestFacts;
+use selfsame::domain::facts::RequestFacts;
 use selfsame::domain::settings::{Durability, Settings};
 use selfsame::engine::{Engine, Options, Readiness, Submission};
 use selfsame::outbound::client::{Call, Client, Limits};

@@ -9,7 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use selfsame::decode::{DecodeLimits, RawRequest, Shape, decode};
 use selfsame::domain::compiled::Compiled;
 use selfsame::domain::event::Payload;
-use selfsame::domain::extract::RequestFacts;
+use selfsame::domain::facts::RequestFacts;
 use selfsame::domain::json;
 use selfsame::domain::path::read::PathSet;
 use selfsame::domain::path::{Path, Step};

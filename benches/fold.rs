@@ -8,7 +8,7 @@ mod workload;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use selfsame::domain::compiled::Compiled;
 use selfsame::domain::event::{Event, Payload};
-use selfsame::domain::extract::RequestFacts;
+use selfsame::domain::facts::RequestFacts;
 use selfsame::domain::fragment::{Fragment, content_hash};
 use selfsame::domain::profile::Folded;
 use selfsame::domain::settings::Settings;

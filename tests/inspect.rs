@@ -77,7 +77,7 @@ fn everything_is_shown_and_nothing_is_changed() {
     let before = content(data);
     let (code, stats, _) = inspect(data, &["stats"]);
     assert_eq!(code, 0);
-    for line in ["torn bytes      7", "profiles, tail included", "event                1       40"]
+    for line in ["torn bytes      7", "profiles, tail included", "event                2       40"]
     {
         assert!(stats.contains(line), "{line:?} is not in\n{stats}");
     }

@@ -18,7 +18,7 @@ use selfsame::domain::blocked;
 use selfsame::domain::campaign::{Campaigns, EventFacts, Person};
 use selfsame::domain::compiled::Compiled;
 use selfsame::domain::event::{Event, Payload};
-use selfsame::domain::extract::RequestFacts;
+use selfsame::domain::facts::RequestFacts;
 use selfsame::domain::id::{IdKey, IdKind, Identifier};
 use selfsame::domain::json;
 use selfsame::domain::normalise::LENGTH;

@@ -6,7 +6,7 @@ use futures_util::stream::FuturesUnordered;
 use selfsame::clock::Clock;
 use selfsame::config::{Config, Inputs};
 use selfsame::domain::event::Payload;
-use selfsame::domain::extract::RequestFacts;
+use selfsame::domain::facts::RequestFacts;
 use selfsame::engine::{Engine, Options, Submission};
 use std::path::Path;
 use std::time::Duration;

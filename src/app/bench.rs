@@ -9,7 +9,7 @@ use crate::cli;
 use crate::clock::Clock;
 use crate::config::{Config, Inputs};
 use crate::domain::event::Payload;
-use crate::domain::extract::RequestFacts;
+use crate::domain::facts::RequestFacts;
 use crate::domain::settings::Durability;
 use crate::engine::{Engine, Refusal, Submission};
 use crate::inspect::Table;

@@ -1,6 +1,6 @@
 //! Sizes, spans and addresses as configuration spells them.
 
-use crate::domain::source::RateLimit;
+use crate::domain::rate::RateLimit;
 use crate::domain::time::parse_span;
 use ipnet::IpNet;
 use serde::de::{Deserializer, Error, Visitor};

@@ -4,10 +4,11 @@
 //! on the way to it; all else stays beside it as it is spelt. Events are cut out of the text and put
 //! together again, never parsed.
 
-use super::lossy::{Origin, Places};
-use super::{DecodeRefusal, Decoded, Decoder, Piece, malformed, whole, wrapped};
+use crate::decode::lossy::{Origin, Places};
+use crate::decode::piece::{DecodeRefusal, Decoder, Piece, malformed, whole, wrapped};
 use crate::domain::event::{Payload, Raw, Reason};
-use crate::domain::json::{self, Measure, Root};
+use crate::domain::json;
+use crate::domain::json::{Measure, Root};
 use crate::domain::path::Step;
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -88,10 +89,12 @@ impl<'a> Batch<'a> {
 
     /// The event at this place, put together; an empty one behind the last.
     pub fn piece(&self, at: usize) -> Piece {
-        let Some(cut) = self.cuts.get(at) else { return super::unreadable(Bytes::new()) };
+        let Some(cut) = self.cuts.get(at) else {
+            return crate::decode::piece::unreadable(Bytes::new());
+        };
         let piece = match cut {
             Cut::Value { at, bound } => self.value(self.body.slice(at.range()), *bound),
-            Cut::Line(at) => super::unreadable(self.body.slice(at.range())),
+            Cut::Line(at) => crate::decode::piece::unreadable(self.body.slice(at.range())),
             Cut::Split(_) => self.split_off(cut),
         };
         Piece { raw: self.raw(cut), ..piece }
@@ -275,7 +278,7 @@ pub(super) fn lines<'a>(decoder: &Decoder<'a>, body: &Bytes) -> Result<Decoded<'
             continue;
         }
         let at = Place::of(&range);
-        let added = match super::as_json(&body.slice(range)) {
+        let added = match crate::decode::piece::as_json(&body.slice(range)) {
             Ok((_, measure)) => batch.add(Cut::Value { at, bound: measure }),
             Err(refusal) => {
                 first_error.get_or_insert(refusal);
@@ -463,5 +466,24 @@ fn add<'s>(ways: &mut Ways<'s>, rank: u32, way: &'s [Step]) {
     match ways.iter_mut().find(|(_, known)| *known == way) {
         Some((known, _)) => *known = rank.min(*known),
         None => ways.push((rank, way)),
+    }
+}
+
+/// What a request holds.
+#[derive(Clone, Debug)]
+pub enum Decoded<'a> {
+    /// One event.
+    Single(Piece),
+    /// A batch, of any number of events.
+    Batch(Batch<'a>),
+}
+
+impl Decoded<'_> {
+    /// Bytes that it holds, about.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Single(piece) => piece.size(),
+            Self::Batch(batch) => batch.size(),
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Undoing `Content-Encoding` under a hard cap: whatever a body claims to become, no more than the
 //! limit is ever held of it.
 
-use super::{DecodeRefusal, malformed};
+use crate::decode::piece::DecodeRefusal;
+use crate::decode::piece::malformed;
 use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
 use std::io::Read;

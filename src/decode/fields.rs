@@ -1,6 +1,6 @@
 //! Fields that hold JSON or base64 as text, replaced by what they hold.
 
-use super::{charset, lenient};
+use crate::decode::{charset, lenient};
 use crate::domain::json;
 use crate::domain::path::Step;
 use crate::domain::settings::FieldDecoding;

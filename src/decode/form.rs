@@ -4,8 +4,8 @@
 //! to n-1 is an array in that order (`a[0][b]=1`), as PHP and its senders have it. A name that
 //! cannot be read like that, or that contradicts an earlier one, stays as it is spelt.
 
-use super::DecodeLimits;
-use super::charset::{self, part};
+use crate::decode::charset::{self, part};
+use crate::decode::piece::DecodeLimits;
 use crate::domain::event::Reason;
 use crate::domain::json;
 use encoding_rs::Encoding;

@@ -1,7 +1,7 @@
 //! What a `Content-Type` says, its parameters ignored but for those without which a body cannot be
 //! read.
 
-use super::charset;
+use crate::decode::charset;
 use encoding_rs::Encoding;
 
 /// How a body is to be read.

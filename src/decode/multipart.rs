@@ -1,8 +1,10 @@
 //! `multipart/form-data` (RFC 7578): fields as texts, files as their name, type and size.
 
-use super::charset::{self, characters, part};
-use super::form::{Fields, Form};
-use super::{DecodeLimits, DecodeRefusal, malformed};
+use crate::decode::charset::{self, characters, part};
+use crate::decode::form::{Fields, Form};
+use crate::decode::piece::DecodeLimits;
+use crate::decode::piece::DecodeRefusal;
+use crate::decode::piece::malformed;
 use crate::domain::event::Reason;
 use crate::domain::json;
 use bytes::Bytes;

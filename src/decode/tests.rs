@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::domain::path::Path;
+use crate::domain::path::Step;
+use crate::domain::settings::FieldDecoding;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 //! Values that identify nobody: the built-in list of garbage, and what is configured per type.
 
-use super::normalise::national;
-use super::settings::{Blocked, Normaliser};
-use super::unseen::visible;
+use crate::domain::normalise::national;
+use crate::domain::settings::{Blocked, Normaliser};
+use crate::domain::unseen::visible;
 use regex::{RegexSet, RegexSetBuilder};
 use std::collections::HashSet;
 

@@ -1,8 +1,8 @@
 //! Settings that may be written in more than one way: each says itself what it expects, as a derived
 //! reader of an untagged enum only says that nothing fitted.
 
-use super::campaign::{FieldConfig, FullField, RetryConfig};
-use super::settings::{OneOrMany, TimeFormat, TimePath, TimePaths};
+use crate::domain::campaign::{FieldConfig, FullField, RetryConfig};
+use crate::domain::settings::{OneOrMany, TimeFormat, TimePath, TimePaths};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt;

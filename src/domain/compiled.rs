@@ -4,34 +4,20 @@ mod reserved;
 
 pub use reserved::reserved;
 
-use super::blocked::{Blocklist, is_builtin};
-use super::campaign::Campaigns;
-use super::extract::{PassedOver, event_type};
-use super::id::Identifier;
-use super::normalise::canonical;
-use super::path::Path;
-use super::point::Point;
-use super::rules::Rules;
-use super::settings::{OneOrMany, PointConfig, PointIdentifier, Settings};
-use super::source::{Problems, Source};
+use crate::domain::blocked::{Blocklist, is_builtin};
+use crate::domain::campaign::Campaigns;
+use crate::domain::facts::PassedOver;
+use crate::domain::id::Identifier;
+use crate::domain::names::{event_type, is_id, is_trait_name};
+use crate::domain::normalise::canonical;
+use crate::domain::path::Path;
+use crate::domain::point::Point;
+use crate::domain::problem::{Problems, SettingsProblem};
+use crate::domain::rules::Rules;
+use crate::domain::settings::{OneOrMany, PointConfig, PointIdentifier, Settings};
+use crate::domain::source::Source;
 use std::collections::{BTreeSet, HashMap};
-use std::fmt;
 use std::sync::Arc;
-
-/// Something in the settings that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SettingsProblem {
-    /// Where, such as `source.slack.profile_id`.
-    pub at: String,
-    /// What was expected, what was found, what to do.
-    pub sentence: String,
-}
-
-impl fmt::Display for SettingsProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.at, self.sentence)
-    }
-}
 
 /// The settings in force, compiled.
 #[derive(Clone, Debug)]
@@ -83,7 +69,7 @@ impl Compiled {
         for source in sources.values_mut().chain(gone.values_mut()).chain([&mut stranger]) {
             let id = source.id.clone();
             for point in points.iter().filter(|point| point.reads_source(&id)) {
-                point.install(source);
+                source.use_point(point);
             }
         }
         let tenanted = sources.values().filter(|source| source.tenant.is_some());
@@ -145,20 +131,6 @@ impl Compiled {
         };
         Some(Identifier { kind, value })
     }
-}
-
-/// Whether `text` can be the id of a source or a point, or the name of an identifier type.
-pub fn is_id(text: &str) -> bool {
-    let plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = text.as_bytes();
-    bytes.len() <= 64
-        && bytes.first().is_some_and(plain)
-        && bytes.iter().all(|byte| plain(byte) || matches!(byte, b'_' | b'-'))
-}
-
-/// Whether `text` can be the name of a trait: 1 to 200 bytes, not blank, no control characters.
-pub fn is_trait_name(text: &str) -> bool {
-    !text.trim().is_empty() && text.len() <= 200 && !text.contains(char::is_control)
 }
 
 /// Collects problems.

@@ -1,7 +1,7 @@
 //! What one webhook tells, once it is read: the content of an event's journal record.
 
-use super::id::Sequence;
-use super::time::Timestamp;
+use crate::domain::id::Sequence;
+use crate::domain::time::Timestamp;
 use bytes::Bytes;
 use smallvec::SmallVec;
 

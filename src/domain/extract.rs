@@ -3,98 +3,30 @@
 //! Everything here is a function of the request, the settings and the data folder's key. What a
 //! request says is never an error: what cannot be used is passed over or set aside, kept whole.
 
-use super::blocked;
-use super::compiled::Compiled;
-use super::event::{Event, Found, Payload, Reason, Standing, Timing, TraitValue};
-use super::fold::decision;
-use super::normalise::shown;
-use super::occurred::{self, Said};
-use super::point::{PointUse, Wanted};
-use super::settings::{Fold, Normaliser, Unidentified};
-use super::shape::{shape, shape_of_json};
-use super::source::{Choice, Source, TimeLookup};
-use super::time::Timestamp;
-use super::unseen;
+use crate::domain::compiled::Compiled;
+use crate::domain::event::{Event, Found, Payload, Reason, Standing, Timing, TraitValue};
+use crate::domain::facts::{PassedOver, RequestFacts};
+use crate::domain::fold::decision;
+use crate::domain::lookup::{Choice, TimeLookup};
+use crate::domain::names::name;
+use crate::domain::normalise::shown;
+use crate::domain::occurred::Said;
+use crate::domain::point::{PointUse, Wanted};
+use crate::domain::settings::{Fold, Normaliser, Unidentified};
+use crate::domain::shape::{shape, shape_of_json};
+use crate::domain::source::Source;
+use crate::domain::time::Timestamp;
+use crate::domain::{blocked, occurred};
 use smallvec::SmallVec;
+use view::{Spelling, View};
 
 mod dedupe;
 mod view;
 
-use view::{Spelling, View};
-
-/// The longest event type, session id and source id that is taken, in characters.
-pub const NAME_CHARS: usize = 200;
-
-/// Why something that looks like an identifier identifies nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PassedOver {
-    /// Its normaliser cannot read it.
-    Unreadable,
-    /// It is blocked, by the built-in list or a configured one.
-    Blocked,
-    /// Its event has more of them than `limits.event_identifiers`, and is set aside.
-    TooMany,
-    /// A byte of it had no character in the encoding that was declared: two that differ there would
-    /// be one.
-    Damaged,
-}
-
-impl PassedOver {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Unreadable, Self::Blocked, Self::TooMany, Self::Damaged];
-
-    /// The stable name, as metrics show it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Unreadable => "unreadable",
-            Self::Blocked => "blocked",
-            Self::TooMany => "too_many",
-            Self::Damaged => "damaged",
-        }
-    }
-}
-
-/// What a request says beside its payload.
-pub struct RequestFacts<'a> {
-    /// The event type in the URL, as [`event_type`] gives it.
-    pub event_type: &'a str,
-    /// The session in the URL, as [`name`] gives it.
-    pub session: Option<&'a str>,
-    /// The value of the header of that name (lower case).
-    pub header: &'a dyn Fn(&str) -> Option<String>,
-    /// The decoded query.
-    pub query: &'a [(String, String)],
-    /// When it was received.
-    pub received_at: Timestamp,
-    /// In a batch, the place of the element, from 0.
-    pub batch_index: Option<usize>,
-    /// Whether something of it was replaced by U+FFFD: what holds that identifies nobody.
-    pub is_lossy: bool,
-    /// Hears of each identifier that identifies nobody.
-    pub passed_over: &'a dyn Fn(PassedOver),
-}
-
-/// A name out of a URL or a payload, without what nobody sees at its ends; `None` when it is empty, longer than
-/// [`NAME_CHARS`] or holds a control character.
-pub fn name(text: &str) -> Option<&str> {
-    let text = unseen::visible(text);
-    let fits = !text.is_empty()
-        && text.chars().take(NAME_CHARS + 1).count() <= NAME_CHARS
-        && !text.contains(char::is_control);
-    fits.then_some(text)
-}
-
-/// An event type as it is kept: a [`name`] in lower case with blanks as `-`.
-pub fn event_type(text: &str) -> Option<String> {
-    let lower = name(text)?.to_lowercase().replace(char::is_whitespace, "-");
-    // Lower case can be longer.
-    name(&lower).map(str::to_owned)
-}
-
 impl Compiled {
     /// Reads an event out of a request to `source`.
     ///
-    /// `payload` is a JSON object that [`super::json::check`] has passed, or else bytes that could
+    /// `payload` is a JSON object that [`crate::domain::json::check`] has passed, or else bytes that could
     /// not be decoded; `hash_key` is the data folder's, so that event ids of senders cannot be
     /// guessed from the journal.
     pub fn extract(

@@ -3,10 +3,10 @@
 //! A [`Cell`] holds what one fragment knows of one trait. Cells of one rule join: commutative and
 //! associative, and idempotent too except for `sum`, which is why sums are kept per fragment.
 
-use super::event::Timing;
-use super::settings::Fold;
-use super::time::Timestamp;
-use super::unseen::visible;
+use crate::domain::event::Timing;
+use crate::domain::settings::Fold;
+use crate::domain::time::Timestamp;
+use crate::domain::unseen::visible;
 use bigdecimal::BigDecimal;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;

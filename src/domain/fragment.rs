@@ -1,12 +1,12 @@
 //! A fragment: all that is known under one origin. It only ever grows by its own events, so a
 //! merge moves it whole and an unmerge moves it back.
 
-use super::event::Event;
-use super::fold::Cell;
-use super::id::Sequence;
-use super::rules::Rules;
-use super::time::Timestamp;
-use super::timeline::Timeline;
+use crate::domain::event::Event;
+use crate::domain::fold::Cell;
+use crate::domain::id::Sequence;
+use crate::domain::rules::Rules;
+use crate::domain::time::Timestamp;
+use crate::domain::timeline::Timeline;
 
 /// The state of one fragment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Fragment {
 /// A hash of what an event says: type, source, session and payload, but neither ids nor times of
 /// ours. Sums of it do not depend on the order of arrival.
 pub fn content_hash(event: &Event) -> u128 {
-    use super::event::{Payload, Standing};
+    use crate::domain::event::{Payload, Standing};
     let mut hasher = blake3::Hasher::new();
     let mut part = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());

@@ -4,7 +4,7 @@
 //! of the event that it was minted for, scrambled with a key of the data folder, so that an id is
 //! looked up without any index and still tells a sender nothing about how many events there are.
 
-use super::time::Timestamp;
+use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use uuid::Uuid;

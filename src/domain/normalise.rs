@@ -2,9 +2,9 @@
 //! identifier. A form is a function of the value, its type's rule and the sender's region alone,
 //! and the canonical form of a canonical form is itself.
 
-use super::rules::TypeRule;
-use super::settings::Normaliser;
-use super::unseen::{is_unseen, seen, visible};
+use crate::domain::rules::TypeRule;
+use crate::domain::settings::Normaliser;
+use crate::domain::unseen::{is_unseen, seen, visible};
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, Region};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;

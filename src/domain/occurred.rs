@@ -4,9 +4,9 @@
 //! zones, which it brings along, so that the same text reads the same on every machine. What is read
 //! here is what `jiff` refuses: a blank before the zone, names of UTC, epochs, `/Date(…)/`.
 
-use super::blocked;
-use super::time::{MAX, MIN, Timestamp};
-use super::unseen::visible;
+use crate::domain::blocked;
+use crate::domain::time::{MAX, MIN, Timestamp};
+use crate::domain::unseen::visible;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::fmt::rfc2822;
 use jiff::fmt::strtime::BrokenDownTime;

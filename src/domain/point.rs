@@ -1,9 +1,9 @@
 //! An identification point, compiled, and what a source makes of it.
 
-use super::extract::event_type;
-use super::path::Path;
-use super::settings::{OneOrMany, PointConfig};
-use super::source::{Choice, Source};
+use crate::domain::lookup::Choice;
+use crate::domain::names::event_type;
+use crate::domain::path::Path;
+use crate::domain::settings::{OneOrMany, PointConfig};
 use std::collections::BTreeSet;
 
 /// A compiled point.
@@ -12,15 +12,15 @@ pub(super) struct Point {
     pub(super) id: Box<str>,
     /// The sources that it reads; `None` for all.
     pub(super) sources: Option<BTreeSet<String>>,
-    event_types: Option<BTreeSet<String>>,
-    wanted: Vec<Wanted<Vec<Path>>>,
+    pub(super) event_types: Option<BTreeSet<String>>,
+    pub(super) wanted: Vec<Wanted<Vec<Path>>>,
 }
 
 /// A point as one source uses it.
 #[derive(Clone, Debug)]
 pub(super) struct PointUse {
     pub(super) id: Box<str>,
-    event_types: Option<BTreeSet<String>>,
+    pub(super) event_types: Option<BTreeSet<String>>,
     pub(super) wanted: Vec<Wanted<Choice>>,
 }
 
@@ -53,18 +53,6 @@ impl Point {
     /// Whether it reads the events of that source.
     pub(super) fn reads_source(&self, id: &str) -> bool {
         self.sources.as_ref().is_none_or(|sources| sources.contains(id))
-    }
-
-    /// Lets `source` use it.
-    pub(super) fn install(&self, source: &mut Source) {
-        let wanted = self.wanted.iter().map(|wanted| Wanted {
-            kind: wanted.kind.clone(),
-            paths: Choice::new(&wanted.paths, &mut source.paths),
-            trait_name: wanted.trait_name.clone(),
-        });
-        let wanted = wanted.collect();
-        let event_types = self.event_types.clone();
-        source.points.push(PointUse { id: self.id.clone(), event_types, wanted });
     }
 }
 

@@ -1,9 +1,9 @@
 //! A profile's values: the fold of its fragments, and its part in the state digest.
 
-use super::fold::Cell;
-use super::fragment::Fragment;
-use super::graph::ClusterView;
-use super::time::{MAX, MIN, Timestamp};
+use crate::domain::fold::Cell;
+use crate::domain::fragment::Fragment;
+use crate::domain::graph::ClusterView;
+use crate::domain::time::{MAX, MIN, Timestamp};
 use std::collections::BTreeMap;
 
 /// What the fragments of one profile come to.

@@ -1,7 +1,6 @@
 //! A token bucket: how much may pass in a time, filled continuously and exactly in whole numbers.
 
-use super::source::RateLimit;
-use super::time::Timestamp;
+use crate::domain::time::{Timestamp, parse_span};
 
 /// A bucket of one second's (minute's, hour's) worth. Time comes in, so it is pure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +42,25 @@ impl Bucket {
     /// What one event costs.
     fn price(limit: RateLimit) -> u64 {
         limit.per_ms.unsigned_abs().max(1)
+    }
+}
+
+/// So many events in so long a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// At least 1.
+    pub events: u32,
+    /// The time over which they count, in milliseconds.
+    pub per_ms: i64,
+}
+
+impl RateLimit {
+    /// Reads `500/s`, `30/m` or `1000/h`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (events, unit) = text.split_once('/')?;
+        let per_ms = parse_span(&format!("1{}", unit.trim())).ok()?;
+        let events = events.trim().parse().ok().filter(|events| *events > 0)?;
+        Some(Self { events, per_ms })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The rules of identifier types and traits, compiled from what users configure.
 
-use super::settings::{
+use crate::domain::settings::{
     Blocked, DecidingLimits, Fold, IdentityConfig, Limit, Normaliser, Settings, TypeConfig,
 };
 use std::collections::{BTreeMap, BTreeSet};

@@ -26,7 +26,7 @@ pub fn shape_of_json(json: &str) -> String {
     match json.as_bytes().first() {
         Some(b'{') => "{}".to_owned(),
         Some(b'[') => "[]".to_owned(),
-        _ => shape(&super::json::unquote(json).unwrap_or(json.into())),
+        _ => shape(&crate::domain::json::unquote(json).unwrap_or(json.into())),
     }
 }
 

@@ -1,13 +1,16 @@
 //! A source, compiled: where in its requests everything is, and how it is answered.
 
-use super::occurred::{Format, Zone};
-use super::path::read::{PathSet, Slot};
-use super::path::{Part, Path, PathError, Step};
-use super::point::PointUse;
-use super::settings::{
+use crate::domain::lookup::{Choice, TimeLookup};
+use crate::domain::occurred::{Format, Zone};
+use crate::domain::path::read::PathSet;
+use crate::domain::path::{Part, Path, PathError, Step};
+use crate::domain::point::{Point, PointUse, Wanted};
+use crate::domain::problem::Problems;
+use crate::domain::rate::RateLimit;
+use crate::domain::settings::{
     Durability, FieldDecoding, OneOrMany, Respond, SourceConfig, TimePaths, Unidentified,
 };
-use super::time::parse_span;
+use crate::domain::time::parse_span;
 
 /// How long an event id is remembered unless the source says otherwise, in milliseconds.
 pub const DEDUPE_WINDOW_MS: i64 = 7 * 86_400_000;
@@ -60,98 +63,19 @@ pub struct Source {
     pub(super) points: Vec<PointUse>,
 }
 
-/// So many events in so long a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateLimit {
-    /// At least 1.
-    pub events: u32,
-    /// The time over which they count, in milliseconds.
-    pub per_ms: i64,
-}
-
-impl RateLimit {
-    /// Reads `500/s`, `30/m` or `1000/h`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (events, unit) = text.split_once('/')?;
-        let per_ms = parse_span(&format!("1{}", unit.trim())).ok()?;
-        let events = events.trim().parse().ok().filter(|events| *events > 0)?;
-        Some(Self { events, per_ms })
-    }
-}
-
-/// Paths of which the first that is present counts.
-#[derive(Clone, Debug)]
-pub(super) struct Choice(pub(super) Vec<Lookup>);
-
-/// A path, with its place in the source's [`PathSet`].
-#[derive(Clone, Debug)]
-pub(super) enum Lookup {
-    Body(Slot),
-    Header(Box<str>),
-    Query(Box<str>),
-    EventType,
-    Source,
-    Template(Vec<Piece>),
-}
-
-/// Where a time is, and in which format where it has one of its own.
-#[derive(Clone, Debug)]
-pub(super) struct TimeLookup {
-    pub(super) lookup: Lookup,
-    pub(super) format: Option<Format>,
-}
-
-/// A part of a template.
-#[derive(Clone, Debug)]
-pub(super) enum Piece {
-    Literal(Box<str>),
-    Lookup(Lookup),
-}
-
-impl Choice {
-    pub(super) fn new(paths: &[Path], set: &mut PathSet) -> Self {
-        Self(paths.iter().map(|path| Lookup::new(path, set)).collect())
-    }
-
-    /// Whether a part of it reads what is not kept with an event.
-    pub(super) fn reaches_outside(&self) -> bool {
-        self.0.iter().any(Lookup::reaches_outside)
-    }
-}
-
-impl Lookup {
-    fn new(path: &Path, set: &mut PathSet) -> Self {
-        match path {
-            Path::Body(steps) => Self::Body(set.add(steps)),
-            Path::Header(name) => Self::Header(name.clone()),
-            Path::Query(name) => Self::Query(name.clone()),
-            Path::EventType => Self::EventType,
-            Path::Source => Self::Source,
-            Path::Template(parts) => {
-                let piece = |part: &Part| match part {
-                    Part::Literal(text) => Piece::Literal(text.clone()),
-                    Part::Path(path) => Piece::Lookup(Self::new(path, set)),
-                };
-                Self::Template(parts.iter().map(piece).collect())
-            }
-        }
-    }
-
-    pub(super) fn reaches_outside(&self) -> bool {
-        match self {
-            Self::Header(_) | Self::Query(_) => true,
-            Self::Template(pieces) => pieces
-                .iter()
-                .any(|piece| matches!(piece, Piece::Lookup(lookup) if lookup.reaches_outside())),
-            _ => false,
-        }
-    }
-}
-
-/// Problems found while compiling: the place below the object, such as `profile_id`, and a sentence.
-pub(super) type Problems = Vec<(String, String)>;
-
 impl Source {
+    /// Has it use a point.
+    pub(super) fn use_point(&mut self, point: &Point) {
+        let wanted = point.wanted.iter().map(|wanted| Wanted {
+            kind: wanted.kind.clone(),
+            paths: Choice::new(&wanted.paths, &mut self.paths),
+            trait_name: wanted.trait_name.clone(),
+        });
+        let wanted = wanted.collect();
+        let event_types = point.event_types.clone();
+        self.points.push(PointUse { id: point.id.clone(), event_types, wanted });
+    }
+
     /// A source of which only its id is known: for events whose source is gone.
     pub(super) fn unknown(id: &str) -> Self {
         let nothing = SourceConfig::default();
@@ -208,7 +132,11 @@ impl Source {
             points: Vec::new(),
             paths: reader.set,
         };
-        if config.country.as_deref().is_some_and(|country| !super::normalise::is_region(country)) {
+        if config
+            .country
+            .as_deref()
+            .is_some_and(|country| !crate::domain::normalise::is_region(country))
+        {
             let sentence = "expected a country such as \"GB\" (ISO 3166-1 alpha-2, upper case)";
             problems.push(("country".into(), sentence.into()));
         }

@@ -1,7 +1,7 @@
 //! The sequences of a fragment's events: delta-coded, about two bytes an event, in chunks so that
 //! a fragment with a million events is not written anew for each one.
 
-use super::id::Sequence;
+use crate::domain::id::Sequence;
 
 /// Events per chunk.
 pub const CHUNK: u32 = 1_024;

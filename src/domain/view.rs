@@ -1,7 +1,7 @@
 //! What the reading API shows, independent of HTTP.
 
-use super::campaign::RuleReport;
-use super::json;
+use crate::domain::campaign::RuleReport;
+use crate::domain::json;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! How an engine runs, why it does not start, and what its recovery found.
 
 use crate::clock::Clock;
-use crate::domain::compiled::SettingsProblem;
 use crate::domain::id::Sequence;
+use crate::domain::problem::SettingsProblem;
 use crate::domain::settings::Settings;
 use crate::engine::fault::Fault;
 use crate::engine::history::asides::ReplayError;

@@ -4,7 +4,7 @@
 use super::*;
 use crate::clock::Clock;
 use crate::domain::event::{Payload, Reason};
-use crate::domain::extract::RequestFacts;
+use crate::domain::facts::RequestFacts;
 use crate::domain::id::Identifier;
 use crate::domain::settings::{Durability, Settings};
 use serde_json::json;

@@ -1,9 +1,11 @@
 //! Who may read and steer: the admin API's bearer token (RFC 6750), and the frame of every admin
 //! answer: a request id, and problems in the one form that we have.
 
-use super::problem::{Problem, of_status};
-use super::request_id::{RequestId, X_REQUEST_ID};
-use super::{Code, Http, guard};
+use crate::code::Code;
+use crate::http::guard;
+use crate::http::problem::{Problem, of_status};
+use crate::http::request_id::{RequestId, X_REQUEST_ID};
+use crate::http::shared::Http;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;

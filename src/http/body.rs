@@ -2,12 +2,12 @@
 //! more of them at once than `limits.bodies` has room for. A body takes room as its bytes come, so
 //! one that is only announced takes none.
 
-use super::pace::Pace;
-use super::problem::Problem;
-use super::room::{Party, Pool, Room};
 use crate::code::Code;
 use crate::config::Limits;
 use crate::decode;
+use crate::http::pace::Pace;
+use crate::http::problem::Problem;
+use crate::http::room::{Party, Pool, Room};
 use crate::telemetry::metrics::Metrics;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
 use actix_web::web::{Bytes, BytesMut, Payload};
@@ -51,7 +51,7 @@ impl Bodies {
         // Room for the events of one batch is taken at once, so none is spare.
         let events = Pool::new(all.max(limit), 0, metrics);
         let (patience, rate) = (limits.slow_request.duration(), limits.least_rate.bytes() as u64);
-        Self { pool, events, turns: Semaphore::new(super::cores()), limit, patience, rate }
+        Self { pool, events, turns: Semaphore::new(cores()), limit, patience, rate }
     }
 
     /// The whole body, as it came; its room counts in the share of these parties.
@@ -208,6 +208,11 @@ pub fn too_large(limit: usize) -> Problem {
 
 fn broken() -> Problem {
     Problem::new(Code::MalformedBody, "the body broke off or is not framed as HTTP says")
+}
+
+/// The cores that the program may use; at most 16 of them.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).min(16)
 }
 
 #[cfg(test)]

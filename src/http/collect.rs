@@ -3,22 +3,27 @@
 //! In this order, each with its own refusal and before anything has changed: path, source, method,
 //! sizes, rate, body, decoding. Then the engine decides, and the answer means *durable*.
 
-use super::body::Body;
-use super::problem::Problem;
-use super::request_id::{RequestId, X_REQUEST_ID};
-use super::room::Party;
-use super::{Http, cors, frame, reply};
 use crate::code::Code;
-use crate::decode::{
-    Batch, DecodeRefusal, Decoded, Piece, RawRequest, Shape, charset, decode, kept, query_pairs,
-};
+use crate::decode::DecodeRefusal;
+use crate::decode::Decoded;
+use crate::decode::Piece;
+use crate::decode::RawRequest;
+use crate::decode::Shape;
+use crate::decode::{Batch, charset, decode, kept, query_pairs};
 use crate::domain::event::{Event, Reason, Timing};
-use crate::domain::extract::{self, NAME_CHARS, RequestFacts};
+use crate::domain::facts::RequestFacts;
+use crate::domain::names::NAME_CHARS;
 use crate::domain::shape::shape_of_json;
 use crate::domain::source::Source;
-use crate::domain::unseen;
+use crate::domain::{extract, names, unseen};
 use crate::engine::fault::{Panicked, Stage, walled};
 use crate::engine::{Effective, Receipt, Refusal, Status, Submission};
+use crate::http::body::Body;
+use crate::http::problem::Problem;
+use crate::http::request_id::{RequestId, X_REQUEST_ID};
+use crate::http::room::Party;
+use crate::http::shared::Http;
+use crate::http::{cors, reply, uri};
 use actix_web::dev::RequestHead;
 use actix_web::http::header::{
     ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
@@ -70,7 +75,7 @@ async fn answer(
     payload: Payload,
     page: &mut Option<HeaderValue>,
 ) -> Result<HttpResponse, Problem> {
-    frame::spelled(request.uri().path())?;
+    uri::spelled(request.uri().path())?;
     // As it was sent: the framework's own decoding would lose an encoded slash.
     let target = target(request.uri().path())?;
     let effective = http.engine.effective()?;
@@ -81,7 +86,7 @@ async fn answer(
         Method::OPTIONS => return Ok(options(source, page.is_some())),
         ref method => takes(source, method)?,
     }
-    frame::within_sizes(http, request.head())?;
+    uri::within_sizes(http, request.head())?;
     within_rate(http, source)?;
     let parties = parties(request, source);
     let mut body = http.bodies.read(request.headers(), payload, parties).await?;
@@ -131,7 +136,7 @@ fn target(path: &str) -> Result<Target, Problem> {
             ));
         }
     };
-    let event_type = extract::event_type(&decoded_part(event_type));
+    let event_type = names::event_type(&decoded_part(event_type));
     Ok(Target {
         event_type: event_type.ok_or_else(|| malformed("event type"))?,
         source: named("source", source)?,
@@ -156,7 +161,7 @@ fn named(what: &str, text: &str) -> Result<String, Problem> {
 fn name_in(what: &str, text: &str) -> Result<String, Problem> {
     // A name in a payload loses controls at its ends; in a URL they are a mistake of the caller's.
     let is_clean = !text.trim().contains(char::is_control);
-    let name = extract::name(text).filter(|_| is_clean);
+    let name = names::name(text).filter(|_| is_clean);
     name.map(str::to_owned).ok_or_else(|| malformed(what))
 }
 

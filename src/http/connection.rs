@@ -5,9 +5,9 @@
 //! answer that it does not read) ends here: beside the framework's future for a connection runs one
 //! that watches the clock, and when that is over both are dropped, with all that they hold.
 
-use super::pace::Pace;
-use super::target::Place;
-use super::wire;
+use crate::http::pace::Pace;
+use crate::http::target::Place;
+use crate::http::wire;
 use crate::telemetry::metrics::{Metrics, Slow};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::rt::net::TcpStream;

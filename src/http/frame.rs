@@ -1,14 +1,16 @@
 //! The frame of every request, whatever its path: what holds for all of them before they are routed,
 //! and when the connection may be idle again. And what is asked before a sender is told to go on.
 
-use super::body::{announced, too_large};
-use super::connection::{Life, Told};
-use super::pace::Pace;
-use super::problem::Problem;
-use super::request_id::RequestId;
-use super::room::{Party, Room};
-use super::{Faces, Http, collect, routes};
 use crate::code::Code;
+use crate::http::body::{announced, too_large};
+use crate::http::connection::{Life, Told};
+use crate::http::pace::Pace;
+use crate::http::problem::Problem;
+use crate::http::request_id::RequestId;
+use crate::http::room::{Party, Room};
+use crate::http::shared::{Faces, Http};
+use crate::http::uri::{spelled, within_sizes};
+use crate::http::{collect, routes};
 use actix_http::{Request, Response};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, RequestHead, ServiceRequest, ServiceResponse};
@@ -168,49 +170,6 @@ pub fn readable(http: &Http, head: &RequestHead) -> Result<(), Problem> {
     spelled(head.uri.path())
 }
 
-/// Whether a path can be read.
-///
-/// # Errors
-/// 400 of a bad escape.
-pub fn spelled(path: &str) -> Result<(), Problem> {
-    if has_bad_escape(path) {
-        return Err(Problem::new(
-            Code::MalformedPath,
-            "expected two hexadecimal digits behind each % of the path",
-        ));
-    }
-    Ok(())
-}
-
-/// Whether a request's target and headers are within their limits.
-///
-/// # Errors
-/// 414 or 431.
-pub fn within_sizes(http: &Http, head: &RequestHead) -> Result<(), Problem> {
-    let url = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    let most = http.limits.url.bytes();
-    if url > most {
-        let detail = format!("path and query are longer than limits.url, {most} bytes");
-        return Err(Problem::new(Code::UrlTooLong, detail));
-    }
-    let headers = head.headers.iter();
-    let size: usize = headers.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    let most = http.limits.headers.bytes();
-    if size > most {
-        let detail = format!("the headers are longer than limits.headers, {most} bytes");
-        return Err(Problem::new(Code::HeadersTooLarge, detail));
-    }
-    Ok(())
-}
-
-fn has_bad_escape(path: &str) -> bool {
-    let bytes = path.as_bytes();
-    memchr::memchr_iter(b'%', bytes).any(|at| {
-        let digits = bytes.get(at + 1..at + 3).unwrap_or_default();
-        digits.len() < 2 || !digits.iter().all(u8::is_ascii_hexdigit)
-    })
-}
-
 /// Whether a sender that asks first is told to go on with its body: not when the answer would be a
 /// refusal whatever it sends.
 pub fn go_on(http: &Http, faces: Faces, request: Request) -> Result<Request, Response<BoxBody>> {
@@ -234,21 +193,6 @@ pub fn go_on(http: &Http, faces: Faces, request: Request) -> Result<Request, Res
             http.metrics.count_refusal(problem.code);
             let answer: HttpResponse = problem.answer(&RequestId::of(&head.headers));
             Err(answer.into())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_escape_is_two_digits() {
-        for good in ["/", "/a%20b", "/%C3%a9", "/%25zz"] {
-            assert!(!has_bad_escape(good), "{good}");
-        }
-        for bad in ["/%", "/a%2", "/%zz", "/%4g", "/%%20"] {
-            assert!(has_bad_escape(bad), "{bad}");
         }
     }
 }

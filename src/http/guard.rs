@@ -7,8 +7,8 @@
 //! Preflights get no leave here. An old browser that sends neither `Origin` nor `Sec-Fetch-Site` with
 //! a form still names a form's media type, and sends no `DELETE` or `PUT` without a preflight.
 
-use super::Code;
-use super::problem::Problem;
+use crate::code::Code;
+use crate::http::problem::Problem;
 use actix_web::HttpMessage as _;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;

@@ -1,12 +1,11 @@
 //! `/livez`, `/readyz`: open to whoever reaches a listener. `/metrics`, `/openapi.json`: on the admin
 //! address, without a token.
 
-use super::Http;
 use crate::engine::Readiness;
+use crate::http::shared::Http;
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data};
 use serde_json::json;
-use std::sync::LazyLock;
 
 /// The process answers.
 #[utoipa::path(get, path = "/livez", tag = "health",
@@ -46,9 +45,9 @@ pub async fn metrics(http: Data<Http>) -> HttpResponse {
 /// The document of this API.
 #[utoipa::path(get, path = "/openapi.json", tag = "health",
     responses((status = 200, description = "OpenAPI 3.1")))]
-pub async fn openapi() -> HttpResponse {
-    // Written once: it is long, and anybody may ask for it again and again.
-    static TEXT: LazyLock<Bytes> =
-        LazyLock::new(|| serde_json::to_vec(super::openapi::document()).unwrap_or_default().into());
-    HttpResponse::Ok().content_type("application/json").body(TEXT.clone())
+pub async fn openapi(document: Data<Document>) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(document.0.clone())
 }
+
+/// The document of this API as it is sent.
+pub struct Document(pub Bytes);

@@ -1,10 +1,10 @@
 //! Pages of lists: `?limit=` and the opaque `cursor`.
 
-use super::Http;
-use super::problem::Problem;
 use crate::code::Code;
 use crate::domain::view::EventView;
 use crate::engine::{PageRequest, Paged};
+use crate::http::problem::Problem;
+use crate::http::shared::Http;
 use actix_web::HttpResponse;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::web::Bytes;

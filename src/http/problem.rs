@@ -3,9 +3,9 @@
 //! Promises: the code is one of [`Code`]; nothing from a payload is in the text; whatever may be
 //! tried again carries `Retry-After`.
 
-use super::request_id::{RequestId, X_REQUEST_ID};
 use crate::code::{Code, Retry};
 use crate::engine::{ObjectRefusal, Refusal};
+use crate::http::request_id::{RequestId, X_REQUEST_ID};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};

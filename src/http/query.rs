@@ -1,6 +1,6 @@
 //! Queries of the admin API in which an identifier stands.
 
-use super::problem::Problem;
+use crate::http::problem::Problem;
 use actix_web::dev::Payload;
 use actix_web::web::Query;
 use actix_web::{FromRequest, HttpRequest};

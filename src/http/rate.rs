@@ -2,7 +2,7 @@
 //! worth, filled continuously.
 
 use crate::domain::rate::Bucket;
-use crate::domain::source::RateLimit;
+use crate::domain::rate::RateLimit;
 use crate::domain::time::Timestamp;
 use dashmap::DashMap;
 

@@ -5,8 +5,8 @@
 //! others. Who holds some and needs more might wait for others who do the same: so a part is spare,
 //! and lent to one at a time, who can then always go on to its end.
 
-use super::problem::Problem;
 use crate::code::Code;
+use crate::http::problem::Problem;
 use crate::telemetry::metrics::Metrics;
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,14 +1,16 @@
 //! The whole route table.
 
-use super::admin::{
+use crate::http::admin::{
     campaigns, changes, events, identity, objects, probe, profiles, secrets, sessions, state,
     stream,
 };
-use super::problem::Problem;
-use super::{Faces, Http, auth, collect, health, tracker};
+use crate::http::problem::Problem;
+use crate::http::shared::{Faces, Http};
+use crate::http::{auth, collect, health, openapi, tracker};
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, ServiceConfig, delete, get, post, put};
-use actix_web::{HttpRequest, HttpResponse, Resource};
+use actix_web::web::{ServiceConfig, delete, get, post, put};
+use actix_web::{HttpRequest, HttpResponse, Resource, web};
+use std::sync::LazyLock;
 
 /// The methods and paths beside `/collect`, as `openapi.json` lists them.
 pub const ADMIN: [(&str, &str); 68] = [
@@ -112,6 +114,12 @@ pub fn install(app: &mut ServiceConfig, http: &Http, faces: Faces) {
         app.service(resource("/tracker.js").route(get().to(tracker::script)));
     }
     if faces != Faces::Collect {
+        // Written once: it is long, and anybody may ask for it again and again.
+        static DOCUMENT: LazyLock<web::Data<health::Document>> = LazyLock::new(|| {
+            let text = serde_json::to_vec(openapi::document()).unwrap_or_default();
+            web::Data::new(health::Document(text.into()))
+        });
+        app.app_data(DOCUMENT.clone());
         admin(app);
     }
     app.service(resource("/livez").route(get().to(health::live)))

@@ -1,10 +1,10 @@
 //! A panic while a request is answered costs that request: it is answered 500, and the connection and
 //! the worker go on.
 
-use super::Http;
-use super::problem::Problem;
-use super::request_id::RequestId;
 use crate::code::Code;
+use crate::http::problem::Problem;
+use crate::http::request_id::RequestId;
+use crate::http::shared::Http;
 use actix_web::Error;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;

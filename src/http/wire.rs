@@ -2,9 +2,9 @@
 //! one that is too long, one that does not come. Its answer has no body; ours takes its place on the
 //! way out, and is counted and logged as others are.
 
-use super::problem::Problem;
-use super::request_id::RequestId;
 use crate::code::Code;
+use crate::http::problem::Problem;
+use crate::http::request_id::RequestId;
 use crate::telemetry::metrics::Metrics;
 use actix_web::http::StatusCode;
 use actix_web::web::Bytes;

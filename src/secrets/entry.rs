@@ -1,6 +1,6 @@
 //! An entry of the sealed store, and why the store cannot be used.
 
-use super::{Secret, sealed};
+use super::Secret;
 use crate::domain::time::Timestamp;
 use std::path::PathBuf;
 
@@ -39,13 +39,13 @@ pub enum StoreError {
     /// The key is gone.
     #[error(
         "{} is missing, and the sealed secrets cannot be opened without it: restore it from a backup, or move {} away and set the secrets again",
-        .0.display(), sealed::FILE
+        .0.display(), FILE
     )]
     NoKey(PathBuf),
     /// It is another folder's key.
     #[error(
         "{} does not open the sealed secrets: restore the one that belongs to them, or move {} away and set the secrets again",
-        .0.display(), sealed::FILE
+        .0.display(), FILE
     )]
     WrongKey(PathBuf),
     /// There are as many as may be.
@@ -66,3 +66,6 @@ pub struct Entry {
     pub(super) created_at: Timestamp,
     pub(super) set_at: Timestamp,
 }
+
+/// The name of the file with the values.
+pub(super) const FILE: &str = "secrets.sealed";

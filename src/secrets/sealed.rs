@@ -12,10 +12,10 @@
 use super::Secret;
 use super::entry::{Entry, StoreError};
 use crate::domain::time::Timestamp;
+use crate::secrets::entry::FILE;
 use bincode::Options;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use secrecy::ExposeSecret;
-use secrecy::SecretBox;
+use secrecy::{ExposeSecret, SecretBox};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -32,8 +32,6 @@ const CRC_BYTES: usize = 4;
 /// No file of ours is longer.
 const FILE_BYTES: u64 = 256 * 1024 * 1024;
 
-/// The name of the file with the values.
-pub(super) const FILE: &str = "secrets.sealed";
 /// The name of the file with the key.
 pub(super) const KEY_FILE: &str = "secrets.key";
 

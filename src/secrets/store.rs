@@ -177,7 +177,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path();
         set(&Store::open(data).unwrap(), "a", "zx-one", NOW);
-        for name in [sealed::FILE, sealed::KEY_FILE] {
+        for name in [crate::secrets::entry::FILE, sealed::KEY_FILE] {
             let path = data.join(name);
             let whole = fs::read(&path).unwrap();
             for at in 0..whole.len() {

@@ -6,7 +6,7 @@
 
 use crate::code::Code;
 use crate::domain::event::{Reason, Status};
-use crate::domain::extract::PassedOver;
+use crate::domain::facts::PassedOver;
 use crate::domain::graph::Obstacle;
 use crate::records::ChangeRow;
 use prometheus_client::encoding::text::encode;

@@ -3,7 +3,8 @@
 use super::*;
 use crate::domain::compiled::Compiled;
 use crate::domain::event::Event;
-use crate::domain::extract::RequestFacts;
+use crate::domain::facts::RequestFacts;
+use crate::domain::settings::FieldDecoding;
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
 

@@ -1,51 +1,18 @@
 //! How a webhook is called: for how long, how many times at a time, and when again.
 
-use super::compile::Builder;
-use super::config::{RetryConfig, WebhookConfig};
+use crate::domain::campaign::builder::Builder;
+use crate::domain::campaign::config::{RetryConfig, WebhookConfig};
+use crate::domain::campaign::model::{Calling, SCHEDULE};
 use crate::domain::time::parse_span;
 
-/// How long a call may take, answer included, unless the webhook says so itself.
-const TIMEOUT_MS: i64 = 15_000;
 /// The longest time that a webhook may allow for a call.
 const TIMEOUT_MOST_MS: i64 = 300_000;
-/// Calls at a time, unless the webhook says so itself.
-const CONCURRENCY: usize = 32;
 /// The most calls at a time that a webhook may allow.
 pub const CONCURRENCY_MOST: usize = 1_024;
 /// The most attempts after the first one.
 const RETRIES_MOST: usize = 100;
 /// The longest wait between two attempts.
 const WAIT_MOST_MS: i64 = 30 * 86_400_000;
-/// The waits after the first, second, … attempt, in milliseconds, unless the webhook says so itself.
-const SCHEDULE: [i64; 9] = [
-    5_000,
-    5 * 60_000,
-    30 * 60_000,
-    2 * 3_600_000,
-    5 * 3_600_000,
-    10 * 3_600_000,
-    14 * 3_600_000,
-    20 * 3_600_000,
-    24 * 3_600_000,
-];
-
-/// How a webhook is called.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Calling {
-    /// How long a call may take, answer included, in milliseconds; at least 1.
-    pub timeout_ms: i64,
-    /// Calls at a time; at least 1.
-    pub at_a_time: usize,
-    /// The waits after the first, second, … attempt, in milliseconds. After as many attempts and one
-    /// more there is no further one.
-    pub waits: Box<[i64]>,
-}
-
-impl Default for Calling {
-    fn default() -> Self {
-        Self { timeout_ms: TIMEOUT_MS, at_a_time: CONCURRENCY, waits: SCHEDULE.into() }
-    }
-}
 
 impl Builder {
     /// Checks and compiles how a webhook is called.

@@ -1,33 +1,26 @@
 //! Campaigns, checked all at once and compiled, with the index that lets events which concern no
 //! campaign cost nothing.
 
-use super::calling::Calling;
-use super::condition::Condition;
-use super::config::{
-    AudienceConfig, CampaignConfig, EventConfig, MissingConfig, StepConfig, StopConfig,
+use crate::domain::campaign::builder::Builder;
+use crate::domain::campaign::config::{
+    AudienceConfig, CampaignConfig, EventConfig, StepConfig, StopConfig,
 };
-use super::counts::Counted;
-use super::fields::Field;
-use crate::domain::compiled::{SettingsProblem, is_id};
-use crate::domain::confidential::{MASK, Reference, looks_like_key};
-use crate::domain::extract::event_type;
+use crate::domain::campaign::counts::Counted;
+use crate::domain::campaign::model::Standing;
+use crate::domain::campaign::model::{
+    Audience, Campaign, Condition, EventFilter, Restart, Step, Webhook,
+};
+use crate::domain::names::{event_type, is_id};
 use crate::domain::path::read::PathSet;
-use crate::domain::source::RateLimit;
+use crate::domain::problem::SettingsProblem;
 use crate::domain::spelling;
 use crate::domain::time::parse_span;
 use serde_json::Value;
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// The most steps of one campaign.
 const STEPS: usize = 100;
-
-/// Whether a campaign does anything.
-pub use super::config::StateConfig as Standing;
-
-/// In which order deliveries of one profile go out.
-pub use super::config::OrderConfig as Order;
 
 /// All campaigns, compiled.
 #[derive(Clone, Debug, Default)]
@@ -81,22 +74,6 @@ impl Index {
     }
 }
 
-/// A campaign, compiled.
-#[derive(Clone, Debug)]
-pub struct Campaign {
-    /// Its name in URLs and lists.
-    pub id: Arc<str>,
-    /// Whether it does anything.
-    pub standing: Standing,
-    /// When the same profile may begin a run again.
-    pub restart: Restart,
-    /// What a run does, in order; the last one is a webhook.
-    pub steps: Vec<Step>,
-    pub(super) trigger: EventFilter,
-    pub(super) audience: Audience,
-    pub(super) exit: Option<EventFilter>,
-}
-
 impl Campaign {
     /// The webhook that a step is.
     pub fn webhook(&self, step: u16) -> Option<&Webhook> {
@@ -115,130 +92,6 @@ impl Campaign {
     pub fn audience_reads_event(&self) -> bool {
         self.audience.conditions.iter().any(Condition::reads_event)
     }
-}
-
-/// When the same profile may begin a run again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Restart {
-    /// As soon as the run before has stopped.
-    AtOnce,
-    /// So many milliseconds after the run before has stopped.
-    After(i64),
-    /// Never again.
-    Never,
-}
-
-/// A step of a run.
-#[derive(Clone, Debug)]
-pub enum Step {
-    /// So many milliseconds.
-    Wait {
-        /// At least 1.
-        ms: i64,
-    },
-    /// A call.
-    Webhook(Box<Webhook>),
-}
-
-/// How a webhook is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// Fields become query parameters.
-    Get,
-    /// Fields become a JSON object.
-    Post,
-}
-
-impl Method {
-    /// As it stands in a request.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-        }
-    }
-}
-
-/// A text as it stands, or a reference (`env:NAME`, `file:path`, `secret:NAME`) to a secret that is
-/// only looked up when a request is sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeaderValue(pub(super) Box<str>);
-
-impl HeaderValue {
-    /// The text to send; `None` when the secret is not there. `secrets` finds what a reference
-    /// stands for.
-    pub fn resolve(&self, secrets: &dyn Fn(&str) -> Option<String>) -> Option<Cow<'_, str>> {
-        if self.is_reference() {
-            secrets(&self.0).map(Cow::Owned)
-        } else {
-            Some(Cow::Borrowed(&self.0))
-        }
-    }
-
-    /// The text to show under the name of its header: a secret is masked, and so is what looks like
-    /// one.
-    pub fn masked(&self, name: &str) -> &str {
-        if self.is_reference() || looks_like_key(name, &self.0) { MASK } else { &self.0 }
-    }
-
-    fn is_reference(&self) -> bool {
-        Reference::parse(&self.0).is_some()
-    }
-}
-
-/// A call of another system, compiled.
-#[derive(Clone, Debug)]
-pub struct Webhook {
-    /// How.
-    pub method: Method,
-    /// Where, without the fields of a GET.
-    pub url: url::Url,
-    /// Request headers by lower-case name.
-    pub headers: Vec<(Box<str>, HeaderValue)>,
-    /// Standard Webhooks secrets, separated by blanks.
-    pub sign: Option<HeaderValue>,
-    /// In which order deliveries of one profile go out.
-    pub order: Order,
-    /// Whether plain `http:` will do.
-    pub allow_http: bool,
-    /// How long after enqueueing it is still worth sending, in milliseconds.
-    pub max_age_ms: i64,
-    /// At most so many calls.
-    pub rate: Option<RateLimit>,
-    /// For how long it is called, how many times at a time, and when again.
-    pub calling: Calling,
-    pub(super) fields: Vec<NamedField>,
-    /// Name and JSON.
-    pub(super) fixed: Vec<(Box<str>, Box<str>)>,
-    /// What the fields read of an event.
-    pub(super) paths: PathSet,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct NamedField {
-    pub(super) name: Box<str>,
-    pub(super) from: Field,
-    /// What `from` was read from.
-    pub(super) path: Box<str>,
-    pub(super) on_missing: MissingConfig,
-    /// JSON.
-    pub(super) default: Option<Box<str>>,
-}
-
-/// Which events are meant.
-#[derive(Clone, Debug)]
-pub(super) struct EventFilter {
-    /// `None` for all.
-    pub(super) kinds: Option<BTreeSet<String>>,
-    pub(super) sources: Option<BTreeSet<String>>,
-    pub(super) conditions: Vec<Condition>,
-}
-
-/// Which profiles are meant.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Audience {
-    pub(super) known: Option<bool>,
-    pub(super) conditions: Vec<Condition>,
 }
 
 impl Campaigns {
@@ -327,14 +180,6 @@ impl Campaigns {
     pub(super) fn ended_by(&self, kind: &str) -> impl Iterator<Item = &Campaign> {
         self.exits.of(kind).filter_map(|place| self.list.get(place))
     }
-}
-
-/// Compiles campaigns and collects what is wrong with them.
-#[derive(Default)]
-pub(super) struct Builder {
-    pub(super) problems: Vec<SettingsProblem>,
-    pub(super) paths: PathSet,
-    pub(super) counted: Counted,
 }
 
 impl Builder {
@@ -465,9 +310,4 @@ impl EventFilter {
             Some(names) => names.iter().map(String::as_str).collect::<Vec<_>>().join(" or "),
         }
     }
-}
-
-/// Whether a text would do harm in a request's head.
-pub(super) fn breaks_lines(text: &str) -> bool {
-    text.contains(['\r', '\n', '\0'])
 }

@@ -4,15 +4,16 @@
 //! times as moments; of an array, or of what `[*]` finds, it is enough that one element fits (and
 //! for `not`, that none does). Expressions take linear time; nothing from a payload is evaluated.
 
-use super::compile::Builder;
-use super::config::ConditionConfig;
-use super::matching::{Glob, Listed, Pattern, Reach};
-use super::state::FragmentRuns;
-use super::{EventFacts, Person};
-use crate::domain::extract::event_type;
+use crate::domain::campaign::builder::Builder;
+use crate::domain::campaign::config::ConditionConfig;
+use crate::domain::campaign::matching::{Glob, Listed, Pattern, Reach};
+use crate::domain::campaign::model::{Condition, Subject, Test};
+use crate::domain::campaign::state::FragmentRuns;
+use crate::domain::campaign::{EventFacts, Person};
 use crate::domain::fold::number;
 use crate::domain::graph::FragmentIndex;
-use crate::domain::path::read::{Slot, Values, scalar};
+use crate::domain::names::event_type;
+use crate::domain::path::read::{Values, scalar};
 use crate::domain::time::{MAX, Timestamp, parse_span};
 use crate::domain::{json, occurred, path};
 use bigdecimal::BigDecimal;
@@ -38,37 +39,6 @@ pub struct RuleReport {
     /// What was left out of sight by a limit; absent where everything was looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bounded: Option<String>,
-}
-
-/// A compiled condition.
-#[derive(Clone, Debug)]
-pub(super) struct Condition {
-    rule: Box<str>,
-    subject: Subject,
-    tests: Vec<Test>,
-}
-
-#[derive(Clone, Debug)]
-enum Subject {
-    Property(Slot),
-    Trait(Box<str>),
-    Count { kind: Box<str>, within_ms: Option<i64> },
-    Any(Vec<Condition>),
-}
-
-#[derive(Clone, Debug)]
-enum Test {
-    /// Also `equals`, as a list of one.
-    OneOf(Listed),
-    NoneOf(Listed),
-    Like(Pattern),
-    /// Boxed, as few conditions have one.
-    Glob(Box<Glob>),
-    Exists(bool),
-    AtLeast(BigDecimal),
-    AtMost(BigDecimal),
-    Before(Timestamp),
-    After(Timestamp),
 }
 
 /// All that conditions are judged by.

@@ -1,6 +1,6 @@
 //! How a run ended, and the words for it.
 
-use super::request::Unsendable;
+use crate::domain::campaign::request::Unsendable;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

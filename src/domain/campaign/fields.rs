@@ -1,12 +1,14 @@
 //! What a webhook takes from profile and event, and the checks of its configuration.
 
-use super::compile::{Builder, HeaderValue, Method, NamedField, Webhook, breaks_lines};
-use super::config::{FieldConfig, WebhookConfig};
-use super::{EventFacts, Person};
+use crate::domain::campaign::builder::{Builder, breaks_lines};
+use crate::domain::campaign::config::{FieldConfig, WebhookConfig};
+use crate::domain::campaign::model::{Field, HeaderValue, Method, NamedField, Webhook};
+use crate::domain::campaign::{EventFacts, Person};
 use crate::domain::json::{quote, shown};
-use crate::domain::path::read::{PathSet, Slot, Values};
-use crate::domain::path::{self, Step};
-use crate::domain::source::RateLimit;
+use crate::domain::path;
+use crate::domain::path::Step;
+use crate::domain::path::read::{PathSet, Values};
+use crate::domain::rate::RateLimit;
 use crate::domain::time::parse_span;
 use std::borrow::Cow;
 use url::Url;
@@ -40,23 +42,6 @@ const REFUSED: [&str; 17] = [
 /// Beginnings of further ones.
 const REFUSED_PREFIXES: [&str; 4] =
     ["proxy-", "webhook-", "x-aws-ec2-metadata", "x-aliyun-ecs-metadata"];
-
-/// Where a field's value comes from.
-#[derive(Clone, Debug)]
-pub(super) enum Field {
-    ProfileId,
-    Known,
-    FirstSeen,
-    LastSeen,
-    Trait(Box<str>),
-    Identifier(Box<str>),
-    EventId,
-    EventType,
-    EventSource,
-    SessionId,
-    OccurredAt,
-    Property(Slot),
-}
 
 impl Field {
     /// Reads `traits.email` and the like; what it reads of an event is added to `paths`.

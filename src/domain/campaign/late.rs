@@ -1,10 +1,11 @@
 //! Events that come later than they occurred: what they begin no more, and how old they make what is
 //! sent because of them.
 
-use super::EventFacts;
-use super::compile::{Campaign, Campaigns, Step};
-use super::run::{Fragments, Held};
-use super::state::{FragmentRuns, Moment, Run};
+use crate::domain::campaign::EventFacts;
+use crate::domain::campaign::compile::Campaigns;
+use crate::domain::campaign::model::{Campaign, Step};
+use crate::domain::campaign::run::{Fragments, Held};
+use crate::domain::campaign::state::{FragmentRuns, Moment, Run};
 use crate::domain::graph::FragmentIndex;
 use crate::domain::time::Timestamp;
 

@@ -6,6 +6,7 @@
 //! ([`FragmentRuns`]), so a merge or an unmerge of profiles moves it along like everything else, and
 //! a replay of the journal comes to the same decisions.
 
+mod builder;
 mod calling;
 mod compile;
 mod condition;
@@ -15,28 +16,28 @@ mod ended;
 mod fields;
 mod late;
 mod matching;
+mod model;
 mod preview;
 mod request;
 mod run;
 mod state;
 
-pub use calling::{CONCURRENCY_MOST, Calling};
-pub use compile::{
-    Campaign, Campaigns, HeaderValue, Method, Order, Restart, Standing, Step, Webhook,
-};
+pub use calling::CONCURRENCY_MOST;
+pub use compile::Campaigns;
 pub use condition::RuleReport;
 pub use config::{CampaignConfig, FieldConfig, FullField, RetryConfig};
 pub use counts::{Counted, RecentCounts};
 pub use ended::Ended;
+pub use model::{Calling, Campaign, HeaderValue, Method, Order, Restart, Standing, Step, Webhook};
 pub use preview::{Preview, PreviewRequest};
 pub use request::{Rendered, Unsendable, webhook_id};
 pub use run::{Decision, Due, Enqueued, Held, Pending, Recheck};
 pub use state::{CampaignState, FragmentRuns, Moment, Run};
 
-use super::graph::{FragmentIndex, Shown};
-use super::id::Sequence;
-use super::profile::Folded;
-use super::time::Timestamp;
+use crate::domain::graph::{FragmentIndex, Shown};
+use crate::domain::id::Sequence;
+use crate::domain::profile::Folded;
+use crate::domain::time::Timestamp;
 
 /// What conditions and fields may know of a profile, after the event's merges.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +69,7 @@ pub struct EventFacts<'a> {
     pub occurred_at: Timestamp,
     /// Whether its sender said so.
     pub is_said: bool,
-    /// The payload: a JSON object that [`super::json::check`] has passed, or empty where it cannot
+    /// The payload: a JSON object that [`crate::domain::json::check`] has passed, or empty where it cannot
     /// be decoded.
     pub properties: &'a str,
     /// The fragment that it belongs to.

@@ -1,10 +1,11 @@
 //! What would happen if: every rule with what it sees, and the exact requests.
 
-use super::compile::{Campaign, Campaigns, EventFilter, Method, Step};
-use super::condition::{Facts, RuleReport};
-use super::run::{Fragments, Held};
-use super::state::{CampaignState, Moment};
-use super::{EventFacts, Person};
+use crate::domain::campaign::compile::Campaigns;
+use crate::domain::campaign::condition::{Facts, RuleReport};
+use crate::domain::campaign::model::{Campaign, EventFilter, Method, Step};
+use crate::domain::campaign::run::{Fragments, Held};
+use crate::domain::campaign::state::{CampaignState, Moment};
+use crate::domain::campaign::{EventFacts, Person};
 use crate::domain::time::Timestamp;
 use serde::Serialize;
 use serde_json::Value;

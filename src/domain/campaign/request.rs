@@ -1,8 +1,10 @@
 //! The request that a webhook makes of a profile and an event, and its id.
 
-use super::compile::{Method, NamedField, Webhook};
-use super::config::MissingConfig;
-use super::{EventFacts, Person};
+use crate::domain::campaign::config::MissingConfig;
+use crate::domain::campaign::model::Method;
+use crate::domain::campaign::model::NamedField;
+use crate::domain::campaign::model::Webhook;
+use crate::domain::campaign::{EventFacts, Person};
 use crate::domain::json::{quote, unquote};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

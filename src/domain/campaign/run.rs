@@ -5,13 +5,15 @@
 //! on and the other ends when its time comes, unless the restart rule lets it go on as well. A run
 //! that ends without having called leaves no restart time, unless its exit ended it.
 
-use super::compile::{Audience, Campaign, Campaigns, EventFilter, Restart, Standing, Step};
-use super::condition::{Condition, Facts, values};
-use super::ended::Ended;
-use super::matching::Reach;
-use super::request::{Rendered, Unsendable, webhook_id};
-use super::state::{CampaignState, FragmentRuns, Moment, Run};
-use super::{EventFacts, Person};
+use crate::domain::campaign::compile::Campaigns;
+use crate::domain::campaign::condition::{Facts, values};
+use crate::domain::campaign::ended::Ended;
+use crate::domain::campaign::matching::Reach;
+use crate::domain::campaign::model::Standing;
+use crate::domain::campaign::model::{Audience, Campaign, Condition, EventFilter, Restart, Step};
+use crate::domain::campaign::request::{Rendered, Unsendable, webhook_id};
+use crate::domain::campaign::state::{CampaignState, FragmentRuns, Moment, Run};
+use crate::domain::campaign::{EventFacts, Person};
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::path::read::Values;

@@ -1,6 +1,6 @@
 //! What campaigns leave behind on a profile, kept with the fragment whose event caused it.
 
-use super::counts::RecentCounts;
+use crate::domain::campaign::counts::RecentCounts;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use std::cmp::Ordering;

@@ -1,8 +1,8 @@
 //! Paths with characters that no bare name may hold: refused where they are written, which is in
 //! files and by API, and never when the journal is read.
 
-use super::SettingsProblem;
 use crate::domain::path::reserved;
+use crate::domain::problem::SettingsProblem;
 use crate::domain::settings::{OneOrMany, PointConfig, Settings, SourceConfig, TimePaths};
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! The mark by which a second delivery of the same event is known.
 
-use super::RequestFacts;
-use super::view::{View, says, seen};
+use crate::domain::extract::view::{View, says, seen};
+use crate::domain::facts::RequestFacts;
 use crate::domain::source::Source;
 use std::borrow::Cow;
 

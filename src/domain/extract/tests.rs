@@ -1,6 +1,7 @@
 //! What is read out of requests.
 
 use super::*;
+use crate::domain::names::event_type;
 use crate::domain::settings::Settings;
 use bytes::Bytes;
 

@@ -1,12 +1,12 @@
 //! A request as paths see it: payload, headers, query and names, each read once.
 
-use super::{PassedOver, RequestFacts, event_type};
-use crate::domain::blocked;
 use crate::domain::event::is_damaged;
-use crate::domain::json;
+use crate::domain::facts::{PassedOver, RequestFacts};
+use crate::domain::lookup::{Choice, Lookup, Piece};
+use crate::domain::names::event_type;
 use crate::domain::path::read::{Values, scalar};
-use crate::domain::source::{Choice, Lookup, Piece, Source};
-use crate::domain::unseen;
+use crate::domain::source::Source;
+use crate::domain::{blocked, json, unseen};
 use std::borrow::Cow;
 
 /// A value that a path found.

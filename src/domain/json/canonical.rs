@@ -1,6 +1,6 @@
 //! Strings in and out of their literals, and the one spelling of a value.
 
-use super::{elements, members, skip_space};
+use crate::domain::json::{elements, members, skip_space};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -128,7 +128,7 @@ fn write(value: &str, out: &mut String, depth: usize) -> Option<()> {
             separated(out, ['[', ']'], items, |out, item| write(item, out, depth))
         }
         b'"' => {
-            let end = super::skip_string(bytes, 0);
+            let end = crate::domain::json::skip_string(bytes, 0);
             quote(&unquote(value.get(..end)?)?, out);
             Some(())
         }

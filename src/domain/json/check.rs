@@ -101,7 +101,7 @@ impl Scan<'_> {
 
     #[inline]
     fn space(&mut self) -> usize {
-        self.at = super::skip_space(self.bytes, self.at);
+        self.at = crate::domain::json::skip_space(self.bytes, self.at);
         self.at
     }
 

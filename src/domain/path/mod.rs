@@ -7,7 +7,7 @@
 pub mod read;
 pub mod reserved;
 
-use super::json;
+use crate::domain::json;
 use std::fmt;
 
 /// The longest path, in bytes.

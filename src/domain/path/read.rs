@@ -3,8 +3,8 @@
 //! The paths are laid into a trie; the pass descends only where the trie goes and skips the rest.
 //! Of two members with one name in an object the last one counts.
 
-use super::Step;
 use crate::domain::json;
+use crate::domain::path::Step;
 use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
 use std::ops::Range;

@@ -4,7 +4,7 @@
 //! language, never matches, and may mean something here one day. So it is an error where a path is
 //! written; one that was accepted once is read as it was.
 
-use super::{PathError, bracket};
+use crate::domain::path::{PathError, bracket};
 
 /// A hint to what somebody may have meant.
 const DOLLAR: &str = "a name: `$.` is for other languages, leave it out";

@@ -1,6 +1,7 @@
 //! What operators can do about identity, as the HTTP layer calls it.
 
-use crate::domain::compiled::{Compiled, SettingsProblem, reserved};
+use crate::domain::compiled::Compiled;
+use crate::domain::compiled::reserved;
 use crate::domain::event::{Event, Payload, Standing};
 use crate::domain::fragment::content_hash;
 use crate::domain::graph::FragmentIndex;
@@ -8,6 +9,7 @@ use crate::domain::graph::Graph;
 use crate::domain::graph::NONE;
 use crate::domain::graph::{Explanation, Parting, Separation};
 use crate::domain::id::{IdKind, Identifier, Sequence};
+use crate::domain::problem::SettingsProblem;
 use crate::domain::settings::{PointConfig, Settings, TypeConfig};
 use crate::domain::source::Source;
 use crate::domain::view::{ErasureView, LinkView, PreviewView, StepView};

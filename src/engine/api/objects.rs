@@ -101,7 +101,7 @@ impl Engine {
             .look(|identity| (identity.core.files.clone(), identity.core.objects.clone()))
             .await?;
         objects.insert(key, json.to_owned());
-        let problems = |all: Vec<crate::domain::compiled::SettingsProblem>| {
+        let problems = |all: Vec<crate::domain::problem::SettingsProblem>| {
             ObjectRefusal::Invalid(all.iter().map(ToString::to_string).collect())
         };
         let whole = Effective::new(&files, &objects, hash_key).map_err(problems)?;
@@ -145,7 +145,7 @@ impl Engine {
         if present == files {
             return Ok(());
         }
-        let problems = |all: Vec<crate::domain::compiled::SettingsProblem>| {
+        let problems = |all: Vec<crate::domain::problem::SettingsProblem>| {
             ObjectRefusal::Invalid(all.iter().map(ToString::to_string).collect())
         };
         Effective::new(&files, &objects, self.effective()?.hash_key).map_err(problems)?;

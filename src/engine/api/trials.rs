@@ -1,18 +1,18 @@
 //! Trying campaigns out: what one would do, what it would have done, and why it did or did not fire.
 
 use crate::domain::campaign::{Counted, FragmentRuns, Preview, RuleReport, Standing};
-use crate::domain::compiled::SettingsProblem;
 use crate::domain::event::{Event, Found, Payload};
-use crate::domain::extract::RequestFacts;
+use crate::domain::facts::RequestFacts;
 use crate::domain::fragment::Fragment;
 use crate::domain::graph::FragmentIndex;
 use crate::domain::graph::Shown;
 use crate::domain::id::{IdKind, Sequence};
+use crate::domain::problem::SettingsProblem;
 use crate::domain::profile::Folded;
 use crate::domain::rules::Rules;
 use crate::domain::time::{MIN, Timestamp};
 use crate::domain::view::{BacktestView, DecisionView, ExplainedView, OutcomeView};
-use crate::domain::{extract, json};
+use crate::domain::{json, names};
 use crate::engine::api::objects::ObjectRefusal;
 use crate::engine::background;
 use crate::engine::handle::Engine;
@@ -155,7 +155,7 @@ impl Engine {
         let (Some(kind), Some(source)) = (trial.kind, trial.source) else {
             return Err(invalid("event: expected an id, or a type and a source"));
         };
-        let kind = extract::event_type(&kind)
+        let kind = names::event_type(&kind)
             .ok_or_else(|| invalid("event.type: expected an event type"))?;
         let text = Value::Object(trial.properties.unwrap_or_default()).to_string();
         json::check(&text).map_err(|_| invalid("event.properties: expected JSON"))?;

@@ -6,12 +6,12 @@
 //! and who is who is judged under the rules and links of today.
 
 use crate::domain::campaign::{Decision, Ended, Preview};
-use crate::domain::compiled::SettingsProblem;
 use crate::domain::event::Event;
 use crate::domain::fragment::Fragment;
 use crate::domain::graph::Ancestry;
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
+use crate::domain::problem::SettingsProblem;
 use crate::domain::time::Timestamp;
 use crate::domain::view::BacktestView;
 use crate::engine::history::basis::Basis;

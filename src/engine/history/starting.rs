@@ -1,7 +1,7 @@
 //! The state that a replay starts from.
 
-use crate::domain::compiled::SettingsProblem;
 use crate::domain::id::Sequence;
+use crate::domain::problem::SettingsProblem;
 use crate::domain::settings::Settings;
 use crate::engine::state::Core;
 use crate::engine::state::configuration::Effective;

@@ -281,7 +281,7 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
 
 impl Engine {
     /// Starts an engine; to be called within an actix system. Recovery goes on behind the answer:
-    /// until it is over every call is refused as [`Refusal::Recovering`].
+    /// until it is over every call is refused as [`Refusal::Recovering`](crate::engine::Refusal::Recovering).
     pub fn start(options: Options) -> Self {
         let engine = Self(Arc::new(Inner {
             running: OnceLock::new(),

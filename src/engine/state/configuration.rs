@@ -1,6 +1,7 @@
 //! The configuration in force: what the files say, and the objects kept by API beside it.
 
-use crate::domain::compiled::{Compiled, SettingsProblem};
+use crate::domain::compiled::Compiled;
+use crate::domain::problem::SettingsProblem;
 use crate::domain::settings::Settings;
 use crate::domain::{confidential, spelling};
 use crate::records::ObjectKind;

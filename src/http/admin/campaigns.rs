@@ -1,11 +1,11 @@
 //! `/campaigns` and `/deliveries`: what is sent out, why, and how it went.
 
-use super::objects::{delete, put};
-use super::{Answer, body, found};
 use crate::engine::{DeliveryFilter, DeliveryState, ObjectKind, Trial};
-use crate::http::Http;
+use crate::http::admin::objects::{delete, put};
+use crate::http::admin::{Answer, body, found};
 use crate::http::page::{List, PageQuery};
 use crate::http::problem::Problem;
+use crate::http::shared::Http;
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Path, Query};
 use serde::Deserialize;

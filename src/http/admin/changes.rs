@@ -1,9 +1,9 @@
 //! `/changes`: merges, unmerges, refusals, quarantines, releases and erasures, in order.
 
-use super::Answer;
-use crate::http::Http;
+use crate::http::admin::Answer;
 use crate::http::page::PageQuery;
 use crate::http::problem::Problem;
+use crate::http::shared::Http;
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Query};
 use serde::Deserialize;

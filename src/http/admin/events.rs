@@ -1,11 +1,11 @@
 //! `/events`: everything that was kept.
 
-use super::{Answer, found};
 use crate::domain::time::Timestamp;
 use crate::engine::EventFilter;
-use crate::http::Http;
+use crate::http::admin::{Answer, found};
 use crate::http::page::{PageQuery, Turn};
 use crate::http::problem::Problem;
+use crate::http::shared::Http;
 use actix_web::web::{Data, Path, Query};
 use serde::Deserialize;
 

@@ -1,19 +1,24 @@
 //! `/identity` and what operators do to profiles: rules, links, unmerges, explanations, previews.
 
-use super::objects::{delete, put};
-use super::{Answer, body, found};
-use crate::decode::{DecodeLimits, Decoded, Piece, Shape, decode_stored};
+use crate::decode::DecodeLimits;
+use crate::decode::Decoded;
+use crate::decode::Piece;
+use crate::decode::Shape;
+use crate::decode::decode_stored;
 use crate::domain::blocked::GARBAGE;
-use crate::domain::compiled::{is_id, is_trait_name};
 use crate::domain::event::Payload;
 use crate::domain::id::Identifier;
+use crate::domain::names::is_id;
+use crate::domain::names::is_trait_name;
 use crate::domain::settings::{TraitConfig, TypeConfig};
 use crate::engine::{Again, Explained, ObjectKind, Part, Preview, ProfileRef, Redecode, Unmerged};
-use crate::http::Http;
 use crate::http::admin::events::EventQuery;
+use crate::http::admin::objects::{delete, put};
+use crate::http::admin::{Answer, body, found};
 use crate::http::page::{List, PageQuery};
 use crate::http::problem::Problem;
 use crate::http::query::Exact;
+use crate::http::shared::Http;
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Path, Query};
 use serde::Deserialize;

@@ -12,8 +12,8 @@ pub mod sessions;
 pub mod state;
 pub mod stream;
 
-use super::problem::Problem;
 use crate::domain::spelling;
+use crate::http::problem::Problem;
 use actix_web::HttpResponse;
 use serde::de::DeserializeOwned;
 

@@ -1,10 +1,10 @@
 //! `/sources` and `/identification-points`: what is configured one by one.
 
-use super::{Answer, found};
 use crate::engine::ObjectKind;
-use crate::http::Http;
+use crate::http::admin::{Answer, found};
 use crate::http::page::PageQuery;
 use crate::http::problem::Problem;
+use crate::http::shared::Http;
 use crate::http::unread::SourceUnread;
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Path, Query};

@@ -1,15 +1,21 @@
 //! `POST /sources/{id}/test`: what would be read out of a request; nothing is stored.
 
-use super::{Answer, body};
-use crate::decode::{Decoded, Piece, RawRequest, Shape, decode, query_pairs};
+use crate::decode::Decoded;
+use crate::decode::Piece;
+use crate::decode::RawRequest;
+use crate::decode::Shape;
+use crate::decode::decode;
+use crate::decode::query_pairs;
 use crate::domain::event::{Event, Found, Payload, Standing, Timing};
-use crate::domain::extract::{self, RequestFacts};
+use crate::domain::facts::RequestFacts;
 use crate::domain::id::Identifier;
+use crate::domain::names;
 use crate::domain::source::Source;
 use crate::domain::view::raw_json;
 use crate::engine::{Effective, ProfileRef};
-use crate::http::Http;
+use crate::http::admin::{Answer, body};
 use crate::http::problem::Problem;
+use crate::http::shared::Http;
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Path};
 use serde::{Deserialize, Serialize};
@@ -75,7 +81,7 @@ impl Sample {
         effective: &Effective,
         source: &Source,
     ) -> Result<Vec<Event>, Problem> {
-        let event_type = extract::event_type(&self.event_type)
+        let event_type = names::event_type(&self.event_type)
             .ok_or_else(|| Problem::invalid("expected an event_type of 1 to 200 characters"))?;
         let query: String =
             form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish();
@@ -97,7 +103,7 @@ impl Sample {
         let read = |(place, piece): (usize, Piece)| {
             let facts = RequestFacts {
                 event_type: &event_type,
-                session: self.session_id.as_deref().and_then(extract::name),
+                session: self.session_id.as_deref().and_then(names::name),
                 header: &header,
                 query: &pairs,
                 received_at: http.clock.now(),

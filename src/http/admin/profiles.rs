@@ -1,12 +1,12 @@
 //! `/profiles`: people, their timelines, and how they came together.
 
-use super::{Answer, found};
 use crate::domain::id::Identifier;
 use crate::engine::{Export, ExportError, ProfileRef, Refusal};
-use crate::http::Http;
+use crate::http::admin::{Answer, found};
 use crate::http::page::{List, PageQuery, Turn};
 use crate::http::problem::Problem;
 use crate::http::query::Exact;
+use crate::http::shared::Http;
 use actix_web::HttpResponse;
 use actix_web::web::{Bytes, Data, Path, Query};
 use futures_util::stream::{Stream, unfold};

@@ -1,10 +1,11 @@
 //! `/secrets`: set and removed, told of by name and age, never read.
 
-use super::{Answer, body};
+use crate::code::Code;
 use crate::engine::{SecretRefusal, SecretView};
+use crate::http::admin::{Answer, body};
 use crate::http::page::PageQuery;
 use crate::http::problem::Problem;
-use crate::http::{Code, Http};
+use crate::http::shared::Http;
 use crate::secrets::Secret;
 use crate::secrets::StoreError;
 use actix_web::HttpResponse;

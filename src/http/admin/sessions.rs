@@ -1,8 +1,8 @@
 //! `/sessions`: the senders' sessions.
 
-use super::{Answer, found};
-use crate::domain::extract;
-use crate::http::Http;
+use crate::domain::names;
+use crate::http::admin::{Answer, found};
+use crate::http::shared::Http;
 use actix_web::web::{Data, Path};
 
 /// A session: its profile, first and last use.
@@ -11,6 +11,6 @@ use actix_web::web::{Data, Path};
     responses((status = 200, description = "The session"), (status = 404, description = "None")))]
 pub async fn by_id(http: Data<Http>, id: Path<String>) -> Answer {
     // Read as the one in a sender's URL is.
-    let id = extract::name(&id).unwrap_or_default().to_owned();
+    let id = names::name(&id).unwrap_or_default().to_owned();
     found(http.engine.session(id).await?, "session")
 }

@@ -1,7 +1,7 @@
 //! `/state/digest`, `/snapshots` and `/reload`: the state as a whole.
 
-use super::Answer;
-use crate::http::Http;
+use crate::http::admin::Answer;
+use crate::http::shared::Http;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 

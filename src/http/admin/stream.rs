@@ -4,14 +4,14 @@
 //! Promises: a reader that is too slow loses events, is told how many, and slows nobody down; a
 //! comment every 15 s keeps the connection; a stop ends it.
 
-use super::Answer;
-use super::events::EventQuery;
 use crate::code::Code;
 use crate::domain::id::Sequence;
 use crate::domain::view::EventView;
 use crate::engine::{Engine, EventFilter, Stored};
-use crate::http::Http;
+use crate::http::admin::Answer;
+use crate::http::admin::events::EventQuery;
 use crate::http::problem::Problem;
+use crate::http::shared::Http;
 use crate::telemetry::metrics::Metrics;
 use actix_web::web::{Bytes, Data, Query};
 use actix_web::{Error, HttpResponse};

@@ -4,12 +4,12 @@
 
 mod table;
 
-use super::admin::{
+use crate::code::Code;
+use crate::http::admin::{
     campaigns, changes, events, identity, objects, probe, profiles, secrets, sessions, state,
     stream,
 };
-use super::{health, tracker};
-use crate::code::Code;
+use crate::http::{health, tracker};
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 use table::{BODIES, OPTIONAL, PARAMETERS};

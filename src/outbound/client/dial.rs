@@ -3,8 +3,8 @@
 //!
 //! The address that was judged is dialled itself, so DNS cannot answer differently in between.
 
-use super::{CallError, Resolver};
 use crate::outbound::guard::{Guard, literal};
+use crate::outbound::resolve::{CallError, Resolver};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use hyper::Uri;
 use hyper_util::rt::TokioIo;
