@@ -84,16 +84,23 @@ pub struct Observed {
     pub effects: Effects,
 }
 
-/// Which profile held a fragment before, for the fragments that may have moved.
+/// What was before: for the fragments that may have moved, and for the edges that were decided anew.
 #[derive(Debug, Default)]
 pub(in crate::domain::graph) struct Before {
+    /// Which profile held a fragment.
     pub(in crate::domain::graph) leads:
         HashMap<FragmentIndex, FragmentIndex, foldhash::fast::FixedState>,
+    /// Whether an edge was refused, of those that were refused or let in since.
+    pub(in crate::domain::graph) refused: HashMap<EdgeIndex, bool, foldhash::fast::FixedState>,
 }
 
 impl Before {
     pub(in crate::domain::graph) fn note(&mut self, fragment: FragmentIndex, lead: FragmentIndex) {
         self.leads.entry(fragment).or_insert(lead);
+    }
+
+    pub(in crate::domain::graph) fn note_edge(&mut self, edge: EdgeIndex, was_refused: bool) {
+        self.refused.entry(edge).or_insert(was_refused);
     }
 }
 

@@ -64,6 +64,9 @@ impl Graph {
                 self.free_clusters.push(alone);
                 self.remove_node(node, &mut erased);
             } else {
+                if self.nodes[node as usize].kind == SESSION {
+                    self.choose(node, &mut disturbed);
+                }
                 self.check_hub(node, &mut disturbed);
                 disturbed.seeds.push(node);
             }

@@ -65,8 +65,8 @@ impl Graph {
         Apart { code: "cannot_link", detail }
     }
 
-    /// The effective edges of a node, in the order of the other ends' names, so that the shortest
-    /// chain does not depend on the order of arrival.
+    /// The effective edges of a node, in the order of the other ends' names, and of two to one end that
+    /// which joined them first, so that the shortest chain does not depend on the order of arrival.
     fn effective(&self, node: NodeIndex) -> Vec<(EdgeIndex, NodeIndex)> {
         let mut all: Vec<(EdgeIndex, NodeIndex)> = self
             .edges_of(node)
@@ -74,7 +74,7 @@ impl Graph {
                 self.is_active(*edge) && self.edges[*edge as usize].flags & SUPPRESSED == 0
             })
             .collect();
-        all.sort_by_cached_key(|(_, other)| self.name_of(*other));
+        all.sort_by_cached_key(|(edge, other)| (self.name_of(*other), self.key(*edge)));
         all
     }
 
@@ -132,7 +132,14 @@ impl Graph {
             for (edge, other) in self.edges_of(node) {
                 let Some(toll) = self.toll(edge) else { continue };
                 let reached = so_far + toll;
-                if cost.get(&other).is_none_or(|best| reached < *best) {
+                // Of two edges to one end, the list of edges must not show which came last.
+                let is_ahead = |known: &(NodeIndex, EdgeIndex)| {
+                    known.0 == node && self.key(edge) < self.key(known.1)
+                };
+                let is_better = cost.get(&other).is_none_or(|best| {
+                    reached < *best || reached == *best && came.get(&other).is_some_and(is_ahead)
+                });
+                if is_better {
                     cost.insert(other, reached);
                     came.insert(other, (node, edge));
                     open.push(Reverse((reached, other)));

@@ -149,7 +149,7 @@ impl Graph {
         };
         self.order(&mut component.edges[open..]);
         let mut refused = Vec::new();
-        let latest = self.select(&mut component, open, &mut suppressed, &mut refused);
+        let latest = self.select(&mut component, open, &mut suppressed, &mut refused, before);
         self.replace_clusters(&mut component, &suppressed, latest);
         refused
     }
@@ -297,7 +297,7 @@ impl Graph {
     }
 
     /// A hash of the two identifiers that an edge joins, whichever way round.
-    fn edge_hash(&self, edge: EdgeIndex) -> u64 {
+    pub(in crate::domain::graph) fn edge_hash(&self, edge: EdgeIndex) -> u64 {
         let row = &self.edges[edge as usize];
         let (a, b) = (self.name_of(row.a), self.name_of(row.b));
         let (a, b) = if a <= b { (a, b) } else { (b, a) };
@@ -317,6 +317,7 @@ impl Graph {
         open: usize,
         suppressed: &mut Vec<EdgeIndex>,
         refused: &mut Vec<(EdgeIndex, Obstacle)>,
+        before: &mut Before,
     ) -> Key {
         let cap = self.rules.limits.identifiers;
         let mut last = Key::default();
@@ -330,6 +331,7 @@ impl Graph {
                 Err(_) => suppressed.push(edge),
             }
             if outcome.is_err() != was {
+                before.note_edge(edge, was);
                 self.edges[edge as usize].flags ^= SUPPRESSED;
                 self.dirty.mark(Touched::Edge(edge));
             }

@@ -51,10 +51,11 @@ impl Graph {
             refused.extend(self.rebuild(&disturbed.seeds, None, before));
         }
         self.move_ahead(&disturbed.earlier, before, &mut refused);
+        let has_many = self.are_many(&disturbed.earlier) || self.are_many(&disturbed.fresh);
         let mut decided = 0;
         for (at, edge) in disturbed.fresh.iter().enumerate() {
             let left = &disturbed.fresh[at..];
-            let are_many = left.len() > TOGETHER || (self.is_much(decided) && left.len() > 1);
+            let are_many = self.are_many(left) || (decided > DECIDED_ANEW && left.len() > 1);
             if are_many && self.is_costly(*edge) {
                 self.take_in_together(left, before, &mut refused);
                 break;
@@ -68,7 +69,10 @@ impl Graph {
             before.leads.remove(&fragment);
         }
         let mut effects = self.compare(before, fragment, false);
-        self.keep_last(&mut refused);
+        self.keep_last(&mut refused, before);
+        if has_many || decided > DECIDED_ANEW {
+            self.tell_alike(&mut refused);
+        }
         for (edge, obstacle) in refused {
             disturbed.changes.push(self.refusal(edge, obstacle));
         }
@@ -76,20 +80,38 @@ impl Graph {
         effects
     }
 
-    /// Leaves of the refusals those that still stand, each once.
-    fn keep_last(&self, refused: &mut Refused) {
-        let all = std::mem::take(refused);
-        for (at, (edge, obstacle)) in all.iter().enumerate() {
+    /// Leaves of the refusals those that still stand and did not before, each once.
+    fn keep_last(&self, refused: &mut Refused, before: &Before) {
+        let mut known: HashSet<EdgeIndex, FixedState> = HashSet::default();
+        let is_news = |(edge, _): &(EdgeIndex, Obstacle)| {
             let stands = self.edges[*edge as usize].flags & (SUPPRESSED | OVERFLOW) != 0;
-            if stands && all[at + 1..].iter().all(|(later, _)| later != edge) {
-                refused.push((*edge, *obstacle));
+            let did = before.refused.get(edge).is_some_and(|was| *was);
+            stands && !did && known.insert(*edge)
+        };
+        let mut kept: Refused = refused.drain(..).rev().filter(is_news).collect();
+        kept.reverse();
+        *refused = kept;
+    }
+
+    /// Has refusals say the same in the same order, whether their edges were taken in one by one or
+    /// together: which of the two is quicker may be another answer after a start.
+    fn tell_alike(&self, refused: &mut Refused) {
+        let mut between: HashMap<(ClusterIndex, ClusterIndex), Option<Obstacle>, FixedState> =
+            HashMap::default();
+        for (edge, why) in refused.iter_mut() {
+            let row = &self.edges[*edge as usize];
+            if row.flags & OVERFLOW == 0 {
+                let ends = (self.cluster_of(row.a), self.cluster_of(row.b));
+                let now = between.entry(ends).or_insert_with(|| self.obstacle(ends.0, ends.1));
+                *why = now.unwrap_or(*why);
             }
         }
+        refused.sort_by_cached_key(|(edge, _)| (self.key(*edge), self.edge_hash(*edge)));
     }
 
     /// Considers suppressed edges anew that come earlier in the order than they did.
     fn move_ahead(&mut self, edges: &[EdgeIndex], before: &mut Before, refused: &mut Refused) {
-        if edges.len() > TOGETHER && !self.rebuilds_always() {
+        if self.are_many(edges) && !self.rebuilds_always() {
             // To ask for each what stands against it may cost more than to decide all of them anew.
             let is_out = |edge: &&EdgeIndex| {
                 self.edges[**edge as usize].flags & SUPPRESSED != 0 && self.is_active(**edge)
@@ -200,6 +222,7 @@ impl Graph {
         }
         if x != y && self.obstacle(x, y).is_some() {
             if let Some(obstacle) = self.obstacle_in_turn(edge) {
+                before.note_edge(edge, false);
                 self.suppress(edge, obstacle, refused);
                 return 0;
             }
@@ -214,12 +237,12 @@ impl Graph {
         0
     }
 
-    fn is_much(&self, decided: u32) -> bool {
+    fn are_many(&self, edges: &[EdgeIndex]) -> bool {
         #[cfg(test)]
         if self.is_hasty {
-            return decided > 0;
+            return edges.len() > 1;
         }
-        decided > DECIDED_ANEW
+        edges.len() > TOGETHER
     }
 
     fn rebuilds_always(&self) -> bool {

@@ -60,7 +60,7 @@ pub struct Graph {
     /// Takes no quick way: the oracle of those that there are.
     #[cfg(test)]
     pub(in crate::domain::graph) always_rebuild: bool,
-    /// Takes edges in together as soon as any was decided anew.
+    /// Takes edges in together as soon as there are two.
     #[cfg(test)]
     pub(in crate::domain::graph) is_hasty: bool,
 }

@@ -5,10 +5,11 @@
 use crate::domain::graph::change::cut::Cut;
 use crate::domain::graph::change::operators::Separation;
 use crate::domain::graph::effects::Effects;
-use crate::domain::graph::ids::{NONE, NodeIndex, RawIndex};
+use crate::domain::graph::ids::{NONE, NodeIndex, RawIndex, SESSION};
 use crate::domain::graph::read::pages::Page;
 use crate::domain::graph::tables::row::{
-    FREE, GONE, OVERFLOW, SUPPRESSED, WITHDRAWN, WITHDRAWN_IN_SESSION, WITHDRAWN_SEEN,
+    CHOSEN, Edge, FREE, GONE, IN_SESSION, OVERFLOW, SUPPRESSED, WITHDRAWN, WITHDRAWN_IN_SESSION,
+    WITHDRAWN_SEEN,
 };
 use crate::domain::graph::tests::*;
 use crate::domain::normalise::email_hash;
@@ -180,6 +181,35 @@ pub(in crate::domain::graph) fn strict_world() -> impl Strategy<Value = (World, 
     (world, prop_oneof![3 => Just(10_000u32), 1 => 3u32..20])
 }
 
+/// The hubs that there must be, each identifier asked.
+fn hubs_asked(graph: &Graph) -> BTreeSet<String> {
+    living(graph).filter(|node| graph.should_be_hub(*node)).map(|n| graph.name_of(n)).collect()
+}
+
+/// What sessions have chosen.
+fn choices(graph: &Graph) -> BTreeSet<(String, String)> {
+    let ends = |row: &Edge| {
+        let is_session = graph.nodes[row.a as usize].kind == SESSION;
+        let (session, other) = if is_session { (row.a, row.b) } else { (row.b, row.a) };
+        (graph.name_of(session), graph.name_of(other))
+    };
+    let chosen = graph.edges.iter().filter(|row| row.flags & (CHOSEN | GONE) == CHOSEN);
+    chosen.map(ends).collect()
+}
+
+/// What they must have chosen: of the external IDs in them the earliest, by name where two are.
+fn best_choices(graph: &Graph) -> BTreeSet<(String, String)> {
+    let of_session = |session: NodeIndex| {
+        let shown = graph.edges_of(session).filter_map(|(edge, other)| {
+            let row = &graph.edges[edge as usize];
+            (row.flags & IN_SESSION != 0).then(|| (row.first_at.get(), graph.name_of(other)))
+        });
+        Some((graph.name_of(session), shown.min()?.1))
+    };
+    let sessions = living(graph).filter(|node| graph.nodes[*node as usize].kind == SESSION);
+    sessions.filter_map(of_session).collect()
+}
+
 /// What a step answers, in an order that does not hang on the way in which it came about.
 #[derive(Debug, PartialEq)]
 struct Answer {
@@ -272,7 +302,7 @@ fn cuts_of(graph: &Graph) -> Vec<Cut> {
 }
 
 /// Keeps what a snapshot would hold.
-fn keep(graph: &mut Graph, pages: &mut BTreeMap<(u8, u32), Page>) {
+pub(in crate::domain::graph) fn keep(graph: &mut Graph, pages: &mut BTreeMap<(u8, u32), Page>) {
     for page in graph.take_changed_pages() {
         pages.insert(place(&page), page);
     }
@@ -285,10 +315,12 @@ proptest! {
     fn the_quick_ways_come_to_the_same_as_a_rebuild_after_every_step(
         (world, component) in strict_world(),
         steps in prop::collection::vec(step(), 1..50),
+        is_hasty: bool,
     ) {
         let mut quick = Graph::new(rules_of(world, component));
+        quick.is_hasty = is_hasty;
         let mut plain = Graph::new(rules_of(world, component));
-        plain.always_rebuild = true;
+        (plain.always_rebuild, plain.is_hasty) = (true, is_hasty);
         let mut pages = BTreeMap::new();
         let mut links: Vec<Link> = Vec::new();
         for (at, step) in steps.iter().enumerate() {
@@ -304,6 +336,8 @@ proptest! {
             }
             let now = state(&quick);
             prop_assert_eq!(&now, &state(&plain));
+            prop_assert_eq!(&now.hubs, &hubs_asked(&quick));
+            prop_assert_eq!(choices(&quick), best_choices(&quick));
             prop_assert_eq!(kept_raws(&quick), expected_raws(&quick));
             keep(&mut quick, &mut pages);
             let rules = rules_of(world, component);
