@@ -10,7 +10,7 @@ use selfsame::domain::compiled::Compiled;
 use selfsame::domain::event::{Event, Found, Payload, Raw, Reason, Standing, Timing, TraitValue};
 use selfsame::domain::fold::{Cell, Sorted};
 use selfsame::domain::fragment::Fragment;
-use selfsame::domain::graph::{Graph, Page};
+use selfsame::domain::graph::{ChangeKind, Graph, Page};
 use selfsame::domain::id::{IdKey, Identifier};
 use selfsame::domain::settings::Settings;
 use selfsame::domain::time::Timestamp;
@@ -452,7 +452,7 @@ fn counters_changes_and_event_ids_of_version_one_are_read() {
     };
     let change = ChangeRow {
         number: 1,
-        kind: 0,
+        kind: ChangeKind::Merge,
         profile: Some(5),
         others: vec![6, u128::MAX],
         event: Some(8),

@@ -2,6 +2,7 @@
 
 use crate::domain::compiled::reserved;
 use crate::domain::confidential;
+use crate::domain::problem::SettingsProblem;
 use crate::domain::settings::Settings;
 use crate::engine::handle::Engine;
 use crate::engine::intake::entry::{Append, Then};
@@ -32,6 +33,12 @@ pub enum ObjectRefusal {
     /// The engine takes nothing at the moment.
     #[error(transparent)]
     Refused(#[from] Refusal),
+}
+
+impl From<Vec<SettingsProblem>> for ObjectRefusal {
+    fn from(problems: Vec<SettingsProblem>) -> Self {
+        Self::Invalid(problems.iter().map(ToString::to_string).collect())
+    }
 }
 
 impl Engine {
@@ -101,15 +108,12 @@ impl Engine {
             .look(|identity| (identity.core.files.clone(), identity.core.objects.clone()))
             .await?;
         objects.insert(key, json.to_owned());
-        let problems = |all: Vec<crate::domain::problem::SettingsProblem>| {
-            ObjectRefusal::Invalid(all.iter().map(ToString::to_string).collect())
-        };
-        let whole = Effective::new(&files, &objects, hash_key).map_err(problems)?;
+        let whole = Effective::new(&files, &objects, hash_key)?;
         // What others hold was accepted once.
         let own = format!("{}.{id}.", section(object));
         let mut wrong = reserved(&whole.compiled.settings);
         wrong.retain(|problem| problem.at.starts_with(&own));
-        if wrong.is_empty() { Ok(()) } else { Err(problems(wrong)) }
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.into()) }
     }
 
     /// Removes an object.
@@ -145,10 +149,7 @@ impl Engine {
         if present == files {
             return Ok(());
         }
-        let problems = |all: Vec<crate::domain::problem::SettingsProblem>| {
-            ObjectRefusal::Invalid(all.iter().map(ToString::to_string).collect())
-        };
-        Effective::new(&files, &objects, self.effective()?.hash_key).map_err(problems)?;
+        Effective::new(&files, &objects, self.effective()?.hash_key)?;
         let bytes = serde_json::to_vec(&files)
             .map_err(|cause| ObjectRefusal::Invalid(vec![cause.to_string()]))?;
         let (reply, answer) = oneshot::channel();

@@ -94,7 +94,7 @@ impl Core {
             ancestry: Ancestry::default(),
             links: self.links.clone(),
             cuts: self.cuts.clone(),
-            generation: crate::engine::state::acts::next_generation(self.counters.generation),
+            generation: crate::engine::state::numbers::next_generation(self.counters.generation),
             applied: self.applied,
             hidden: self.hidden.clone(),
             erasures: self.erasures.len(),

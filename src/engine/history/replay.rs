@@ -160,6 +160,7 @@ impl Replay<'_> {
         let from = self.core.applied + 1;
         let end = plan.upto.unwrap_or(Sequence::MAX);
         let total = self.records + self.reader.next_sequence().saturating_sub(from);
+        progress(self.records, total);
         for record in plan.reader.scan(from) {
             let (sequence, record) = record.map_err(|cause| reading(from, cause.into()))?;
             if sequence > end {

@@ -1,7 +1,7 @@
 //! One event's way through the graph: its fragment, its evidence, and what follows for profiles.
 
 use crate::domain::event::{Event, Found, Standing};
-use crate::domain::graph::effects::{Before, Change, Disturbed, Observed};
+use crate::domain::graph::effects::{Before, Change, ChangeKind, Disturbed, Observed};
 use crate::domain::graph::ids::{ANONYMOUS, EdgeIndex, FragmentIndex, NONE, NodeIndex, SESSION};
 use crate::domain::graph::resolve::evidence::{Showing, Shown};
 use crate::domain::graph::tables::dirty::Touched;
@@ -316,7 +316,7 @@ impl Graph {
             self.dirty.mark(Touched::Edge(edge));
             disturbed.seeds.push(other);
         }
-        let kind = if self.is_hub(node) { "quarantine" } else { "release" };
+        let kind = if self.is_hub(node) { ChangeKind::Quarantine } else { ChangeKind::Release };
         disturbed.changes.push(Change {
             kind,
             profile,

@@ -16,7 +16,7 @@
 //! two. None of this hangs on what else is suppressed nearby. The rebuild from nothing is the oracle
 //! (`tests::oracle`).
 
-use crate::domain::graph::effects::{Before, Change, Disturbed, Effects, Obstacle};
+use crate::domain::graph::effects::{Before, Change, ChangeKind, Disturbed, Effects, Obstacle};
 use crate::domain::graph::ids::{ClusterIndex, EdgeIndex, FragmentIndex, NONE, NodeIndex};
 use crate::domain::graph::tables::dirty::Touched;
 use crate::domain::graph::tables::graph::Graph;
@@ -322,7 +322,7 @@ impl Graph {
             false => (row.b, row.a),
         };
         Change {
-            kind: "refusal",
+            kind: ChangeKind::Refusal,
             profile: self.lead_of_node(other).or_else(|| self.lead_of_node(weaker)),
             others: Vec::new(),
             identifier: Some(self.name_of(weaker)),

@@ -18,6 +18,7 @@ use crate::engine::state::acted::{Acted, Answer};
 use crate::engine::state::campaigns::outbox::{Delivery, EndpointKey, NewDelivery};
 use crate::engine::state::campaigns::question::{Because, Question, Recent, Told};
 use crate::engine::state::campaigns::runs::{Disabled, RunRow};
+use crate::engine::state::numbers::delivery_number;
 use crate::outbound::retry::Verdict;
 use crate::records::{ActRecord, Attempt, FragmentKey, RecordError};
 use std::collections::BTreeSet;
@@ -264,7 +265,9 @@ impl Core {
                 self.campaigns.retell(&campaign, run, "waiting", Some(format!("until {due}")));
             }
             Decision::Enqueue(enqueued) => {
-                let number = (question.sequence << 16) | *place;
+                let number = delivery_number(question.sequence, *place).map_err(|why| {
+                    RecordError::Encoding { what: "a delivery's number", cause: why.to_string() }
+                })?;
                 *place += 1;
                 self.enqueue(question, campaigns, number, *enqueued)?;
             }
