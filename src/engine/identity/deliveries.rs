@@ -292,7 +292,7 @@ impl IdentityActor {
         }
     }
 
-    /// Everything was resolved anew: whoever waits for another one is judged again.
+    /// Everything was resolved again: whoever waits for another one is judged again.
     pub(in crate::engine) fn rejudge_all(&mut self) {
         for number in self.sending.schedule.waiting() {
             if let Some(one) = self.core.campaigns.outbox.get(number) {
