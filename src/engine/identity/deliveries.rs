@@ -21,7 +21,7 @@ use crate::engine::intake::entry::Then;
 use crate::engine::profile::message::Op;
 use crate::engine::state::campaigns::outbox::{Delivery, EndpointNumber, Tally};
 use crate::engine::state::campaigns::question::{Question, Told};
-use crate::outbound::endpoint::Pace;
+use crate::outbound::admission::Pace;
 use crate::records::ActRecord;
 use actix::{AsyncContext, Context, Handler, Message};
 use std::sync::Arc;

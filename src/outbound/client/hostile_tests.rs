@@ -2,7 +2,7 @@
 
 use super::tests::{SHORT, call, client, local, post, run, server};
 use super::*;
-use crate::outbound::retry::Verdict;
+use crate::domain::campaign::retry::Verdict;
 use crate::rehearse::wire::{read_request, write_answer};
 use std::io::{BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as Listener, TcpStream as Stream};

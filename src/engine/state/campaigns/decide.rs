@@ -5,6 +5,7 @@
 //! it is right behind that record, and [`Core::decide`] draws the consequences.
 
 use crate::domain::campaign;
+use crate::domain::campaign::retry::Verdict;
 use crate::domain::campaign::{
     Campaigns, Decision, Due, Enqueued, FragmentRuns, Held, Order, Pending, Preview, Recheck,
     webhook_id,
@@ -18,7 +19,6 @@ use crate::engine::state::acted::{Acted, Answer};
 use crate::engine::state::campaigns::outbox::{Delivery, EndpointKey, NewDelivery};
 use crate::engine::state::campaigns::question::{Because, Question, Recent, Told};
 use crate::engine::state::campaigns::runs::{Disabled, RunRow};
-use crate::outbound::retry::Verdict;
 use crate::records::{ActRecord, Attempt, FragmentKey, RecordError};
 use std::collections::BTreeSet;
 use std::sync::Arc;

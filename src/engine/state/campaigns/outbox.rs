@@ -8,12 +8,12 @@
 //! event in the journal. So outcomes do not depend on their order: a delivery that was delivered, or
 //! that died, is so whether it was cancelled before or after.
 
+use crate::domain::campaign::retry::{Verdict, wait_ms};
 use crate::domain::campaign::{Moment, Rendered};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::engine::state::campaigns::sorted_runs::Table;
 use crate::engine::state::campaigns::unsaved::Kept;
-use crate::outbound::retry::{Verdict, wait_ms};
 use crate::records::{Attempt, DeliveryState, FragmentKey, RecordError};
 use std::collections::{BTreeMap, BTreeSet};
 
