@@ -1,6 +1,6 @@
 //! Golden files of journal records and snapshot rows: what version 1 wrote must be read for ever.
 //!
-//! They are never made anew; a later version adds its own beside them. A file that is not there yet
+//! They are never made again; a later version adds its own beside them. A file that is not there yet
 //! is written by `SELFSAME_WRITE_GOLDEN=1 cargo test --test golden_records`.
 #![allow(clippy::unwrap_used, reason = "all of it is a test")]
 

@@ -196,7 +196,7 @@ pub struct TraitValue {
     /// Compact JSON with sorted keys and numbers as they were spelt.
     pub json: Box<str>,
     /// Whether an identification point brings it, and not the source; a point's traits are read
-    /// anew when points change.
+    /// again when points change.
     pub point: bool,
 }
 

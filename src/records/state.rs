@@ -25,12 +25,12 @@ pub struct Counters {
     pub generation: u16,
     /// The record that put the present configuration in force.
     pub configured: Sequence,
-    /// The switch record of the last re-resolution; events before it are read anew.
+    /// The switch record of the last re-resolution; events before it are read again.
     pub resolved_to: Sequence,
     /// The configuration that was adopted without reading events again, by its record; 0 where there
     /// is none, or events were read again since.
     pub adopted: Sequence,
-    /// All is to be resolved anew: an erasure took evidence that others had a part in, or an event was
+    /// All is to be resolved again: an erasure took evidence that others had a part in, or an event was
     /// set aside that the last re-resolution may have taken in.
     pub must_resolve: bool,
     /// The sum of the content hashes of events on no profile.

@@ -53,7 +53,7 @@ const OUTCOMES: [&str; 6] = ["2xx", "3xx", "4xx", "5xx", "other", "error"];
 const CODES: usize = Code::ALL.len();
 const REASONS: usize = Reason::ALL.len();
 
-/// All handles. One per program; clones of the `Arc` around it are passed to whoever counts.
+/// All handles. One per program; clones of the `Arc` around it are passed to all that count.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,

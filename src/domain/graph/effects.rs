@@ -157,7 +157,7 @@ pub struct Observed {
     pub effects: Effects,
 }
 
-/// What was before: for the fragments that may have moved, and for the edges that were decided anew.
+/// What was before: for the fragments that may have moved, and for the edges that were decided again.
 #[derive(Debug, Default)]
 pub(in crate::domain::graph) struct Before {
     /// Which profile held a fragment.

@@ -394,7 +394,7 @@ proptest! {
         }
         for fragment in &erased.fragments { prop_assert!(graph.living_lead(*fragment).is_none()); }
         prop_assert!(before >= 1);
-        // The graph goes on: the same events make a person anew.
+        // The graph goes on: the same events make a person again.
         for (at, said) in all.iter().enumerate() {
             graph.observe(1_000 + at as u64, &event(said));
         }

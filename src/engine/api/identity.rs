@@ -397,7 +397,7 @@ impl Engine {
         .await
     }
 
-    /// Erases a person, by any of their identifiers or ids. Answers the receipt once nobody can read
+    /// Erases a person, by any of their identifiers or ids. Returns the receipt once nobody can read
     /// them any more; the files follow.
     ///
     /// # Errors
@@ -571,7 +571,7 @@ fn compared(before: &[FragmentIndex], graph: &Graph) -> PreviewView {
     }
 }
 
-/// Orders pairs, each of them kept once, and answers which first halves have several second ones.
+/// Orders pairs, each of them kept once, and returns which first halves have several second ones.
 fn several(pairs: &mut Vec<(FragmentIndex, FragmentIndex)>) -> Vec<FragmentIndex> {
     pairs.sort_unstable();
     pairs.dedup();

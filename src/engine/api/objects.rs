@@ -42,7 +42,7 @@ impl From<Vec<SettingsProblem>> for ObjectRefusal {
 }
 
 impl Engine {
-    /// Creates or replaces an object; answers whether it is new, and the object as it now counts.
+    /// Creates or replaces an object; returns whether it is new, and the object as it now counts.
     ///
     /// # Errors
     /// When it comes from a file, does not hold together, or the engine takes nothing.
@@ -78,7 +78,7 @@ impl Engine {
         Ok((is_new, now))
     }
 
-    /// Refuses what could have no effect: values of a trait cannot be folded anew without events.
+    /// Refuses what could have no effect: values of a trait cannot be folded again without events.
     async fn may_change(&self, object: ObjectKind) -> Result<(), ObjectRefusal> {
         if object == ObjectKind::Trait && self.look(|identity| identity.is_cut()).await? {
             return Err(ObjectRefusal::JournalCut("folds of traits stay as they are"));
@@ -158,7 +158,7 @@ impl Engine {
         accepted(self.heard(answer).await?).map(drop)
     }
 
-    /// Journals an act and answers what it came to.
+    /// Journals an act and returns what it came to.
     pub(in crate::engine) async fn act(&self, act: ActRecord) -> Result<Answer, ObjectRefusal> {
         let bytes =
             act.encode().map_err(|cause| ObjectRefusal::Invalid(vec![cause.to_string()]))?;

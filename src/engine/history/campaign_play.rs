@@ -121,7 +121,7 @@ impl<'a> Playing<'a> {
         Self { profile: Some(id), ..self }
     }
 
-    /// Lets the campaign see an event that the draft has just taken in. Answers how it judged it,
+    /// Lets the campaign see an event that the draft has just taken in. Returns how it judged it,
     /// where the event is of the type and source that trigger it.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use crate::engine::profile::message::Op;
 use crate::engine::state::campaigns::outbox::{Delivery, EndpointNumber, Tally};
 use crate::engine::state::campaigns::question::{Question, Told};
 use crate::engine::state::numbers::enqueued_by;
-use crate::outbound::endpoint::Pace;
+use crate::outbound::admission::Pace;
 use crate::records::ActRecord;
 use actix::{AsyncContext, Context, Handler, Message};
 use std::sync::Arc;
@@ -294,7 +294,7 @@ impl IdentityActor {
         }
     }
 
-    /// Everything was resolved anew: whoever waits for another one is judged again.
+    /// Everything was resolved again: whoever waits for another one is judged again.
     pub(in crate::engine) fn rejudge_all(&mut self) {
         for number in self.sending.schedule.waiting() {
             if let Some(one) = self.core.campaigns.outbox.get(number) {

@@ -430,7 +430,7 @@ impl Core {
         self.counters.events = self.counters.events.saturating_sub(1);
     }
 
-    /// Takes an event out of those on no profile. Answers whether its content was counted there: that
+    /// Takes an event out of those on no profile. Returns whether its content was counted there: that
     /// of one that panicked never was; `None` where it is not among them.
     pub(in crate::engine) fn take_up(&mut self, sequence: Sequence) -> Option<bool> {
         let is_less = self.profile_less.remove(&sequence);

@@ -97,7 +97,7 @@ impl ChangeLog {
         ChangesThen { full: self.full.clone(), tail: self.tail.clone() }
     }
 
-    /// Changes rows in their places, never to longer ones; `change` answers whether it did.
+    /// Changes rows in their places, never to longer ones; `change` returns whether it did.
     pub(in crate::engine) fn rewrite(&mut self, change: impl Fn(&mut ChangeRow) -> bool) {
         for (at, (_, run)) in self.full.iter_mut().enumerate() {
             // Full runs were encoded here. If one did not decode, better nothing than what was to go.

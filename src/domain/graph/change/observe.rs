@@ -15,7 +15,7 @@ use crate::domain::time::{MIN, Timestamp};
 use smallvec::SmallVec;
 
 impl Graph {
-    /// Takes an event's evidence in and answers where the event belongs and what follows.
+    /// Takes an event's evidence in and returns where the event belongs and what follows.
     pub fn observe(&mut self, sequence: Sequence, event: &Event) -> Observed {
         if matches!(event.standing, Standing::Quarantined(_)) {
             return Observed::default();
@@ -309,7 +309,7 @@ impl Graph {
         }
         disturbed.seeds.extend(members);
         // Neighbours in other clusters were kept apart by suppressed edges to it, which now take no
-        // part (or take part anew).
+        // part (or take part again).
         let around: SmallVec<[(EdgeIndex, NodeIndex); 8]> = self.edges_of(node).collect();
         for (edge, other) in around {
             self.edges[edge as usize].flags &= !SUPPRESSED;
