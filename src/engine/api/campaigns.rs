@@ -58,7 +58,7 @@ impl Engine {
                     .map(|lead| core.fragment_id(lead).to_string()),
                 event_id: Uuid::from_u128(row.event_id).to_string(),
                 at: row.began_at.to_string(),
-                state: row.state.clone(),
+                state: row.state.name().to_owned(),
                 reason: row.reason.clone(),
             };
             let items = rows.into_iter().map(view).collect();

@@ -421,7 +421,7 @@ impl Engine {
                 source: one.event.source.to_string(),
                 at: one.event.received_at.to_string(),
                 outcome: core.campaigns.told_of(&name, one.sequence).map(|row| OutcomeView {
-                    state: row.state.clone(),
+                    state: row.state.name().to_owned(),
                     reason: row.reason.clone(),
                 }),
                 fires: one.preview.fires,

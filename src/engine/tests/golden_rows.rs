@@ -11,7 +11,7 @@ use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;
 use crate::domain::timeline::{Chunk, Timeline};
 use crate::engine::state::Core;
-use crate::engine::state::campaigns::runs::{Disabled, RunRow};
+use crate::engine::state::campaigns::runs::{Disabled, RunRow, RunState};
 use crate::engine::state::configuration::{Effective, Objects};
 use crate::engine::store::rows::{load, take_rows};
 use crate::records::{Genesis, ObjectKind, keys};
@@ -57,7 +57,7 @@ fn filled() -> Core {
         fragment: (17, 2),
         event_id: u128::MAX / 3,
         began_at: AT,
-        state: "ended".to_owned(),
+        state: RunState::Ended,
         reason: Some("exited".to_owned()),
     };
     core.campaigns.tell("cart", 4_711, run);

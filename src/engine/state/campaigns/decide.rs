@@ -18,7 +18,7 @@ use crate::engine::state::Core;
 use crate::engine::state::acted::{Acted, Answer};
 use crate::engine::state::campaigns::outbox::{Delivery, EndpointKey, NewDelivery};
 use crate::engine::state::campaigns::question::{Because, Question, Recent, Told};
-use crate::engine::state::campaigns::runs::{Disabled, RunRow};
+use crate::engine::state::campaigns::runs::{Disabled, RunRow, RunState};
 use crate::engine::state::numbers::delivery_number;
 use crate::records::{ActRecord, Attempt, FragmentKey, RecordError};
 use std::collections::BTreeSet;
@@ -246,11 +246,11 @@ impl Core {
         decision: Decision,
         place: &mut u64,
     ) -> Result<(), RecordError> {
-        let row = |core: &Self, state: &str, reason: Option<String>| RunRow {
+        let row = |core: &Self, state: RunState, reason: Option<String>| RunRow {
             fragment: core.fragment_key(question.fragment),
             event_id: question.event_id.as_u128(),
             began_at: question.now,
-            state: state.to_owned(),
+            state,
             reason,
         };
         match decision {
@@ -258,11 +258,16 @@ impl Core {
                 self.campaigns.set(fragment, &campaign, state);
             }
             Decision::Started { campaign, run, .. } => {
-                let row = row(self, "running", None);
+                let row = row(self, RunState::Running, None);
                 self.campaigns.tell(&campaign, run, row);
             }
             Decision::Waiting { campaign, run, due, .. } => {
-                self.campaigns.retell(&campaign, run, "waiting", Some(format!("until {due}")));
+                self.campaigns.retell(
+                    &campaign,
+                    run,
+                    RunState::Waiting,
+                    Some(format!("until {due}")),
+                );
             }
             Decision::Enqueue(enqueued) => {
                 let number = delivery_number(question.sequence, *place).map_err(|why| {
@@ -272,7 +277,7 @@ impl Core {
                 self.enqueue(question, campaigns, number, *enqueued)?;
             }
             Decision::Ended { campaign, run, how, .. } => {
-                let state = if how == campaign::Ended::Done { "done" } else { "ended" };
+                let state = RunState::of(&how);
                 self.campaigns.retell(&campaign, run, state, Some(how.to_string()));
             }
             Decision::Cancel { campaign, exit } => {
@@ -297,7 +302,7 @@ impl Core {
                     Held::Exited => "exited".to_owned(),
                     Held::TooOld => "too_old".to_owned(),
                 };
-                let row = row(self, "declined", Some(reason));
+                let row = row(self, RunState::Declined, Some(reason));
                 self.campaigns.tell(&campaign, question.run, row);
             }
         }
@@ -388,7 +393,7 @@ impl Core {
             let stopped_at = state.stopped_at.max(Some(at));
             let state = campaign::CampaignState { run: None, stopped_at, ..state };
             self.campaigns.set(fragment, id, state);
-            self.campaigns.retell(id, run, "ended", Some("panicked".to_owned()));
+            self.campaigns.retell(id, run, RunState::Ended, Some("panicked".to_owned()));
         }
     }
 

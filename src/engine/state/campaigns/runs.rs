@@ -1,7 +1,7 @@
 //! What campaigns left behind, as plain state with its snapshot rows: runs by fragment, the timers
 //! that follow from them, runs as told to people, disabled endpoints, and the outbox.
 
-use crate::domain::campaign::FragmentRuns;
+use crate::domain::campaign::{Ended, FragmentRuns};
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
@@ -17,13 +17,85 @@ const RUNS_TOLD: usize = 1_000;
 /// A wait: when it is over, and whose it is.
 pub(in crate::engine) type Timer = (Timestamp, FragmentIndex, Box<str>, Sequence);
 
+/// How far a run came. Rows hold the names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub(in crate::engine) enum RunState {
+    /// It is at a step.
+    Running,
+    /// It waits for a time.
+    Waiting,
+    /// It took its last step.
+    Done,
+    /// It ended before.
+    Ended,
+    /// It never began.
+    Declined,
+}
+
+/// A name that no state of a run has.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "expected running, waiting, done, ended or declined as the state of a run, found {found:?}"
+)]
+pub(in crate::engine) struct UnknownRunState {
+    found: String,
+}
+
+impl RunState {
+    /// All of them.
+    const ALL: [Self; 5] = [Self::Running, Self::Waiting, Self::Done, Self::Ended, Self::Declined];
+
+    /// The state of a run that ended so.
+    pub(in crate::engine) fn of(how: &Ended) -> Self {
+        match how {
+            Ended::Done => Self::Done,
+            Ended::Exit
+            | Ended::Audience
+            | Ended::Missing { .. }
+            | Ended::TooLarge
+            | Ended::Merged
+            | Ended::NotLive
+            | Ended::Gone
+            | Ended::TooOld
+            | Ended::Superseded => Self::Ended,
+        }
+    }
+
+    /// The stable name that rows hold and the API shows.
+    pub(in crate::engine) fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Done => "done",
+            Self::Ended => "ended",
+            Self::Declined => "declined",
+        }
+    }
+}
+
+impl From<RunState> for String {
+    fn from(state: RunState) -> Self {
+        state.name().to_owned()
+    }
+}
+
+impl TryFrom<String> for RunState {
+    type Error = UnknownRunState;
+
+    fn try_from(found: String) -> Result<Self, UnknownRunState> {
+        let named = Self::ALL.into_iter().find(|state| state.name() == found);
+        named.ok_or(UnknownRunState { found })
+    }
+}
+
 /// What became of a trigger that fitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::engine) struct RunRow {
     pub(in crate::engine) fragment: FragmentKey,
     pub(in crate::engine) event_id: u128,
     pub(in crate::engine) began_at: Timestamp,
-    pub(in crate::engine) state: String,
+    pub(in crate::engine) state: RunState,
     pub(in crate::engine) reason: Option<String>,
 }
 
@@ -127,12 +199,12 @@ impl CampaignState {
         &mut self,
         campaign: &str,
         run: Sequence,
-        state: &str,
+        state: RunState,
         reason: Option<String>,
     ) {
         let key = (Box::from(campaign), run);
         if let Some(row) = self.told.get_mut(&key) {
-            (row.state, row.reason) = (state.to_owned(), reason);
+            (row.state, row.reason) = (state, reason);
             self.fresh_told.insert(key);
         }
     }
@@ -150,5 +222,23 @@ impl CampaignState {
     /// What became of one of a campaign's triggers, as far as it is still kept.
     pub(in crate::engine) fn told_of(&self, campaign: &str, run: Sequence) -> Option<&RunRow> {
         self.told.get(&(Box::from(campaign), run))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::{decode, encode};
+
+    #[test]
+    fn rows_hold_the_names_of_states_as_texts_and_no_other_text_is_one() {
+        for state in RunState::ALL {
+            let row = encode("a state", &state).unwrap();
+            assert_eq!(row, encode("a state", &state.name().to_owned()).unwrap());
+            assert_eq!(decode::<RunState>("a state", &row).unwrap(), state);
+        }
+        let other = encode("a state", &"runing".to_owned()).unwrap();
+        let why = decode::<RunState>("a state", &other).unwrap_err().to_string();
+        assert!(why.contains("or declined as the state of a run, found \"runing\""), "{why}");
     }
 }
