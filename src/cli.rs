@@ -171,6 +171,8 @@ pub enum InspectWhat {
     },
     /// Check every checksum, and that the snapshot agrees with the journal.
     Verify,
+    /// A hash over everything that the state means, as `GET /api/v1/state/digest` gives it.
+    Digest,
 }
 
 /// The flags of `bench`.

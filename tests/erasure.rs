@@ -187,7 +187,7 @@ fn an_older_backup_with_the_log_beside_it_stays_without_the_erased() {
             erase(&mut client, suppress)
         });
         comes_to_rest(&program, &erasure);
-        // Without a suppression the events behind it make a person anew, who is erased in turn.
+        // Without a suppression the events behind it make a person again, who is erased in turn.
         let again = client.get(&format!("/api/v1/profiles?identifier=shop:c-{MARK}")).unwrap();
         if again.status == 200 {
             let body = json!({"identifier": format!("shop:c-{MARK}"), "suppress": suppress, "reason": "r"});

@@ -103,6 +103,59 @@ fn everything_is_shown_and_nothing_is_changed() {
     assert!(before == content(data), "inspecting changed the folder");
 }
 
+/// The program, `inspect digest` and `inspect verify` say the same of one folder: with no snapshot,
+/// with one and a tail behind it, and with nothing behind it.
+#[test]
+fn the_digest_is_the_same_from_everywhere() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path();
+    let arguments = ["--data", data.to_str().unwrap()];
+    for (round, takes_snapshot) in [false, true, true].into_iter().enumerate() {
+        let program = Program::start(&arguments);
+        let post = |path: &str, body: &Value| {
+            let url = format!("{}{path}", program.base);
+            assert_eq!(request("POST", &url, &[], &body.to_string()).status, 200);
+        };
+        let order = |number: usize| {
+            let email = format!("c{}@example.com", number % 3);
+            post("/collect/order/demo-shop", &json!({"customer": {"id": number, "email": email}}));
+            post("/collect/order/demo-shop", &json!({"total": number}));
+        };
+        order(round);
+        if takes_snapshot {
+            let url = format!("{}/api/v1/snapshots", program.base);
+            assert_eq!(request("POST", &url, &[], "").status, 200);
+        }
+        order(round + 10);
+        let served = request("GET", &format!("{}/api/v1/state/digest", program.base), &[], "");
+        assert_eq!((served.status, &served.body["events"]), (200, &json!(4 * round + 4)));
+        let says_so = |state: &str| {
+            let (code, shown, error) = inspect(data, &["digest"]);
+            assert_eq!(code, 0, "{state}, {round}: {error}");
+            let shown: Value = serde_json::from_str(&shown).unwrap();
+            let (code, verdict, error) = inspect(data, &["verify"]);
+            assert_eq!(code, 0, "{state}, {round}: {verdict}{error}");
+            for part in ["digest", "profiles", "events"] {
+                assert_eq!(shown[part], served.body[part], "{state}, {round}");
+            }
+            let (digest, sequence) = (shown["digest"].as_str().unwrap(), &shown["sequence"]);
+            let line = format!("the digest of the state: {digest} at {sequence}");
+            assert!(verdict.contains(&line), "{state}, {round}: {line:?} is not in\n{verdict}");
+            shown["sequence"].clone()
+        };
+        match round {
+            0 | 1 => {
+                drop(program); // killed: what is behind the snapshot is in the journal only
+                assert_eq!(says_so("killed"), served.body["sequence"]);
+            }
+            _ => {
+                program.stop();
+                says_so("stopped");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_not_there_has_its_exit_code() {
     let data = folder();

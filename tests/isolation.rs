@@ -1,5 +1,5 @@
 //! An endpoint that hangs, or fails, delays no other one: the real program against a receiver on
-//! loopback. No verdict hangs on how long anything took.
+//! loopback. No verdict depends on how long anything took.
 #![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
 mod support;

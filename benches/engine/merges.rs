@@ -155,7 +155,7 @@ fn worst(flags: &Flags, (name, shape): Shape) {
         built.push(world.build(&pairs));
         joined.push(world.show(&user(1, phone(0), LATE)));
         refused.push(world.show(&user(2, last(), LATE + 1)));
-        // This one comes first of all: every edge is decided anew, and the first user has to go.
+        // This one comes first of all: every edge is decided again, and the first user has to go.
         rebuilt.push(world.show(&user(3, last(), 0)));
     }
     println!(

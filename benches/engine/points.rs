@@ -8,7 +8,7 @@
 //! First events whose mail a point reads beside the same events without the point, in interleaved
 //! rounds. Then a preview of that point over all profiles, while events come at a steady rate. The
 //! goals: with points ÷ without at least 0.8; a preview over 1,000,000 profiles in at most 20 s, with
-//! the p99 of events at most doubled. At last the point itself: everything is resolved anew, while
+//! the p99 of events at most doubled. At last the point itself: everything is resolved again, while
 //! events come at the same rate; there the longest wait is of interest, which the switch makes.
 
 use crate::in_process::{ingest, median, start, submission};

@@ -26,6 +26,7 @@ pub fn inspect(flags: &cli::Inspect) -> Result<(), Failure> {
         InspectWhat::Event { id } => event(data, id),
         InspectWhat::Journal { from, limit, payload } => list(data, *from, *limit, *payload),
         InspectWhat::Verify => verify(data, &flags.panic_on),
+        InspectWhat::Digest => digest(data),
     }
 }
 
@@ -124,6 +125,11 @@ fn profile(data: &Path, id: &str) -> Result<(), Failure> {
         Some(profile) => print_json(&profile),
         None => Err(data_error(anyhow!("no profile has that id or identifier"))),
     }
+}
+
+fn digest(data: &Path) -> Result<(), Failure> {
+    let state = Folder::open(data).and_then(|folder| folder.state()).map_err(damaged)?;
+    print_json(&state.digest().map_err(data_error)?)
 }
 
 fn event(data: &Path, id: &str) -> Result<(), Failure> {

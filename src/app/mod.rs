@@ -19,8 +19,8 @@ pub use serve::serve;
 
 use crate::cli;
 use crate::config::{Config, ConfigError};
-use crate::outbound::receiver;
 use crate::rehearse;
+use crate::rehearse::sink;
 use crate::telemetry;
 use anyhow::anyhow;
 use std::process::ExitCode;
@@ -120,14 +120,14 @@ pub fn receiver(flags: &cli::Receiver) -> Result<(), Failure> {
         "receiving at http://{address}; campaigns reach it with allow_http = true and server.allow_networks = [\"{}\"]",
         address.ip()
     ));
-    let behaviour = receiver::Behaviour {
+    let behaviour = sink::Behaviour {
         status: flags.status,
         failures: flags.fail,
         delay: flags.delay.unwrap_or_default(),
         drips: flags.drip,
         redirect: flags.redirect.clone(),
     };
-    receiver::serve(&listener, &behaviour, |request| print_line(&request.to_string()))
+    sink::serve(&listener, &behaviour, |request| print_line(&request.to_string()))
         .map_err(|error| Failure::new(exit::SOFTWARE, error))
 }
 

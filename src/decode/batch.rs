@@ -369,7 +369,7 @@ struct Splitter<'t, 'a> {
 }
 
 impl<'a> Splitter<'_, 'a> {
-    /// Answers whether an event was cut. The recursion is as deep as a path is long.
+    /// Returns whether an event was cut. The recursion is as deep as a path is long.
     fn follow(&mut self, value: Range<usize>, paths: &[(u32, &[Step])]) -> Result<bool, TooLarge> {
         match self.text.as_bytes().get(value.start) {
             Some(b'[') => self.array(value, paths),

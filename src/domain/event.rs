@@ -90,6 +90,16 @@ impl Reason {
         }
     }
 
+    /// Its number in rows and records, which is its place in [`Self::ALL`].
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The reason of that number.
+    pub fn of_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
     /// The reason of that name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
@@ -186,7 +196,7 @@ pub struct TraitValue {
     /// Compact JSON with sorted keys and numbers as they were spelt.
     pub json: Box<str>,
     /// Whether an identification point brings it, and not the source; a point's traits are read
-    /// anew when points change.
+    /// again when points change.
     pub point: bool,
 }
 

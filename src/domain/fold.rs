@@ -99,19 +99,25 @@ impl Cell {
     /// A set keeps its `set_values` smallest values, which is a join as well.
     pub fn join(&mut self, other: &Self, set_values: u32) {
         match (self, other) {
-            (Self::Last(at, json), Self::Last(at2, json2)) if (*at2, json2) > (*at, json) => {
-                (*at, *json) = (*at2, json2.clone());
+            (Self::Last(at, json), Self::Last(at2, json2)) => {
+                if (*at2, json2) > (*at, json) {
+                    (*at, *json) = (*at2, json2.clone());
+                }
             }
-            (Self::First(at, json), Self::First(at2, json2))
-                if (at2 < at || (at2 == at && json2 > json)) =>
-            {
-                (*at, *json) = (*at2, json2.clone());
+            (Self::First(at, json), Self::First(at2, json2)) => {
+                if at2 < at || (at2 == at && json2 > json) {
+                    (*at, *json) = (*at2, json2.clone());
+                }
             }
-            (Self::Min(json), Self::Min(json2)) if compare(json2, json) == Ordering::Less => {
-                *json = json2.clone();
+            (Self::Min(json), Self::Min(json2)) => {
+                if compare(json2, json) == Ordering::Less {
+                    *json = json2.clone();
+                }
             }
-            (Self::Max(json), Self::Max(json2)) if compare(json2, json) == Ordering::Greater => {
-                *json = json2.clone();
+            (Self::Max(json), Self::Max(json2)) => {
+                if compare(json2, json) == Ordering::Greater {
+                    *json = json2.clone();
+                }
             }
             (Self::Sum(sum), Self::Sum(sum2)) => **sum += sum2.as_ref(),
             (Self::Set(set), Self::Set(set2)) => {
@@ -127,7 +133,17 @@ impl Cell {
                     *granted &= granted2;
                 }
             }
-            _ => {}
+            // Two rules: named one by one, so that a new rule does not compile without its join.
+            (
+                Self::Last(..)
+                | Self::First(..)
+                | Self::Min(_)
+                | Self::Max(_)
+                | Self::Sum(_)
+                | Self::Set(_)
+                | Self::Consent(..),
+                _,
+            ) => {}
         }
     }
 

@@ -16,7 +16,7 @@ pub struct Fragment {
     /// Events by type, in the order of the type's name: the first `limits.event_types` of them.
     ///
     /// A type only ever falls behind as others come, so one that is counted was counted from its
-    /// first event on, and what is left out does not hang on the order of arrival.
+    /// first event on, and what is left out does not depend on the order of arrival.
     pub by_type: Vec<(Box<str>, u64)>,
     /// The earliest event time; meaningless without events.
     pub first_seen: Timestamp,
@@ -32,7 +32,7 @@ pub struct Fragment {
 
 impl Fragment {
     /// Applies one event that belongs to this fragment; `content` is [`content_hash`] of it.
-    /// Answers whether its type is counted.
+    /// Returns whether its type is counted.
     pub fn apply(
         &mut self,
         sequence: Sequence,

@@ -2,7 +2,7 @@
 
 use crate::domain::fold::Cell;
 use crate::domain::fragment::Fragment;
-use crate::domain::graph::ClusterView;
+use crate::domain::graph::{ClusterView, IdentifierStatus};
 use crate::domain::time::{MAX, MIN, Timestamp};
 use std::collections::BTreeMap;
 
@@ -111,7 +111,9 @@ impl Folded {
             part(origin);
         }
         part("identifiers");
-        for one in cluster.identifiers.iter().filter(|one| one.status == "effective") {
+        for one in
+            cluster.identifiers.iter().filter(|one| one.status == IdentifierStatus::Effective)
+        {
             part(&one.kind);
             part(&one.value);
         }

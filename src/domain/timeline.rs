@@ -1,5 +1,5 @@
 //! The sequences of a fragment's events: delta-coded, about two bytes an event, in chunks so that
-//! a fragment with a million events is not written anew for each one.
+//! a fragment with a million events is not written again for each one.
 
 use crate::domain::id::Sequence;
 

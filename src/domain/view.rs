@@ -1,6 +1,7 @@
 //! What the reading API shows, independent of HTTP.
 
 use crate::domain::campaign::RuleReport;
+use crate::domain::graph::IdentifierStatus;
 use crate::domain::json;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -60,7 +61,7 @@ pub struct IdentifierView {
     /// Latest event time.
     pub last_seen: String,
     /// `effective`, `suppressed` or `quarantined`.
-    pub status: &'static str,
+    pub status: IdentifierStatus,
 }
 
 /// A fragment of a profile.

@@ -32,7 +32,7 @@ pub(in crate::engine) fn discard(left: impl Send + 'static) {
     }
 }
 
-/// The same as [`spawn`] for whoever waits for what it finds.
+/// The same as [`spawn`] for a caller that waits for what it finds.
 ///
 /// # Errors
 /// When there is no thread for it, or it panicked: [`Refusal::Panicked`].
@@ -41,7 +41,7 @@ pub(in crate::engine) async fn run<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Refusal> {
     let (reply, found) = oneshot::channel();
-    // Whoever asked may have gone away.
+    // The caller may have gone away.
     spawn(name, move || drop(reply.send(work()))).map_err(|_| Refusal::Overloaded)?;
     found.await.map_err(|_| Refusal::Panicked)
 }

@@ -192,7 +192,7 @@ impl Engine {
         }
     }
 
-    /// Why an answer never came: whoever had to give it is gone.
+    /// Why an answer never came: the part that had to give it is gone.
     pub(in crate::engine) fn lost(&self) -> Refusal {
         if self.0.failure.borrow().is_some() {
             return Refusal::StorageFailed;

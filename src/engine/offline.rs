@@ -256,7 +256,7 @@ impl OfflineState {
         Ok(problems)
     }
 
-    /// Answers how many events a fragment holds.
+    /// Returns how many events a fragment holds.
     fn fragment_problems(
         &self,
         index: FragmentIndex,

@@ -27,7 +27,7 @@ impl Readers {
             let jobs = jobs.clone();
             let work = move || {
                 for job in jobs {
-                    // Whoever waits hears that there is no answer; the next one is served.
+                    // The one that waits hears that there is no answer; the next one is served.
                     if catch_unwind(AssertUnwindSafe(job)).is_err() {
                         tracing::error!("reading panicked; the call is refused");
                     }
@@ -49,7 +49,7 @@ impl Readers {
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
-        // Without threads the job is dropped, and so is the reply; whoever asked may have gone away.
+        // Without threads the job is dropped, and so is the reply; the caller may have gone away.
         let _ = self.0.send(Box::new(move || drop(reply.send(job()))));
         answer.await.map_err(|_| Refusal::Panicked)
     }

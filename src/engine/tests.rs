@@ -19,6 +19,7 @@ pub(in crate::engine) const T: u64 = 1_700_000_000;
 mod campaigns;
 mod cuts;
 mod erasures;
+mod golden_rows;
 pub(in crate::engine) mod operators;
 mod panics;
 mod reading;

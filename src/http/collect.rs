@@ -201,7 +201,7 @@ fn options(source: &Source, is_page: bool) -> HttpResponse {
     answer
 }
 
-/// Whether the answer hangs on the body at all: for one that asks before it sends it.
+/// Whether the answer depends on the body at all: for one that asks before it sends it.
 ///
 /// # Errors
 /// What it would be refused with anyway.

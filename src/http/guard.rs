@@ -144,7 +144,7 @@ fn is_of_origin(headers: &HeaderMap, hosts: &Hosts<'_>) -> bool {
         else {
             return false; // `null`, or no text
         };
-        // The scheme of whoever stands in front is not known here, so both count.
+        // The scheme of the proxy in front is not known here, so both count.
         let port = match scheme {
             "http" => ":80",
             "https" => ":443",

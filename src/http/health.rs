@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz`: open to whoever reaches a listener. `/metrics`, `/openapi.json`: on the admin
+//! `/livez`, `/readyz`: open to all who reach a listener. `/metrics`, `/openapi.json`: on the admin
 //! address, without a token.
 
 use crate::engine::Readiness;

@@ -19,7 +19,7 @@ pub enum Place {
 }
 
 impl Place {
-    /// Hands bytes of a head on, with what is to be escaped in its target escaped; answers how many
+    /// Hands bytes of a head on, with what is to be escaped in its target escaped; returns how many
     /// of them there was room for.
     pub fn hand_on(&mut self, bytes: &[u8], into: &mut ReadBuf<'_>) -> usize {
         for (at, byte) in bytes.iter().enumerate() {

@@ -131,6 +131,8 @@ fn state(data: &Path, folder: &Folder, verdict: &mut Verdict) -> Result<(), Unve
         ));
     }
     verdict.wrong.extend(problems);
+    let digest = state.digest()?;
+    verdict.holds(format!("the digest of the state: {} at {}", digest.digest, digest.sequence));
     if state.started_at() == 0 {
         verdict.holds("there is no snapshot yet: the journal is all there is".to_owned());
         return Ok(());
@@ -146,7 +148,7 @@ fn state(data: &Path, folder: &Folder, verdict: &mut Verdict) -> Result<(), Unve
     if replayed.passed() != state.passed() {
         verdict.passed_over(replayed.passed(), "from its beginning");
     }
-    let (one, other) = (state.digest()?, replayed.digest()?);
+    let (one, other) = (digest, replayed.digest()?);
     let differing = state.differing(&replayed, PROBLEMS_MAX)?;
     let position = state.started_at();
     if one.digest == other.digest && differing.is_empty() {

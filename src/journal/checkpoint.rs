@@ -83,7 +83,7 @@ fn failed(what: &'static str, file: &Path) -> impl FnOnce(io::Error) -> Checkpoi
     move |source| CheckpointError::Io { what, file, source }
 }
 
-/// Writes the state at `sequence` and puts it in the place of what was there. Answers the length of
+/// Writes the state at `sequence` and puts it in the place of what was there. Returns the length of
 /// the file in bytes.
 ///
 /// # Errors

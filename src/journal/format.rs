@@ -228,7 +228,7 @@ impl Encoder {
     /// The bytes of a group, ready to be written.
     ///
     /// # Errors
-    /// Answers which limit the records exceed; nothing has happened then.
+    /// Returns which limit the records exceed; nothing has happened then.
     pub fn encode(
         &mut self,
         records: &[RawRecord<'_>],
@@ -286,7 +286,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Puts the body behind the room for the header and answers its codec, whichever is shorter.
+    /// Puts the body behind the room for the header and returns its codec, whichever is shorter.
     fn fill_body(&mut self) -> u8 {
         if self.raw.len() >= COMPRESS_FROM_BYTES {
             let room = lz4_flex::block::get_maximum_output_size(self.raw.len());

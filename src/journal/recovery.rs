@@ -187,7 +187,7 @@ fn has_header(path: &Path) -> Result<bool, JournalError> {
     let file = File::open(path).map_err(JournalError::io("open", path))?;
     let mut header = [0; SEGMENT_HEADER_BYTES];
     match file.read_exact_at(&mut header, 0) {
-        // Another version is no crash, and is named by whoever reads the header next.
+        // Another version is no crash, and the next reader of the header names it.
         Ok(()) => Ok(matches!(SegmentHeader::decode(&header), Ok(_) | Err(Damage::Version(_)))),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(JournalError::io("read", path)(error)),
@@ -290,7 +290,7 @@ fn read_group_header(
     }))
 }
 
-/// Answers an error unless what is wrong at the end of a segment is what a crash leaves.
+/// Returns an error unless what is wrong at the end of a segment is what a crash leaves.
 fn check_torn(scanned: &Scanned, what: Damage, is_last: bool) -> Result<(), JournalError> {
     let segment = &scanned.segment;
     // A sound header with another sequence was written so on purpose: no crash does that.

@@ -34,7 +34,7 @@ const ROOM_BESIDE: u64 = 256 * 1024;
 /// What a rewrite did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RewriteReport {
-    /// How many segments were written anew.
+    /// How many segments were written again.
     pub segments: u64,
     /// How many records were replaced.
     pub records: u64,
@@ -43,7 +43,7 @@ pub struct RewriteReport {
 }
 
 impl Journal {
-    /// Replaces records by writing their segments anew: same groups, same sequences.
+    /// Replaces records by writing their segments again: same groups, same sequences.
     ///
     /// Each segment is replaced by one atomic rename, so a crash leaves each as it was or as it
     /// shall be; the caller repeats the whole call then. Sequences that are not kept are passed
@@ -85,7 +85,7 @@ impl Journal {
     }
 
     /// Removes the segments whose records all come before a sequence; the last one always stays.
-    /// Answers how many were removed.
+    /// Returns how many were removed.
     ///
     /// # Errors
     /// [`JournalError::Io`], which poisons the journal.
@@ -168,7 +168,7 @@ impl Journal {
     }
 }
 
-/// A segment that is being written anew.
+/// A segment that is being written again.
 struct Copy {
     file: File,
     temporary: Temporary,

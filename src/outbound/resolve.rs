@@ -1,7 +1,7 @@
 //! From a name to addresses, and why a call failed.
 
 use super::guard::Refused;
-use super::retry::Verdict;
+use crate::domain::campaign::retry::Verdict;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;

@@ -117,7 +117,7 @@ pub enum ActRecord {
         number: u64,
     },
     /// What holds together by an identifier, or with a fragment, is taken apart. The pairs say all:
-    /// what an act does never hangs on whom it met, some of whom may be erased by the next replay.
+    /// what an act does never depends on whom it met, some of whom may be erased by the next replay.
     Unmerge {
         /// When.
         at: Timestamp,
@@ -169,7 +169,7 @@ pub enum ActRecord {
         hashes: Vec<[u8; 16]>,
         /// Whether they are suppressed.
         suppress: bool,
-        /// Whether others had evidence with the person, so that all is to be resolved anew.
+        /// Whether others had evidence with the person, so that all is to be resolved again.
         touched_others: bool,
         /// How many fragments, identifiers and deliveries went.
         counts: [u64; 3],
@@ -206,7 +206,7 @@ pub enum ActRecord {
         /// Its keyed hash.
         hash: [u8; 16],
     },
-    /// Everything is resolved anew, under the configuration of that record; without effect where
+    /// Everything is resolved again, under the configuration of that record; without effect where
     /// another one came between.
     Switch {
         /// When.

@@ -140,9 +140,7 @@ pub fn encode_event(event: &Event) -> Result<Vec<u8>, RecordError> {
             standing: match event.standing {
                 Standing::Open => 0,
                 Standing::Anonymous => 1,
-                Standing::Quarantined(reason) => {
-                    2 + Reason::ALL.iter().position(|one| *one == reason).unwrap_or(0) as u8
-                }
+                Standing::Quarantined(reason) => 2 + reason.number(),
             },
             is_json,
             raw: event.raw.as_ref().map(|raw| RawV2 { body: &raw.body, query: &raw.query }),
@@ -164,6 +162,11 @@ fn trait_v1(value: &TraitValue) -> TraitV1<'_> {
     TraitV1 { name: &value.name, json: &value.json, point: value.point }
 }
 
+/// A number that no event of this program has: never read as another one.
+fn unknown(cause: String) -> RecordError {
+    RecordError::Encoding { what: WHAT, cause }
+}
+
 /// Reads an event's record of any version.
 ///
 /// # Errors
@@ -180,14 +183,18 @@ pub fn decode_event(version: u8, bytes: &[u8]) -> Result<Event, RecordError> {
         0 => Timing::Said,
         1 => Timing::Received,
         2 => Timing::Unsaid,
-        _ => Timing::Unread,
+        3 => Timing::Unread,
+        found => return Err(unknown(format!("expected a timing of 0 to 3, found {found}"))),
     };
     let standing = match event.standing {
         0 => Standing::Open,
         1 => Standing::Anonymous,
         number => {
-            let reason = Reason::ALL.get(usize::from(number) - 2).copied();
-            Standing::Quarantined(reason.unwrap_or(Reason::MalformedBody))
+            let reason = Reason::of_number(number - 2);
+            Standing::Quarantined(reason.ok_or_else(|| {
+                let most = Reason::ALL.len() + 1;
+                unknown(format!("expected a standing of 0 to {most}, found {number}"))
+            })?)
         }
     };
     let payload = Bytes::copy_from_slice(event.payload);

@@ -4,7 +4,7 @@ use super::{RecordError, decode, encode, encode_versioned, versioned};
 use crate::domain::event::{Event, Found};
 use crate::domain::fold::{Cell, Sorted};
 use crate::domain::fragment::Fragment;
-use crate::domain::graph::Page;
+use crate::domain::graph::{ChangeKind, Page};
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::time::Timestamp;
 use crate::domain::timeline::{Chunk, Timeline};
@@ -25,12 +25,12 @@ pub struct Counters {
     pub generation: u16,
     /// The record that put the present configuration in force.
     pub configured: Sequence,
-    /// The switch record of the last re-resolution; events before it are read anew.
+    /// The switch record of the last re-resolution; events before it are read again.
     pub resolved_to: Sequence,
     /// The configuration that was adopted without reading events again, by its record; 0 where there
     /// is none, or events were read again since.
     pub adopted: Sequence,
-    /// All is to be resolved anew: an erasure took evidence that others had a part in, or an event was
+    /// All is to be resolved again: an erasure took evidence that others had a part in, or an event was
     /// set aside that the last re-resolution may have taken in.
     pub must_resolve: bool,
     /// The sum of the content hashes of events on no profile.
@@ -183,8 +183,8 @@ impl PendingErasure {
 pub struct ChangeRow {
     /// The number of the change, from 1.
     pub number: u64,
-    /// What happened: an index into [`ChangeRow::KINDS`].
-    pub kind: u8,
+    /// What happened; in the row by its number.
+    pub kind: ChangeKind,
     /// The profile.
     pub profile: Option<u128>,
     /// The profiles that joined it or left it.
@@ -197,17 +197,6 @@ pub struct ChangeRow {
     pub reason: Option<String>,
     /// When.
     pub at: Timestamp,
-}
-
-impl ChangeRow {
-    /// The kinds of changes by number.
-    pub const KINDS: [&str; 6] =
-        ["merge", "unmerge", "refusal", "quarantine", "release", "erasure"];
-
-    /// The number of a kind.
-    pub fn kind_number(name: &str) -> u8 {
-        Self::KINDS.iter().position(|kind| *kind == name).unwrap_or(0) as u8
-    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -21,6 +21,7 @@ mod report;
 mod request;
 pub mod scenario;
 mod shuffle;
+pub mod sink;
 pub mod steps;
 pub mod variables;
 pub mod wire;

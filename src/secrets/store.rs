@@ -58,7 +58,7 @@ impl Store {
         })
     }
 
-    /// Sets a value, durably; answers whether its name is new. Blocks. `most` names are held.
+    /// Sets a value, durably; returns whether its name is new. Blocks. `most` names are held.
     ///
     /// # Errors
     /// When there are too many, or it cannot be written; then nothing has changed.
@@ -83,7 +83,7 @@ impl Store {
         Ok(is_new)
     }
 
-    /// Removes a value, durably; answers whether there was one. Blocks.
+    /// Removes a value, durably; returns whether there was one. Blocks.
     ///
     /// # Errors
     /// When it cannot be written; then nothing has changed.

@@ -1,6 +1,6 @@
 //! Which of a snapshot folder's stores counts.
 //!
-//! After an erasure the whole store is written anew, because sled keeps freed bytes in its slots.
+//! After an erasure the whole store is written again, because sled keeps freed bytes in its slots.
 //! The new one lies beside the old one until it is whole: folders `1`, `2`, … and a mark `2.done`.
 //! The highest mark counts; without a mark, `1` does. All others are leftovers.
 

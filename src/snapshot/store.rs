@@ -10,7 +10,7 @@
 //!   [`SnapshotStore::commit`], and a poisoned store is leaked instead of dropped.
 //! * It answers some damage by a panic and some by never returning.
 //! * Behind the last row of a range with an end, its iterators read every leaf up to the end of the
-//!   tree. So: ranges are left open, and whoever reads stops.
+//!   tree. So: ranges are left open, and the reader stops.
 
 use super::FORMAT_VERSION;
 use super::error::SnapshotError;

@@ -7,8 +7,7 @@
 use crate::code::Code;
 use crate::domain::event::{Reason, Status};
 use crate::domain::facts::PassedOver;
-use crate::domain::graph::Obstacle;
-use crate::records::ChangeRow;
+use crate::domain::graph::{ChangeKind, Obstacle};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -54,7 +53,7 @@ const OUTCOMES: [&str; 6] = ["2xx", "3xx", "4xx", "5xx", "other", "error"];
 const CODES: usize = Code::ALL.len();
 const REASONS: usize = Reason::ALL.len();
 
-/// All handles. One per program; clones of the `Arc` around it are passed to whoever counts.
+/// All handles. One per program; clones of the `Arc` around it are passed to all that count.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -79,17 +78,15 @@ pub struct Metrics {
     pub graph_bytes: Gauge,
     /// Profiles in memory.
     pub active_profiles: Gauge,
-    identity_changes: Each<{ ChangeRow::KINDS.len() }>,
+    identity_changes: Each<{ ChangeKind::ALL.len() }>,
     /// Events that are not counted by their type: see `limits.event_types`.
     pub untyped_events: Counter,
     link_refusals: Each<{ Obstacle::ALL.len() }>,
     /// Snapshots taken.
     pub snapshots: Counter,
     snapshot_seconds: Histogram,
-    /// Records replayed since the start.
-    pub recovery_done: Gauge,
-    /// Records to replay.
-    pub recovery_total: Gauge,
+    recovery_done: Gauge,
+    recovery_total: Gauge,
     /// Rebuilds of the whole state after a panic.
     pub state_rebuilds: Counter,
     /// Profile actors that were rebuilt after a panic.
@@ -207,13 +204,13 @@ impl Metrics {
             profiles: gauge(r, "profiles", "Live profiles"),
             graph_bytes: gauge(r, "graph_bytes", "Bytes that the identity graph holds"),
             active_profiles: gauge(r, "active_profiles", "Profiles in memory"),
-            identity_changes: Each::new(&changes, "kind", ChangeRow::KINDS),
+            identity_changes: Each::new(&changes, "kind", ChangeKind::ALL.map(ChangeKind::name)),
             untyped_events: counter(r, "untyped_events", "Events beyond limits.event_types"),
             link_refusals: Each::new(&links, "reason", Obstacle::ALL.map(Obstacle::name)),
             snapshots: counter(r, "snapshots", "Snapshots taken"),
             snapshot_seconds: seconds(r, "snapshot", "Time of one snapshot", latency()),
-            recovery_done: gauge(r, "recovery_done_records", "Records replayed since the start"),
-            recovery_total: gauge(r, "recovery_total_records", "Records to replay"),
+            recovery_done: gauge(r, "recovery_done_records", "Records that the start has replayed"),
+            recovery_total: gauge(r, "recovery_total_records", "Records that the start replays"),
             actor_restarts: counter(r, "actor_restarts", "Actors rebuilt after a panic"),
             state_rebuilds: counter(r, "state_rebuilds", "Rebuilds of the state after a panic"),
             streams: gauge(r, "event_streams", "Clients of the event stream"),
@@ -303,8 +300,14 @@ impl Metrics {
         self.deliveries_ended.add([delivered, dead, cancelled]);
     }
 
+    /// Shows how many records the start has replayed, and how many it replays.
+    pub fn set_recovery(&self, done: u64, total: u64) {
+        self.recovery_done.set(i64::try_from(done).unwrap_or(i64::MAX));
+        self.recovery_total.set(i64::try_from(total).unwrap_or(i64::MAX));
+    }
+
     /// Counts changes of identity, by number of the kind.
-    pub fn count_identity_changes(&self, counts: [u64; ChangeRow::KINDS.len()]) {
+    pub fn count_identity_changes(&self, counts: [u64; ChangeKind::ALL.len()]) {
         self.identity_changes.add(counts);
     }
 

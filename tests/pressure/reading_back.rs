@@ -155,7 +155,15 @@ fn a_stream_that_nobody_reads_holds_names_and_not_payloads() {
     let grown = program.memory_kb("VmHWM").saturating_sub(before) >> 10;
     eprintln!("8 streams unread while {} MB come in: {grown} MB", (LARGE * LENGTH) >> 20);
     assert!(grown <= GROWTH, "memory grew by {grown} MB");
+    assert_eq!(program.metric("selfsame_event_streams"), 8.0);
     drop(streams);
+    // The program notices when it next writes to them.
+    let body = "{\"u\":1}";
+    let left = poll(BOUND, || {
+        assert_eq!(client.post("/collect/order/shop", body).unwrap().status, 200);
+        (program.metric("selfsame_event_streams") == 0.0).then_some(())
+    });
+    assert!(left.is_some(), "readers that left are counted still");
     program.stop();
 }
 

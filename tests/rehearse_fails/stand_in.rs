@@ -86,7 +86,7 @@ impl StandIn {
             (Some("collect"), Some(kind)) => self.collect(kind, request),
             (Some("api"), _) if path.ends_with("/digest") => {
                 let events = std::fs::read_to_string(&self.log).unwrap_or_default();
-                // The paths as they came: a digest that hangs on the order.
+                // The paths as they came: a digest that depends on the order.
                 let digest: String = events.lines().collect();
                 (200, json!({"digest": digest, "events": events.lines().count()}))
             }

@@ -22,6 +22,10 @@ use std::sync::Arc;
 /// The most steps of one campaign.
 const STEPS: usize = 100;
 
+/// The most webhooks of all campaigns together: one event may enqueue each of them once, and the
+/// number of a delivery has so many places for those of one record.
+const WEBHOOKS: usize = 1 << 16;
+
 /// All campaigns, compiled.
 #[derive(Clone, Debug, Default)]
 pub struct Campaigns {
@@ -104,6 +108,16 @@ impl Campaigns {
         let mut list = Vec::with_capacity(settings.len());
         for (id, value) in settings {
             list.extend(builder.campaign(id, value));
+        }
+        let webhooks = |one: &Campaign| {
+            one.steps.iter().filter(|step| matches!(step, Step::Webhook(_))).count()
+        };
+        let count: usize = list.iter().map(webhooks).sum();
+        if count > WEBHOOKS {
+            let sentence = format!(
+                "expected at most {WEBHOOKS} webhooks in all campaigns together, found {count}"
+            );
+            builder.problem("campaign", sentence);
         }
         if !builder.problems.is_empty() {
             return Err(builder.problems);

@@ -69,7 +69,7 @@ impl RecentCounts {
         }
     }
 
-    /// Begins anew from all events of the fragment, given as type and event time in any order. A
+    /// Begins again from all events of the fragment, given as type and event time in any order. A
     /// fragment without events of a counted type needs none.
     pub fn refill<'a>(
         &mut self,

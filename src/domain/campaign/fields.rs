@@ -4,6 +4,7 @@ use crate::domain::campaign::builder::{Builder, breaks_lines};
 use crate::domain::campaign::config::{FieldConfig, WebhookConfig};
 use crate::domain::campaign::model::{Field, HeaderValue, Method, NamedField, Webhook};
 use crate::domain::campaign::{EventFacts, Person};
+use crate::domain::graph::IdentifierStatus;
 use crate::domain::json::{quote, shown};
 use crate::domain::path;
 use crate::domain::path::Step;
@@ -112,7 +113,8 @@ impl Field {
             Self::Trait(name) => Some(Cow::Owned(person.folded.traits.get(name)?.json())),
             Self::Identifier(kind) => {
                 let all = person.identifiers.iter();
-                let of_kind = all.filter(|one| one.kind == **kind && one.status == "effective");
+                let of_kind = all
+                    .filter(|one| one.kind == **kind && one.status == IdentifierStatus::Effective);
                 let latest = of_kind.max_by_key(|one| (one.last_seen, &one.value))?;
                 text(&latest.value)
             }

@@ -66,7 +66,7 @@ pub(super) struct Listed {
 }
 
 impl Listed {
-    /// Adds a scalar; answers whether it is one.
+    /// Adds a scalar; returns whether it is one.
     pub(super) fn add(&mut self, value: &Value) -> bool {
         match value {
             Value::String(text) => {

@@ -19,6 +19,7 @@ mod matching;
 mod model;
 mod preview;
 mod request;
+pub mod retry;
 mod run;
 mod state;
 

@@ -7,6 +7,7 @@ mod written;
 use super::*;
 use crate::domain::event::Timing;
 use crate::domain::fold::Cell;
+use crate::domain::graph::IdentifierStatus;
 use crate::domain::settings::Fold;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -237,9 +238,9 @@ fn a_hybrid_campaign_calls_with_fields_and_static_fields() {
         status,
     };
     world.identifiers = vec![
-        shown("old@site.org", 1, "effective"),
-        shown("ann@site.org", 2, "effective"),
-        shown("hub@site.org", 9, "quarantined"),
+        shown("old@site.org", 1, IdentifierStatus::Effective),
+        shown("ann@site.org", 2, IdentifierStatus::Effective),
+        shown("hub@site.org", 9, IdentifierStatus::Quarantined),
     ];
     let decisions =
         world.send("page-view", json!({"page": "/offer/2", "total": 12345678901234567890u64}), 1);
@@ -542,4 +543,25 @@ proptest! {
         let once = calls(&all).iter().filter(|call| &*call.campaign == "once").count();
         prop_assert!(once <= 1);
     }
+}
+
+/// Each delivery of one event has a place in its number: no configuration has more webhooks than there
+/// are places.
+#[test]
+fn all_campaigns_together_have_no_more_webhooks_than_an_event_has_places() {
+    let step = || json!({"webhook": {"url": "https://x.example/", "fields": {}}});
+    let campaign = |steps: usize| {
+        let steps: Vec<Value> = (0..steps).map(|_| step()).collect();
+        json!({"trigger": {"event_type": "x"}, "step": steps})
+    };
+    let all = |last: usize| {
+        let mut all: BTreeMap<String, Value> =
+            (0..655).map(|number| (format!("c{number}"), campaign(100))).collect();
+        all.insert("last".to_owned(), campaign(last));
+        compile(serde_json::to_value(all).unwrap())
+    };
+    assert!(all(36).is_ok(), "65,536 of them");
+    let problems = all(37).unwrap_err();
+    let expected = "expected at most 65536 webhooks in all campaigns together, found 65537";
+    assert!(problems.len() == 1 && problems[0].contains(expected), "{problems:?}");
 }

@@ -2,6 +2,7 @@
 
 use crate::domain::graph::ids::{EdgeIndex, FragmentIndex, NodeIndex};
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 /// Which rule keeps two clusters apart.
@@ -47,11 +48,83 @@ pub struct Move {
     pub to: FragmentIndex,
 }
 
+/// What happens to identities. Rows of the change log hold the number of a kind, so a new one comes
+/// last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
+pub enum ChangeKind {
+    /// Profiles became one.
+    Merge,
+    /// A profile fell apart.
+    Unmerge,
+    /// A rule kept two profiles apart.
+    Refusal,
+    /// An identifier joins nobody any more.
+    Quarantine,
+    /// A quarantined identifier counts again.
+    Release,
+    /// A person was erased.
+    Erasure,
+}
+
+/// A number that no kind of change has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected the number of a kind of change, below {most}, found {number}", most = ChangeKind::ALL.len())]
+pub struct UnknownChange {
+    /// The number.
+    pub number: u8,
+}
+
+impl ChangeKind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Merge, Self::Unmerge, Self::Refusal, Self::Quarantine, Self::Release, Self::Erasure];
+
+    /// The stable name that the API shows.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Merge => "merge",
+            Self::Unmerge => "unmerge",
+            Self::Refusal => "refusal",
+            Self::Quarantine => "quarantine",
+            Self::Release => "release",
+            Self::Erasure => "erasure",
+        }
+    }
+
+    /// Whether fragments changed hands.
+    pub const fn regroups(self) -> bool {
+        match self {
+            Self::Merge | Self::Unmerge => true,
+            Self::Refusal | Self::Quarantine | Self::Release | Self::Erasure => false,
+        }
+    }
+
+    /// Its number in rows, which is its place in [`Self::ALL`].
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+impl From<ChangeKind> for u8 {
+    fn from(kind: ChangeKind) -> Self {
+        kind.number()
+    }
+}
+
+impl TryFrom<u8> for ChangeKind {
+    type Error = UnknownChange;
+
+    fn try_from(number: u8) -> Result<Self, UnknownChange> {
+        Self::ALL.get(usize::from(number)).copied().ok_or(UnknownChange { number })
+    }
+}
+
 /// Something about identity that changed, for the change log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// `merge`, `unmerge`, `refusal`, `quarantine` or `release`.
-    pub kind: &'static str,
+    /// What happened.
+    pub kind: ChangeKind,
     /// The profile that it happened to; none where a node has no profile.
     pub profile: Option<FragmentIndex>,
     /// The profiles that joined it, or left it.
@@ -84,7 +157,7 @@ pub struct Observed {
     pub effects: Effects,
 }
 
-/// What was before: for the fragments that may have moved, and for the edges that were decided anew.
+/// What was before: for the fragments that may have moved, and for the edges that were decided again.
 #[derive(Debug, Default)]
 pub(in crate::domain::graph) struct Before {
     /// Which profile held a fragment.

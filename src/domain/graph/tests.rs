@@ -9,6 +9,7 @@ mod unmerge;
 use crate::domain::event::{Event, Found, Payload, Standing, Timing};
 use crate::domain::graph::change::cut::Cut;
 use crate::domain::graph::change::operators::{Link, Separation};
+use crate::domain::graph::effects::ChangeKind;
 use crate::domain::graph::ids::NodeIndex;
 use crate::domain::graph::tables::graph::Graph;
 use crate::domain::rules::Rules;
@@ -393,7 +394,7 @@ proptest! {
         }
         for fragment in &erased.fragments { prop_assert!(graph.living_lead(*fragment).is_none()); }
         prop_assert!(before >= 1);
-        // The graph goes on: the same events make a person anew.
+        // The graph goes on: the same events make a person again.
         for (at, said) in all.iter().enumerate() {
             graph.observe(1_000 + at as u64, &event(said));
         }
@@ -460,7 +461,7 @@ proptest! {
                 prop_assert_eq!(held[&fragment], profile);
             }
             for (fragment, profile) in &held { prop_assert_eq!(graph.lead(*fragment), *profile); }
-            let merges = observed.effects.changes.iter().filter(|one| one.kind == "merge");
+            let merges = observed.effects.changes.iter().filter(|one| one.kind == ChangeKind::Merge);
             prop_assert!(merges.count() <= 1);
         }
     }

@@ -208,6 +208,65 @@ fn conditions_compare_birthdays_and_no_unset_clock() {
     }
 }
 
+/// A moment as jiff writes it in each form that the contract lists, and what of it the form can say.
+fn written(ms: i64, offset: i32) -> Vec<(String, i64)> {
+    let at = jiff::Timestamp::from_millisecond(ms).unwrap();
+    let utc = Offset::UTC.to_datetime(at);
+    let there = Offset::from_seconds(offset * 60).unwrap().to_datetime(at);
+    let (sign, hours, minutes) =
+        (if offset < 0 { '-' } else { '+' }, offset.abs() / 60, offset.abs() % 60);
+    let (plain, colon) =
+        (format!("{sign}{hours:02}{minutes:02}"), format!("{sign}{hours:02}:{minutes:02}"));
+    let (second, minute) = (ms - ms.rem_euclid(1_000), ms - ms.rem_euclid(60_000));
+    let day = ms - ms.rem_euclid(86_400_000);
+    let mut all = vec![
+        (format!("/Date({ms})/"), ms),
+        (format!("{ms}"), ms),
+        (format!("{}", second / 1_000), second),
+        (format!("{}.{:03}", ms.div_euclid(1_000), ms.rem_euclid(1_000)), ms),
+        (format!("{ms}000"), ms),
+        (format!("{ms}000000"), ms),
+    ];
+    for (form, meant) in [
+        ("%Y-%m-%dT%H:%M:%S.%3fZ", ms),
+        ("%Y-%m-%dT%H:%M:%S,%3fZ", ms),
+        ("%Y-%m-%d %H:%M:%S UTC", second),
+        ("%Y-%m-%d %H:%M:%S GMT", second),
+        ("%Y-%m-%dT%H:%M:%SZ[UTC]", second),
+        ("%Y%m%dT%H%M%SZ", second),
+        ("%Y-%m-%d", day),
+        ("%a, %d %b %Y %H:%M:%S GMT", second),
+    ] {
+        all.push((utc.strftime(form).to_string(), meant));
+    }
+    for (form, zone, meant) in [
+        ("%Y-%m-%dT%H:%M:%S.%3f", &colon, ms),
+        ("%Y-%m-%d %H:%M:%S.%3f ", &plain, ms),
+        ("%Y%m%dT%H%M%S.%3f", &plain, ms),
+        ("%Y-%m-%dT%H:%M:%S", &plain, second),
+        ("%Y-%m-%d %H:%M:%S ", &colon, second),
+        ("%Y-%m-%dT%H:%M", &colon, minute),
+        ("%a, %d %b %Y %H:%M:%S ", &plain, second),
+    ] {
+        all.push((format!("{}{zone}", there.strftime(form)), meant));
+    }
+    all
+}
+
+proptest! {
+    #[test]
+    fn whatever_form_the_library_writes_is_read_as_it_was_meant(
+        // 1973, before which milliseconds would be taken for seconds of today, to 2199.
+        ms in 100_000_000_000i64..7_258_118_400_000,
+        quarters in -48i32..=56,
+    ) {
+        for (text, meant) in written(ms, quarters * 15) {
+            let said = say(&text, None, &Zone::UTC);
+            prop_assert!(matches!(said, Said::At(at) if at.0 == meant), "{text}: {said:?}, not {meant}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn reading_never_panics_and_stays_in_range(

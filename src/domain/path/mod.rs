@@ -12,7 +12,7 @@ use std::fmt;
 
 /// The longest path, in bytes.
 const LENGTH: usize = 512;
-/// The most steps of one path; also bounds the recursion of whoever follows it.
+/// The most steps of one path; also bounds the recursion of the code that follows it.
 const STEPS: usize = 32;
 
 /// One step into a JSON value.

@@ -94,7 +94,7 @@ struct Pass<'s, 'a> {
 }
 
 impl Pass<'_, '_> {
-    /// Reads the value at `at` for the nodes in `active`; answers where it ends. The recursion is
+    /// Reads the value at `at` for the nodes in `active`; returns where it ends. The recursion is
     /// as deep as the longest path, at most.
     fn value(&mut self, at: usize, active: &[u32]) -> usize {
         let bytes = self.text.as_bytes();

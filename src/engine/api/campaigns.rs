@@ -86,7 +86,7 @@ impl Engine {
         .await
     }
 
-    /// Has a campaign's endpoints called again that were disabled; answers how many.
+    /// Has a campaign's endpoints called again that were disabled; returns how many.
     ///
     /// # Errors
     /// When there is no such campaign, or the engine takes nothing.

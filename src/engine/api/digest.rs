@@ -2,7 +2,7 @@
 //!
 //! All profiles are gone over, some at a time; the graph notes meanwhile which of them change, and
 //! those are looked at again, until few are left. These few are looked at in one go, together with
-//! the counts, so the digest is that of one sequence. There is one such walk at a time: whoever asks
+//! the counts, so the digest is that of one sequence. There is one such walk at a time: each caller who asks
 //! while one is under way shares the next one with all others that wait.
 
 use crate::domain::graph::ClusterView;

@@ -9,7 +9,6 @@ use crate::domain::graph::Graph;
 use crate::domain::graph::NONE;
 use crate::domain::graph::{Explanation, Parting, Separation};
 use crate::domain::id::{IdKind, Identifier, Sequence};
-use crate::domain::problem::SettingsProblem;
 use crate::domain::settings::{PointConfig, Settings, TypeConfig};
 use crate::domain::source::Source;
 use crate::domain::view::{ErasureView, LinkView, PreviewView, StepView};
@@ -23,8 +22,8 @@ use crate::engine::identity::basis_collector::gather;
 use crate::engine::receipt::Refusal;
 use crate::engine::state::Core;
 use crate::engine::state::acted::Answer;
-use crate::engine::state::acts::LINKS_OF_ACT;
 use crate::engine::state::configuration::Effective;
+use crate::engine::state::numbers::LINKS_OF_ACT;
 use crate::records::{ActRecord, Revised, encode_event};
 use bytes::Bytes;
 use serde_json::json;
@@ -398,7 +397,7 @@ impl Engine {
         .await
     }
 
-    /// Erases a person, by any of their identifiers or ids. Answers the receipt once nobody can read
+    /// Erases a person, by any of their identifiers or ids. Returns the receipt once nobody can read
     /// them any more; the files follow.
     ///
     /// # Errors
@@ -476,18 +475,14 @@ impl Engine {
         let points = points.map(|point| (point.id.clone(), point.clone())).collect();
         let wrong = reserved(&Settings { points, ..Settings::default() });
         if !wrong.is_empty() {
-            return Err(ObjectRefusal::Invalid(wrong.iter().map(ToString::to_string).collect()));
+            return Err(wrong.into());
         }
         let mut settings = self.effective()?.compiled.settings.clone();
         settings.identity.types.extend(preview.types);
         let points = preview.identification_points.into_iter();
         settings.points.extend(points.map(|point| (point.id.clone(), point)));
-        let problems = |all: Vec<SettingsProblem>| {
-            ObjectRefusal::Invalid(all.iter().map(ToString::to_string).collect())
-        };
         let hash_key = self.effective()?.hash_key;
-        let effective =
-            Effective::new(&settings, &Default::default(), hash_key).map_err(problems)?;
+        let effective = Effective::new(&settings, &Default::default(), hash_key)?;
         let effective = Arc::new(effective);
         let turn = Arc::clone(&self.0.preview).lock_owned().await;
         if self.look(|identity| identity.is_cut()).await? {
@@ -576,7 +571,7 @@ fn compared(before: &[FragmentIndex], graph: &Graph) -> PreviewView {
     }
 }
 
-/// Orders pairs, each of them kept once, and answers which first halves have several second ones.
+/// Orders pairs, each of them kept once, and returns which first halves have several second ones.
 fn several(pairs: &mut Vec<(FragmentIndex, FragmentIndex)>) -> Vec<FragmentIndex> {
     pairs.sort_unstable();
     pairs.dedup();

@@ -2,6 +2,7 @@
 
 use crate::domain::compiled::reserved;
 use crate::domain::confidential;
+use crate::domain::problem::SettingsProblem;
 use crate::domain::settings::Settings;
 use crate::engine::handle::Engine;
 use crate::engine::intake::entry::{Append, Then};
@@ -34,8 +35,14 @@ pub enum ObjectRefusal {
     Refused(#[from] Refusal),
 }
 
+impl From<Vec<SettingsProblem>> for ObjectRefusal {
+    fn from(problems: Vec<SettingsProblem>) -> Self {
+        Self::Invalid(problems.iter().map(ToString::to_string).collect())
+    }
+}
+
 impl Engine {
-    /// Creates or replaces an object; answers whether it is new, and the object as it now counts.
+    /// Creates or replaces an object; returns whether it is new, and the object as it now counts.
     ///
     /// # Errors
     /// When it comes from a file, does not hold together, or the engine takes nothing.
@@ -71,7 +78,7 @@ impl Engine {
         Ok((is_new, now))
     }
 
-    /// Refuses what could have no effect: values of a trait cannot be folded anew without events.
+    /// Refuses what could have no effect: values of a trait cannot be folded again without events.
     async fn may_change(&self, object: ObjectKind) -> Result<(), ObjectRefusal> {
         if object == ObjectKind::Trait && self.look(|identity| identity.is_cut()).await? {
             return Err(ObjectRefusal::JournalCut("folds of traits stay as they are"));
@@ -101,15 +108,12 @@ impl Engine {
             .look(|identity| (identity.core.files.clone(), identity.core.objects.clone()))
             .await?;
         objects.insert(key, json.to_owned());
-        let problems = |all: Vec<crate::domain::problem::SettingsProblem>| {
-            ObjectRefusal::Invalid(all.iter().map(ToString::to_string).collect())
-        };
-        let whole = Effective::new(&files, &objects, hash_key).map_err(problems)?;
+        let whole = Effective::new(&files, &objects, hash_key)?;
         // What others hold was accepted once.
         let own = format!("{}.{id}.", section(object));
         let mut wrong = reserved(&whole.compiled.settings);
         wrong.retain(|problem| problem.at.starts_with(&own));
-        if wrong.is_empty() { Ok(()) } else { Err(problems(wrong)) }
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.into()) }
     }
 
     /// Removes an object.
@@ -145,10 +149,7 @@ impl Engine {
         if present == files {
             return Ok(());
         }
-        let problems = |all: Vec<crate::domain::problem::SettingsProblem>| {
-            ObjectRefusal::Invalid(all.iter().map(ToString::to_string).collect())
-        };
-        Effective::new(&files, &objects, self.effective()?.hash_key).map_err(problems)?;
+        Effective::new(&files, &objects, self.effective()?.hash_key)?;
         let bytes = serde_json::to_vec(&files)
             .map_err(|cause| ObjectRefusal::Invalid(vec![cause.to_string()]))?;
         let (reply, answer) = oneshot::channel();
@@ -157,7 +158,7 @@ impl Engine {
         accepted(self.heard(answer).await?).map(drop)
     }
 
-    /// Journals an act and answers what it came to.
+    /// Journals an act and returns what it came to.
     pub(in crate::engine) async fn act(&self, act: ActRecord) -> Result<Answer, ObjectRefusal> {
         let bytes =
             act.encode().map_err(|cause| ObjectRefusal::Invalid(vec![cause.to_string()]))?;

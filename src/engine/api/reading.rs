@@ -131,7 +131,7 @@ impl Engine {
         let (before, limit) = (page.before.unwrap_or(u64::MAX), page.limit);
         let look = move || {
             let is_own = |row: &ChangeRow| {
-                row.kind <= 1
+                row.kind.regroups()
                     && (row.profile.is_some_and(|id| ids.contains(&id))
                         || row.others.iter().any(|id| ids.contains(id)))
             };

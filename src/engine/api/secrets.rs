@@ -38,7 +38,7 @@ pub struct SecretView {
 }
 
 impl Engine {
-    /// Sets a secret, durably; answers whether it is new. `most` of them are held.
+    /// Sets a secret, durably; returns whether it is new. `most` of them are held.
     ///
     /// # Errors
     /// When the name is none, there are too many, or it cannot be written.

@@ -5,9 +5,8 @@ use crate::domain::event::{Event, Found, Payload};
 use crate::domain::facts::RequestFacts;
 use crate::domain::fragment::Fragment;
 use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Shown;
+use crate::domain::graph::{IdentifierStatus, Shown};
 use crate::domain::id::{IdKind, Sequence};
-use crate::domain::problem::SettingsProblem;
 use crate::domain::profile::Folded;
 use crate::domain::rules::Rules;
 use crate::domain::time::{MIN, Timestamp};
@@ -110,7 +109,7 @@ impl Subject {
                 raw: found.value.to_string(),
                 first_seen: at,
                 last_seen: at,
-                status: "effective",
+                status: IdentifierStatus::Effective,
             }),
         }
     }
@@ -342,11 +341,7 @@ impl Engine {
         id: &str,
     ) -> Result<(crate::engine::history::basis::Basis, crate::journal::JournalReader), ObjectRefusal>
     {
-        let problems = |all: Vec<SettingsProblem>| {
-            ObjectRefusal::Invalid(all.iter().map(ToString::to_string).collect())
-        };
-        let effective = self.effective()?.with_campaign_alone(id).map_err(problems)?;
-        let effective = Arc::new(effective);
+        let effective = Arc::new(self.effective()?.with_campaign_alone(id)?);
         let basis = self.look(move |identity| identity.core.stage(effective)).await?;
         Ok((basis, self.running()?.shared.reader.clone()))
     }

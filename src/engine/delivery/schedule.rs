@@ -7,7 +7,7 @@
 
 use crate::domain::time::Timestamp;
 use crate::engine::state::campaigns::outbox::EndpointNumber;
-use crate::outbound::endpoint::{Endpoint, Pace, Wait};
+use crate::outbound::admission::{Endpoint, Pace, Wait};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 

@@ -1,6 +1,7 @@
 //! Makes the calls: fetches what is sent, puts the request together, and journals how it went. Runs
 //! on a thread of its own, so that signing, TLS and slow receivers weigh on nobody else.
 
+use crate::domain::campaign::retry::{Verdict, retry_after_ms};
 use crate::domain::campaign::{Campaigns, Rendered};
 use crate::domain::time::Timestamp;
 use crate::engine::context::Shared;
@@ -12,7 +13,6 @@ use crate::outbound::attempt::Attempt as Prepared;
 use crate::outbound::client::Answer;
 use crate::outbound::client::Client;
 use crate::outbound::resolve::CallError;
-use crate::outbound::retry::{Verdict, retry_after_ms};
 use crate::records::{ActRecord, Attempt, kind};
 use actix::{Message, Recipient};
 use futures_util::FutureExt;

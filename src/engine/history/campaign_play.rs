@@ -94,7 +94,7 @@ impl Core {
             ancestry: Ancestry::default(),
             links: self.links.clone(),
             cuts: self.cuts.clone(),
-            generation: crate::engine::state::acts::next_generation(self.counters.generation),
+            generation: crate::engine::state::numbers::next_generation(self.counters.generation),
             applied: self.applied,
             hidden: self.hidden.clone(),
             erasures: self.erasures.len(),
@@ -121,7 +121,7 @@ impl<'a> Playing<'a> {
         Self { profile: Some(id), ..self }
     }
 
-    /// Lets the campaign see an event that the draft has just taken in. Answers how it judged it,
+    /// Lets the campaign see an event that the draft has just taken in. Returns how it judged it,
     /// where the event is of the type and source that trigger it.
     ///
     /// # Errors

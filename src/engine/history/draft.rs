@@ -2,7 +2,7 @@
 //!
 //! A draft of the state grows beside the one that serves, on a thread of its own, until it is close
 //! behind it. It never reads an event before it knows the fragments that the event made, so that ids
-//! do not hang on how fast it read. Then a switch record is written, and at its place in the order the draft catches up
+//! do not depend on how fast it read. Then a switch record is written, and at its place in the order the draft catches up
 //! and becomes the state. A replay switches at the same record. Ids stay: a fragment of the same
 //! origin keeps its own, and one whose origin comes up no more follows its first event.
 
@@ -16,9 +16,10 @@ use crate::engine::fault::{Panicked, Stage, walled};
 use crate::engine::history::asides::{Asides, ReplayError, reading, set_aside};
 use crate::engine::history::basis::{Basis, Changed, Gathered, lock};
 use crate::engine::history::draft_fragments::DraftFragments;
-use crate::engine::state::acts::{cut_of, generation_before, next_generation};
+use crate::engine::state::acts::cut_of;
 use crate::engine::state::aside::Aside;
 use crate::engine::state::erasure::is_suppressed;
+use crate::engine::state::numbers::{generation_before, next_generation};
 use crate::engine::state::revisions::Rereadings;
 use crate::engine::state::{Core, Fresh, Placement};
 use crate::engine::store::fragments::RowError;
@@ -127,7 +128,7 @@ impl Draft {
         }
     }
 
-    /// The same for whoever only asks who is who: it holds no values.
+    /// The same for a caller that only asks who is who: it holds no values.
     pub(in crate::engine) fn of_people(basis: Basis) -> Self {
         Self { folds: false, ..Self::new(basis) }
     }
@@ -342,7 +343,7 @@ impl Draft {
                 for one in &mut events {
                     self.reread(one);
                 }
-                // What it makes is of the draft's generation too: ids hang on it.
+                // What it makes is of the draft's generation too: ids depend on it.
                 self.core.counters.generation = generation_before(self.generation);
                 ActRecord::Reprocess { at, events }
             }

@@ -160,6 +160,7 @@ impl Replay<'_> {
         let from = self.core.applied + 1;
         let end = plan.upto.unwrap_or(Sequence::MAX);
         let total = self.records + self.reader.next_sequence().saturating_sub(from);
+        progress(self.records, total);
         for record in plan.reader.scan(from) {
             let (sequence, record) = record.map_err(|cause| reading(from, cause.into()))?;
             if sequence > end {
@@ -307,7 +308,7 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Erases again whom the log names and this folder still knows: a backup was restored. Answers the
+    /// Erases again whom the log names and this folder still knows: a backup was restored. Returns the
     /// acts to be journalled.
     fn erase_again(&mut self, lines: &[Line]) -> Result<Vec<ActRecord>, ReplayError> {
         let mut acts = Vec::new();
@@ -344,7 +345,7 @@ impl Replay<'_> {
         Ok(acts)
     }
 
-    /// Takes a profile's fragments out, and answers the sequences of their events.
+    /// Takes a profile's fragments out, and returns the sequences of their events.
     fn take_out(&mut self, profile: FragmentKey) -> Result<Vec<Sequence>, RowError> {
         let Some(fragment) = self.core.fragment(profile) else { return Ok(Vec::new()) };
         let lead = self.core.graph.lead(fragment);

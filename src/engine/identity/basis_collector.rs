@@ -1,6 +1,6 @@
 //! What a draft starts from, gathered while the state goes on serving.
 //!
-//! A million fragments are too many for one go: whoever is served would wait for it. So a thread in
+//! A million fragments are too many for one go: all who are served would wait for it. So a thread in
 //! the background asks the identity actor for a part at a time, and between two parts events are
 //! served. What they change of parts that were taken is witnessed and taken again, until nothing is
 //! left: the last part makes the whole what it is at that moment.
@@ -85,7 +85,7 @@ impl Gathering {
         move |identity| identity.part(from, most, &changed)
     }
 
-    /// Takes a part, and answers the whole if it was the last one.
+    /// Takes a part, and returns the whole if it was the last one.
     fn take(&mut self, part: Part) -> Option<Gathered> {
         if self.epoch.is_some_and(|epoch| epoch != part.epoch) {
             *self = Self::default();

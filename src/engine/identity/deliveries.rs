@@ -21,7 +21,8 @@ use crate::engine::intake::entry::Then;
 use crate::engine::profile::message::Op;
 use crate::engine::state::campaigns::outbox::{Delivery, EndpointNumber, Tally};
 use crate::engine::state::campaigns::question::{Question, Told};
-use crate::outbound::endpoint::Pace;
+use crate::engine::state::numbers::enqueued_by;
+use crate::outbound::admission::Pace;
 use crate::records::ActRecord;
 use actix::{AsyncContext, Context, Handler, Message};
 use std::sync::Arc;
@@ -163,7 +164,8 @@ impl IdentityActor {
         now: Timestamp,
         context: &mut Context<Self>,
     ) {
-        if let Some((question, told)) = just.filter(|(one, _)| one.sequence == number >> 16) {
+        if let Some((question, told)) = just.filter(|(one, _)| one.sequence == enqueued_by(number))
+        {
             return self.recheck((endpoint, number), question, told, now);
         }
         // An event that was stored, and whose answer is on its way, may be the exit. What is not to be
@@ -292,7 +294,7 @@ impl IdentityActor {
         }
     }
 
-    /// Everything was resolved anew: whoever waits for another one is judged again.
+    /// Everything was resolved again: whoever waits for another one is judged again.
     pub(in crate::engine) fn rejudge_all(&mut self) {
         for number in self.sending.schedule.waiting() {
             if let Some(one) = self.core.campaigns.outbox.get(number) {

@@ -1,5 +1,5 @@
 //! How the identity actor carries an erasure out: it looks for every record of the person, has the
-//! journal emptied of them, and has the snapshot written anew.
+//! journal emptied of them, and has the snapshot written again.
 
 use crate::domain::compiled::Compiled;
 use crate::domain::event::{Event, Payload};
@@ -13,8 +13,8 @@ use crate::engine::intake::emptying::Emptying;
 use crate::engine::intake::entry::{Emptied, Then};
 use crate::engine::intake::router::Pass;
 use crate::engine::profile::message::Op;
-use crate::engine::state::acts::laid_by;
 use crate::engine::state::erasure::identifier_hash;
+use crate::engine::state::numbers::laid_by;
 use crate::journal::Record;
 use crate::records::{ActRecord, FragmentKey, LinkRow, PendingErasure, decode_event, kind};
 use actix::{AsyncContext, Context, Handler, Message};
@@ -123,7 +123,7 @@ impl IdentityActor {
         self.shared.metrics.waiting_for_room.inc_by(by);
     }
 
-    /// The snapshot was not written anew, for want of room: the erasures that wait for it ask again.
+    /// The snapshot was not written again, for want of room: the erasures that wait for it ask again.
     pub(in crate::engine) fn not_renewed(&mut self, context: &mut Context<Self>) {
         let waiting = std::mem::take(&mut self.renewing);
         let count = waiting.len() as i64;
@@ -155,7 +155,7 @@ impl IdentityActor {
         }
     }
 
-    /// Once a snapshot was written anew: the journal is next.
+    /// Once a snapshot was written again: the journal is next.
     ///
     /// Emptying a record must not change what a replay from that snapshot makes of an erasure that
     /// the snapshot does not know yet. An event is of one person; an act may name several, so it

@@ -1,4 +1,4 @@
-//! How the identity actor has everything resolved anew while it goes on serving.
+//! How the identity actor has everything resolved again while it goes on serving.
 
 use crate::domain::event::Event;
 use crate::domain::fragment::content_hash;

@@ -24,14 +24,14 @@ pub(in crate::engine) struct Retention {
     pub(in crate::engine) free_bytes_min: u64,
 }
 
-/// Bytes beside the rows of a store that is written anew: sled's own tables.
+/// Bytes beside the rows of a store that is written again: sled's own tables.
 const ROOM_BESIDE: u64 = 1 << 20;
 
 /// How often a snapshot that does not fit asks for room again.
 const ROOM_AGAIN: Duration = Duration::from_millis(500);
 
 impl Retention {
-    /// Writes the store anew, and the checkpoint where there is one.
+    /// Writes the store again, and the checkpoint where there is one.
     fn renew(&self, shared: &Shared, sequence: Sequence) -> Result<(), RetentionError> {
         shared.rest.renew_store()?;
         if checkpoint_path(&self.data).exists() {
@@ -40,7 +40,7 @@ impl Retention {
         Ok(())
     }
 
-    /// The same, where there is room for it: answers whether it was done. A disk that filled up
+    /// The same, where there is room for it: returns whether it was done. A disk that filled up
     /// meanwhile leaves what was there.
     fn renewed(&self, shared: &Shared, sequence: Sequence) -> Result<bool, RetentionError> {
         let needed = self.renewed_bytes() + ROOM_BESIDE;
@@ -58,7 +58,7 @@ impl Retention {
         }
     }
 
-    /// Writes a checkpoint, so that segments may go; answers whether it is there. Without one they
+    /// Writes a checkpoint, so that segments may go; returns whether it is there. Without one they
     /// stay, and the next snapshot tries again.
     fn checkpoint(&self, shared: &Shared, sequence: Sequence) -> bool {
         let written = write_checkpoint(&self.data, &shared.rest.store(), sequence);
@@ -73,7 +73,7 @@ impl Retention {
         free_bytes(&self.data).map_or(true, |free| free >= bytes)
     }
 
-    /// Waits until the rows of a snapshot fit above what is kept free; answers whether they do. It
+    /// Waits until the rows of a snapshot fit above what is kept free; returns whether they do. It
     /// ends where nobody wants the snapshot any more.
     fn waits(&self, rows: &[Row], shared: &Shared) -> bool {
         let bytes: usize = rows.iter().map(|(key, row)| row_bytes(key, row.as_ref())).sum();
@@ -91,7 +91,7 @@ impl Retention {
         true
     }
 
-    /// The bytes of the files that a store anew takes the place of, checkpoint included.
+    /// The bytes of the files that a new store takes the place of, checkpoint included.
     fn renewed_bytes(&self) -> u64 {
         folder_bytes(&self.data.join("snapshot"))
             + std::fs::metadata(checkpoint_path(&self.data)).map_or(0, |file| file.len())
@@ -142,7 +142,7 @@ pub(in crate::engine) fn run(
         }
         let _writing = shared.writing.lock().unwrap_or_else(PoisonError::into_inner);
         if era != shared.era() {
-            continue; // the state was rebuilt after a panic, and is written anew
+            continue; // the state was rebuilt after a panic, and is written again
         }
         let count = rows.len();
         let store = shared.rest.store();

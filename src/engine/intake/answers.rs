@@ -11,7 +11,7 @@ pub(in crate::engine) type Outcome = Result<Receipt, Refusal>;
 /// An answer, and who waits for it.
 type Answer = (oneshot::Sender<Outcome>, Outcome);
 
-/// Where the answers to requests of one thread go. Unbounded, as whoever asks is bounded.
+/// Where the answers to requests of one thread go. Unbounded, as each caller who asks is bounded.
 pub(in crate::engine) type Home = mpsc::UnboundedSender<Vec<Answer>>;
 
 thread_local! {

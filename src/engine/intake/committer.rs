@@ -232,7 +232,7 @@ fn refuse(group: Vec<Entry>) {
             Then::Event { reply, .. } | Then::Duplicate { reply, .. } => {
                 reply.send_now(Err(Refusal::StorageFailed));
             }
-            _ => {} // dropping the rest tells whoever waits
+            _ => {} // dropping the rest tells the one that waits
         }
     }
 }

@@ -50,7 +50,7 @@ impl Entry {
 #[rtype(result = "()")]
 pub(in crate::engine) struct Committed(pub(in crate::engine) Vec<(Sequence, Then)>);
 
-/// The journal holds the person no more, or there was no room to write it anew.
+/// The journal holds the person no more, or there was no room to write it again.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(in crate::engine) struct Emptied {

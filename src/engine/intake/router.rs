@@ -107,7 +107,7 @@ impl RouterActor {
             Then::Act { act: ActRecord::PassOver { .. } | ActRecord::SetAside { .. }, .. }
         );
         if (self.is_closed && !says_in_vain) || self.shared.is_failed() {
-            return; // dropping `then` tells whoever waits
+            return; // dropping `then` tells the one that waits
         }
         self.record(append.kind, append.bytes.into(), Durability::Fsynced, append.then);
     }

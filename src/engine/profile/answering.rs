@@ -10,7 +10,7 @@ use crate::engine::store::told::told;
 use tokio::sync::oneshot;
 
 impl ProfileActor {
-    /// Answers what is asked on behalf of campaigns: the identity actor, or whoever tries one out.
+    /// Answers what is asked on behalf of campaigns, by the identity actor or by a caller who tries one.
     pub(in crate::engine) fn answer(
         &self,
         question: Box<Question>,
@@ -31,7 +31,7 @@ impl ProfileActor {
         };
         match told {
             Ok(told) => match reply {
-                // Whoever asked may have gone away.
+                // The caller may have gone away.
                 Some(reply) => drop(reply.send((question, told))),
                 // BOUND: one for each question.
                 None => self.identity.do_send(Report::Answered(question, told)),

@@ -326,10 +326,12 @@ impl Engine {
 
     async fn recover(self, options: Options) {
         let inner = Arc::clone(&self.0);
+        let metrics = Arc::clone(&options.metrics);
         let recovery = actix_rt::task::spawn_blocking(move || {
             Prepared::recover(options, &mut |done, total| {
                 inner.replayed.0.store(done, Ordering::Relaxed);
                 inner.replayed.1.store(total, Ordering::Relaxed);
+                metrics.set_recovery(done, total);
             })
         });
         let failure = self.0.failure.clone();

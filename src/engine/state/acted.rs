@@ -12,7 +12,7 @@ use uuid::Uuid;
 /// What an act came to.
 #[derive(Debug, Default)]
 pub struct Acted {
-    /// The answer to whoever acted.
+    /// The answer to the caller.
     pub answer: Answer,
     /// Fragments that change hands because of it.
     pub moves: Vec<Move>,
@@ -24,7 +24,7 @@ pub struct Acted {
     pub born: Vec<FragmentIndex>,
     /// The files can be cleaned of that erasure.
     pub erased: Option<Sequence>,
-    /// Everything is to be resolved anew, at this time.
+    /// Everything is to be resolved again, at this time.
     pub switches: Option<Timestamp>,
     /// What is asked of a profile on behalf of its campaigns.
     pub asks: Option<Box<Question>>,

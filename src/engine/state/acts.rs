@@ -14,6 +14,7 @@ use crate::engine::state::Core;
 use crate::engine::state::acted::{Acted, Answer};
 use crate::engine::state::configuration::{Effective, Objects};
 use crate::engine::state::erasure::{identifier_hash, is_suppressed};
+use crate::engine::state::numbers::{TooLarge, link_number, next_generation};
 use crate::records::{ActRecord, CutRow, FragmentKey, LinkRow, Revised, decode_event};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -209,8 +210,12 @@ impl Core {
         (a, b): (Identifier, Identifier),
         reason: &str,
     ) -> Acted {
-        let number = self.add_link(LinkRow {
-            number: link_number(sequence, 0),
+        let number = match link_number(sequence, 0) {
+            Ok(number) => number,
+            Err(why) => return not_numbered(why),
+        };
+        self.add_link(LinkRow {
+            number,
             joins,
             a: a.clone(),
             b: b.clone(),
@@ -278,9 +283,14 @@ impl Core {
         apart: Vec<Pair>,
         reason: &str,
     ) -> Acted {
-        let number = |place: usize| link_number(sequence, place as u64 + 1);
-        let link = |(place, (a, b))| Link { number: number(place), joins: false, a, b };
-        let links: Vec<Link> = apart.into_iter().enumerate().map(link).collect();
+        let link = |(place, (a, b))| {
+            let number = link_number(sequence, place)?;
+            Ok(Link { number, joins: false, a, b })
+        };
+        let links: Vec<Link> = match (1..).zip(apart).map(link).collect() {
+            Ok(links) => links,
+            Err(why) => return not_numbered(why),
+        };
         let unmerged = self.graph.part(&links);
         let mut numbers = Vec::new();
         for Link { number, joins, a, b } in links {
@@ -299,7 +309,10 @@ impl Core {
         parts: Vec<Vec<Identifier>>,
         reason: String,
     ) -> Acted {
-        let number = link_number(sequence, 0);
+        let number = match link_number(sequence, 0) {
+            Ok(number) => number,
+            Err(why) => return not_numbered(why),
+        };
         let row = CutRow { number, parts, reason, at };
         let unmerged = self.graph.cut(&cut_of(&row));
         let profiles = unmerged.profiles.iter().map(|lead| self.fragment_id(*lead)).collect();
@@ -417,7 +430,7 @@ impl Core {
         self.counters.events = self.counters.events.saturating_sub(1);
     }
 
-    /// Takes an event out of those on no profile. Answers whether its content was counted there: that
+    /// Takes an event out of those on no profile. Returns whether its content was counted there: that
     /// of one that panicked never was; `None` where it is not among them.
     pub(in crate::engine) fn take_up(&mut self, sequence: Sequence) -> Option<bool> {
         let is_less = self.profile_less.remove(&sequence);
@@ -442,31 +455,12 @@ impl Core {
     }
 }
 
-/// The number of a link: it follows from the act that laid it, so that no other act's number hangs on
-/// what an erasure leaves of it.
-fn link_number(act: Sequence, place: u64) -> u64 {
-    (act << 20) | place
+/// What an act results in whose links cannot be numbered: nothing, live as in a replay.
+fn not_numbered(why: TooLarge) -> Acted {
+    Acted { answer: Answer::Invalid(vec![format!("its links: {why}")]), ..Acted::default() }
 }
-
-/// The most links of one act, by which their numbers stay those of that act.
-pub(in crate::engine) const LINKS_OF_ACT: usize = (1 << 20) - 2;
 
 /// A cut as the graph knows it.
 pub(in crate::engine) fn cut_of(row: &CutRow) -> Cut {
     Cut { number: row.number, parts: row.parts.clone() }
-}
-
-/// The act that laid a link.
-pub(in crate::engine) fn laid_by(number: u64) -> Sequence {
-    number >> 20
-}
-
-/// The generation after `generation`; ids have twelve bits for it.
-pub(in crate::engine) fn next_generation(generation: u16) -> u16 {
-    generation % 4_095 + 1
-}
-
-/// The generation before `generation`.
-pub(in crate::engine) fn generation_before(generation: u16) -> u16 {
-    if generation <= 1 { 4_095 } else { generation - 1 }
 }

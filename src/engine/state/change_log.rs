@@ -5,7 +5,7 @@
 //! in the very runs that a snapshot writes: about 70 bytes each in memory, written once, and cheap
 //! to hand to another thread that looks something up.
 
-use crate::domain::graph::Obstacle;
+use crate::domain::graph::{ChangeKind, Obstacle};
 use crate::records::{self, ChangeRow, RecordError};
 use std::sync::Arc;
 
@@ -31,27 +31,22 @@ pub struct ChangeLog {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Of each kind, by number of the kind.
-    pub kinds: [u64; ChangeRow::KINDS.len()],
+    pub kinds: [u64; ChangeKind::ALL.len()],
     /// Refusals by their reason.
     pub refusals: [u64; Obstacle::ALL.len()],
 }
 
 impl Totals {
     fn add(&mut self, row: &ChangeRow) {
-        if let Some(total) = self.kinds.get_mut(usize::from(row.kind)) {
-            *total += 1;
-        }
+        self.kinds[usize::from(row.kind.number())] += 1;
         let is_why = |why: &Obstacle| row.reason.as_deref() == Some(why.name());
-        if usize::from(row.kind) == REFUSAL
+        if row.kind == ChangeKind::Refusal
             && let Some(why) = Obstacle::ALL.iter().position(is_why)
         {
             self.refusals[why] += 1;
         }
     }
 }
-
-/// The number of the kind of refusals.
-const REFUSAL: usize = 2;
 
 /// The log as it was at one moment, for another thread.
 #[derive(Debug)]
@@ -102,7 +97,7 @@ impl ChangeLog {
         ChangesThen { full: self.full.clone(), tail: self.tail.clone() }
     }
 
-    /// Changes rows in their places, never to longer ones; `change` answers whether it did.
+    /// Changes rows in their places, never to longer ones; `change` returns whether it did.
     pub(in crate::engine) fn rewrite(&mut self, change: impl Fn(&mut ChangeRow) -> bool) {
         for (at, (_, run)) in self.full.iter_mut().enumerate() {
             // Full runs were encoded here. If one did not decode, better nothing than what was to go.
@@ -210,7 +205,7 @@ mod tests {
     fn row(number: u64) -> ChangeRow {
         ChangeRow {
             number,
-            kind: 2,
+            kind: ChangeKind::Refusal,
             profile: Some(u128::from(number)),
             others: Vec::new(),
             event: None,

@@ -5,7 +5,7 @@
 //! there on the files are cleaned, and a replay of the cleaned files comes to the same state.
 
 use crate::domain::event::Event;
-use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::{ChangeKind, FragmentIndex};
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::time::Timestamp;
 use crate::engine::state::Core;
@@ -216,7 +216,7 @@ impl Core {
         self.fresh.erasures = true;
         self.tell(
             crate::domain::graph::Change {
-                kind: "erasure",
+                kind: ChangeKind::Erasure,
                 profile: None,
                 others: Vec::new(),
                 identifier: None,

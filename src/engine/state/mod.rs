@@ -8,6 +8,7 @@ pub(in crate::engine) mod campaigns;
 pub(in crate::engine) mod change_log;
 pub(in crate::engine) mod configuration;
 pub(in crate::engine) mod erasure;
+pub(in crate::engine) mod numbers;
 pub(in crate::engine) mod origin;
 pub(in crate::engine) mod query;
 pub(in crate::engine) mod revisions;
@@ -281,7 +282,7 @@ impl Core {
         let id = |fragment: FragmentIndex| self.fragment_id(fragment).as_u128();
         let row = ChangeRow {
             number: self.counters.changes,
-            kind: ChangeRow::kind_number(change.kind),
+            kind: change.kind,
             profile: change.profile.map(id),
             others: change.others.iter().map(|one| id(*one)).collect(),
             event: event.map(|id| id.as_u128()),
@@ -348,10 +349,8 @@ impl Core {
         bucket: u64,
     ) -> (Vec<Sequence>, Vec<(Sequence, u8)>) {
         let range = bucket * BUCKET..(bucket + 1) * BUCKET;
-        let number =
-            |reason: Reason| Reason::ALL.iter().position(|one| *one == reason).unwrap_or(0) as u8;
         let less = self.profile_less.range(range.clone()).copied().collect();
-        let aside = self.quarantined.range(range).map(|(at, reason)| (*at, number(*reason)));
+        let aside = self.quarantined.range(range).map(|(at, reason)| (*at, reason.number()));
         (less, aside.collect())
     }
 

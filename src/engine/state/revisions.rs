@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Events that were read again, and the act that holds how each reads now. The identity actor writes
-/// it; whoever reads the journal looks into it.
+/// it; a reader of the journal looks into it.
 #[derive(Clone, Debug, Default)]
 pub struct Rereadings(Arc<RwLock<BTreeMap<Sequence, Sequence>>>);
 

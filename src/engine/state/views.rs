@@ -157,7 +157,7 @@ pub(in crate::engine) fn change_view(row: &ChangeRow) -> ChangeView {
     let at: Timestamp = row.at;
     ChangeView {
         sequence: row.number,
-        kind: ChangeRow::KINDS[usize::from(row.kind) % ChangeRow::KINDS.len()],
+        kind: row.kind.name(),
         profile_id: row.profile.map(id),
         merged_ids: row.others.iter().map(|one| id(*one)).collect(),
         event_id: row.event.map(id),

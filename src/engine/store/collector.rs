@@ -30,7 +30,7 @@ pub(in crate::engine) struct Job {
     pub(in crate::engine) purge: bool,
     /// Fragments whose rows go.
     pub(in crate::engine) gone: BTreeSet<FragmentIndex>,
-    /// The store is to be written anew afterwards, so that nothing removed is left in its files.
+    /// The store is to be written again afterwards, so that nothing removed is left in its files.
     pub(in crate::engine) renew: bool,
 }
 

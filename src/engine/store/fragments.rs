@@ -107,7 +107,7 @@ impl Rest {
         self.store.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Writes the store anew and takes the new one: nothing that was removed is left in its files.
+    /// Writes the store again and takes the new one: nothing that was removed is left in its files.
     ///
     /// # Errors
     /// When the store cannot be read or written; the present one then stays.
@@ -202,7 +202,7 @@ impl Rest {
     }
 
     /// Puts these in the place of all newer rows: a re-resolution has replaced every fragment.
-    /// Answers the ones before.
+    /// Returns the ones before.
     pub(in crate::engine) fn replace(&self, rows: NewerRows) -> NewerRows {
         let mut newer = self.newer.write().unwrap_or_else(PoisonError::into_inner);
         self.epoch.fetch_add(1, Ordering::AcqRel);

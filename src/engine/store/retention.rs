@@ -130,7 +130,7 @@ pub(in crate::engine) fn check_beginning(
     }
 }
 
-/// Fills an empty snapshot store from the checkpoint file; answers whether there was one.
+/// Fills an empty snapshot store from the checkpoint file; returns whether there was one.
 pub(in crate::engine) fn read_checkpoint(
     data: &Path,
     store: &SnapshotStore,

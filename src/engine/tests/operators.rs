@@ -281,7 +281,7 @@ fn changes_are_kept_once_however_often_their_row_is_written() {
             send(&engine, "web", None, json!({"u": user, "m": format!("m{user}@site.org")})).await;
             engine.snapshot().await.unwrap();
         }
-        // An erasure writes all of them anew.
+        // An erasure writes all of them again.
         let mail = ProfileRef::Identifier(Identifier::parse("email:m2@site.org").unwrap());
         let erasure = engine.erase(mail, false, "r".into()).await.unwrap();
         cleaned(&engine, &erasure.id).await;

@@ -410,7 +410,7 @@ async fn set_aside(engine: &Engine, sequence: Sequence) {
     engine.act(ActRecord::SetAside { at: Clock::system().now(), sequence }).await.unwrap();
 }
 
-/// Sends an event of one user, and answers its sequence.
+/// Sends an event of one user, and returns its sequence.
 async fn sent_alone(engine: &Engine) -> Sequence {
     send(engine, "web", None, json!({"u": 1, "at": T, "m": "a@site.org", "city": "Ulm"})).await;
     engine.ask(|identity, _| identity.core.applied).await.unwrap()

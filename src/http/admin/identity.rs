@@ -114,7 +114,7 @@ pub async fn get_trait(http: Data<Http>, name: Path<String>) -> Answer {
     Ok(HttpResponse::Ok().json(TraitConfig { fold }))
 }
 
-/// Sets the rule of a trait; everything is folded anew in the background.
+/// Sets the rule of a trait; everything is folded again in the background.
 #[utoipa::path(put, path = "/api/v1/traits/{name}", tag = "identity",
     params(("name" = String, Path, description = "The trait")),
     responses((status = 200, description = "Replaced"), (status = 201, description = "New"),

@@ -268,7 +268,7 @@ fn complete(operation: &mut Value, method: &str, path: &str) {
     answers(&mut operation["responses"], gives, &refused, is_collect || is_admin || is_open);
 }
 
-/// Gives the parameters their schemas; answers whether there are some in the query.
+/// Gives the parameters their schemas; returns whether there are some in the query.
 fn parameters(operation: &mut Value, path: &str) -> bool {
     let mut has_query = false;
     let all = operation.get_mut("parameters").and_then(Value::as_array_mut);

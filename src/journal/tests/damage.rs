@@ -18,7 +18,7 @@ fn sample() -> (TempDir, Vec<PathBuf>, Contents) {
     (dir, files, contents)
 }
 
-/// Opens, reads everything in every way, and checks that nothing wrong comes out. Answers how many
+/// Opens, reads everything in every way, and checks that nothing wrong comes out. Returns how many
 /// records were read, or the error.
 fn outcome(dir: &Path, verify: bool, whole: &[(u64, Vec<u8>)]) -> Result<usize, JournalError> {
     let opened = open(JournalOptions { verify, ..options(dir) }, &mut |_| {});

@@ -1,4 +1,4 @@
-//! Golden files: what version 1 wrote must be readable for ever. They are never made anew; a new
+//! Golden files: what version 1 wrote must be readable for ever. They are never made again; a new
 //! format version adds its own.
 
 use super::*;

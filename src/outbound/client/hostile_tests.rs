@@ -2,7 +2,7 @@
 
 use super::tests::{SHORT, call, client, local, post, run, server};
 use super::*;
-use crate::outbound::retry::Verdict;
+use crate::domain::campaign::retry::Verdict;
 use crate::rehearse::wire::{read_request, write_answer};
 use std::io::{BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as Listener, TcpStream as Stream};
@@ -65,7 +65,7 @@ fn all_addresses_that_fail_are_tried_and_the_connection_fails_in_its_time() {
 
 #[test]
 fn no_request_is_written_twice_within_one_attempt() {
-    // Answers the first request of a connection, reads the second one whole, and is gone.
+    // Returns the first request of a connection, reads the second one whole, and is gone.
     let seen = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&seen);
     let address = server(move |_, stream| {

@@ -1,8 +1,8 @@
 //! The client against receivers that behave and that do not.
 
 use super::*;
+use crate::domain::campaign::retry::Verdict;
 use crate::outbound::resolve::Resolving;
-use crate::outbound::retry::Verdict;
 use crate::rehearse::wire::{read_request, write_answer};
 use std::io::{BufReader, Read, Write};
 use std::net::IpAddr;

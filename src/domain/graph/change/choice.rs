@@ -80,7 +80,7 @@ impl Graph {
         true
     }
 
-    /// Has a session choose again; answers whether the choice changed.
+    /// Has a session choose again; returns whether the choice changed.
     pub(in crate::domain::graph) fn choose(
         &mut self,
         session: NodeIndex,

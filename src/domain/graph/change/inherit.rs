@@ -1,4 +1,4 @@
-//! A graph that is resolved anew takes the fragments of the one before over: who had an id keeps
+//! A graph that is resolved again takes the fragments of the one before over: who had an id keeps
 //! it, wherever its events belong now.
 
 use crate::domain::graph::ids::{ClusterIndex, FragmentIndex, NONE, NodeIndex};
@@ -120,7 +120,7 @@ impl Graph {
         }
     }
 
-    /// Ends the taking over: what was made anew was made by the record at `made_at`. Answers what is
+    /// Ends the taking over: what was made again was made by the record at `made_at`. Returns what is
     /// needed no more, as dropping it takes long.
     #[must_use = "dropping it takes long"]
     pub fn close_inheritance(&mut self, made_at: Sequence) -> Option<Heirs> {

@@ -1,7 +1,7 @@
 //! One event's way through the graph: its fragment, its evidence, and what follows for profiles.
 
 use crate::domain::event::{Event, Found, Standing};
-use crate::domain::graph::effects::{Before, Change, Disturbed, Observed};
+use crate::domain::graph::effects::{Before, Change, ChangeKind, Disturbed, Observed};
 use crate::domain::graph::ids::{ANONYMOUS, EdgeIndex, FragmentIndex, NONE, NodeIndex, SESSION};
 use crate::domain::graph::resolve::evidence::{Showing, Shown};
 use crate::domain::graph::tables::dirty::Touched;
@@ -15,7 +15,7 @@ use crate::domain::time::{MIN, Timestamp};
 use smallvec::SmallVec;
 
 impl Graph {
-    /// Takes an event's evidence in and answers where the event belongs and what follows.
+    /// Takes an event's evidence in and returns where the event belongs and what follows.
     pub fn observe(&mut self, sequence: Sequence, event: &Event) -> Observed {
         if matches!(event.standing, Standing::Quarantined(_)) {
             return Observed::default();
@@ -309,14 +309,14 @@ impl Graph {
         }
         disturbed.seeds.extend(members);
         // Neighbours in other clusters were kept apart by suppressed edges to it, which now take no
-        // part (or take part anew).
+        // part (or take part again).
         let around: SmallVec<[(EdgeIndex, NodeIndex); 8]> = self.edges_of(node).collect();
         for (edge, other) in around {
             self.edges[edge as usize].flags &= !SUPPRESSED;
             self.dirty.mark(Touched::Edge(edge));
             disturbed.seeds.push(other);
         }
-        let kind = if self.is_hub(node) { "quarantine" } else { "release" };
+        let kind = if self.is_hub(node) { ChangeKind::Quarantine } else { ChangeKind::Release };
         disturbed.changes.push(Change {
             kind,
             profile,

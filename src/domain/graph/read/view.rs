@@ -5,7 +5,20 @@ use crate::domain::graph::tables::graph::Graph;
 use crate::domain::graph::tables::row::{HUB, SUPPRESSED};
 use crate::domain::id::Identifier;
 use crate::domain::time::Timestamp;
+use serde::Serialize;
 use std::collections::BTreeSet;
+
+/// How an identifier stands to the profile that shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdentifierStatus {
+    /// It is the profile's.
+    Effective,
+    /// It was seen with the profile, and a rule keeps it on another one.
+    Suppressed,
+    /// It was seen with so many profiles that it joins none.
+    Quarantined,
+}
 
 /// An identifier as shown on a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +33,8 @@ pub struct Shown {
     pub first_seen: Timestamp,
     /// Latest event time.
     pub last_seen: Timestamp,
-    /// `effective`, `suppressed` or `quarantined`.
-    pub status: &'static str,
+    /// How it stands to the profile.
+    pub status: IdentifierStatus,
 }
 
 /// The graph's part of a profile.
@@ -64,7 +77,7 @@ impl Graph {
         for node in beside {
             let mut shown = self.shown(node);
             if !self.is_hub(node) {
-                shown.status = "suppressed";
+                shown.status = IdentifierStatus::Suppressed;
             }
             identifiers.push(shown);
         }
@@ -100,7 +113,10 @@ impl Graph {
         let row = &self.nodes[node as usize];
         let value = self.text(node).to_owned();
         let raw = self.raw.get(&node).map_or_else(|| value.clone(), |(_, raw)| raw.to_string());
-        let status = if row.flags & HUB != 0 { "quarantined" } else { "effective" };
+        let status = match row.flags & HUB != 0 {
+            true => IdentifierStatus::Quarantined,
+            false => IdentifierStatus::Effective,
+        };
         Shown {
             kind: self.types.name(row.kind).to_owned(),
             value,

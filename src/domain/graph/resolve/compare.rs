@@ -1,6 +1,6 @@
 //! From clusters before and after to what profiles have to do about it.
 
-use crate::domain::graph::effects::{Before, Change, Effects, Move};
+use crate::domain::graph::effects::{Before, Change, ChangeKind, Effects, Move};
 use crate::domain::graph::ids::FragmentIndex;
 use crate::domain::graph::tables::graph::Graph;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,11 +66,11 @@ impl Graph {
         let kept = self.living_lead(from).or_else(|| {
             let oldest = others.iter().copied().min_by_key(|one| self.age(*one))?;
             others.remove(&oldest);
-            changes.push(change("merge", oldest, vec![from]));
+            changes.push(change(ChangeKind::Merge, oldest, vec![from]));
             Some(oldest)
         });
         if let Some(kept) = kept.filter(|_| !others.is_empty()) {
-            changes.push(change("unmerge", kept, others.into_iter().collect()));
+            changes.push(change(ChangeKind::Unmerge, kept, others.into_iter().collect()));
         }
         changes
     }
@@ -98,7 +98,7 @@ impl Graph {
             if all || Some(into) == told {
                 let others = from.into_values().collect();
                 return vec![Change {
-                    kind: "merge",
+                    kind: ChangeKind::Merge,
                     profile: Some(into),
                     others,
                     identifier: None,
@@ -106,7 +106,7 @@ impl Graph {
                 }];
             }
             let leave = |(left, name): (FragmentIndex, FragmentIndex)| Change {
-                kind: "unmerge",
+                kind: ChangeKind::Unmerge,
                 profile: self.living_lead(left),
                 others: vec![name],
                 identifier: None,

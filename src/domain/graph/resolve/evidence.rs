@@ -107,7 +107,7 @@ impl Graph {
         Shown { edge, is_new: false, is_earlier: is_older || moves_ahead, is_company }
     }
 
-    /// Has a trace be evidence: what was withdrawn says nothing about when the pair is shown anew.
+    /// Has a trace be evidence: what was withdrawn says nothing about when the pair is shown again.
     fn renew(&mut self, edge: EdgeIndex, flags: u16, by: Showing<'_>) {
         let (source, point) = self.numbers(by);
         let row = &mut self.edges[edge as usize];

@@ -36,7 +36,7 @@ impl Graph {
         false
     }
 
-    /// Brings the mark of a hub in line with the evidence; answers whether it changed.
+    /// Brings the mark of a hub in line with the evidence; returns whether it changed.
     pub(in crate::domain::graph) fn refresh_hub(&mut self, node: NodeIndex) -> bool {
         let should = self.should_be_hub(node);
         if should == self.is_hub(node) {

@@ -124,7 +124,7 @@ impl Component {
 }
 
 impl Graph {
-    /// Rebuilds the raw components around `seeds` from their evidence. Answers what is newly
+    /// Rebuilds the raw components around `seeds` from their evidence. Returns what is newly
     /// refused.
     ///
     /// With `from`, all that has changed is that this edge has come, or has come earlier: what was
@@ -256,7 +256,7 @@ impl Graph {
     }
 
     /// Joins what was joined before `edge` came in the order, and puts what comes from there on at
-    /// the end. Answers where that begins.
+    /// the end. Returns where that begins.
     fn keep_before(
         &self,
         edge: EdgeIndex,
@@ -309,7 +309,7 @@ impl Graph {
         u64::from_be_bytes(first)
     }
 
-    /// Adds the edges from number `open` on, which are in order. Answers the key of the last one
+    /// Adds the edges from number `open` on, which are in order. Returns the key of the last one
     /// that is effective.
     fn select(
         &mut self,

@@ -13,10 +13,10 @@
 //! * Otherwise `e` is joined when its turn comes and something after it is not: a rebuild from there.
 //!
 //! An effective edge that comes earlier in the order is the first case, a suppressed one of the last
-//! two. None of this hangs on what else is suppressed nearby. The rebuild from nothing is the oracle
+//! two. None of this depends on what else is suppressed nearby. The rebuild from nothing is the oracle
 //! (`tests::oracle`).
 
-use crate::domain::graph::effects::{Before, Change, Disturbed, Effects, Obstacle};
+use crate::domain::graph::effects::{Before, Change, ChangeKind, Disturbed, Effects, Obstacle};
 use crate::domain::graph::ids::{ClusterIndex, EdgeIndex, FragmentIndex, NONE, NodeIndex};
 use crate::domain::graph::tables::dirty::Touched;
 use crate::domain::graph::tables::graph::Graph;
@@ -27,7 +27,7 @@ use hashbrown::{HashMap, HashSet};
 /// Of more edges than this that an event brings, or that come earlier by it, those that are costly are
 /// taken in together.
 const TOGETHER: usize = 8;
-/// Once an event has had so many edges decided anew, those that are left and costly are taken in together
+/// Once an event has had so many edges decided again, those that are left and costly are taken in together
 /// too: what one event costs is bounded by about two raw components.
 const DECIDED_ANEW: u32 = 2_000;
 
@@ -109,10 +109,10 @@ impl Graph {
         refused.sort_by_cached_key(|(edge, _)| (self.key(*edge), self.edge_hash(*edge)));
     }
 
-    /// Considers suppressed edges anew that come earlier in the order than they did.
+    /// Considers suppressed edges again that come earlier in the order than they did.
     fn move_ahead(&mut self, edges: &[EdgeIndex], before: &mut Before, refused: &mut Refused) {
         if self.are_many(edges) && !self.rebuilds_always() {
-            // To ask for each what stands against it may cost more than to decide all of them anew.
+            // To ask for each what stands against it may cost more than to decide all of them again.
             let is_out = |edge: &&EdgeIndex| {
                 self.edges[**edge as usize].flags & SUPPRESSED != 0 && self.is_active(**edge)
             };
@@ -202,7 +202,7 @@ impl Graph {
         if raw == NONE { (false, cluster) } else { (true, raw) }
     }
 
-    /// Takes one more edge in; answers how many edges of its raw component were decided anew.
+    /// Takes one more edge in; returns how many edges of its raw component were decided again.
     fn take_in(&mut self, edge: EdgeIndex, before: &mut Before, refused: &mut Refused) -> u32 {
         self.edges[edge as usize].flags &= !PENDING;
         if !self.is_active(edge) {
@@ -322,7 +322,7 @@ impl Graph {
             false => (row.b, row.a),
         };
         Change {
-            kind: "refusal",
+            kind: ChangeKind::Refusal,
             profile: self.lead_of_node(other).or_else(|| self.lead_of_node(weaker)),
             others: Vec::new(),
             identifier: Some(self.name_of(weaker)),

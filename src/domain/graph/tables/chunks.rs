@@ -119,7 +119,7 @@ pub(in crate::domain::graph) struct Texts {
 }
 
 impl Texts {
-    /// Keeps a text and answers its place. It must be shorter than 65,536 bytes.
+    /// Keeps a text and returns its place. It must be shorter than 65,536 bytes.
     pub(in crate::domain::graph) fn add(&mut self, text: &[u8]) -> u64 {
         let room = self.chunks.last().map_or(0, |last| TEXT_CHUNK.saturating_sub(last.len()));
         if room < text.len() || self.chunks.is_empty() {

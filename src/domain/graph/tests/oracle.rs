@@ -210,7 +210,7 @@ fn best_choices(graph: &Graph) -> BTreeSet<(String, String)> {
     sessions.filter_map(of_session).collect()
 }
 
-/// What a step answers, in an order that does not hang on the way in which it came about.
+/// What a step answers, in an order that does not depend on the way in which it came about.
 #[derive(Debug, PartialEq)]
 struct Answer {
     words: String,

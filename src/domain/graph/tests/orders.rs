@@ -7,7 +7,7 @@ use crate::domain::graph::tests::oracle::{
 use crate::domain::graph::tests::*;
 use std::collections::BTreeMap as Map;
 
-/// What must not hang on the order: all that is seen of a graph but its leaders and numbers.
+/// What must not depend on the order: all that is seen of a graph but its leaders and numbers.
 #[derive(Debug, PartialEq)]
 struct People {
     clusters: BTreeSet<BTreeSet<String>>,

@@ -1,4 +1,4 @@
-//! What comes of the answers of profiles, and what is asked anew once the state was rebuilt.
+//! What comes of the answers of profiles, and what is asked again once the state was rebuilt.
 
 use crate::engine::delivery::sending::is_in_order;
 use crate::engine::fault::{Panicked, walled};
@@ -24,7 +24,7 @@ impl IdentityActor {
     }
 
     /// After the state was rebuilt, in which endpoints may have other numbers: what profiles were asked
-    /// is asked anew, calls under way stay known.
+    /// is asked again, calls under way stay known.
     pub(in crate::engine) fn remake_schedule(&mut self, old: &crate::engine::state::Core) {
         let now = self.shared.clock.now();
         let sending = &mut self.sending;

@@ -5,6 +5,7 @@
 //! it is right behind that record, and [`Core::decide`] draws the consequences.
 
 use crate::domain::campaign;
+use crate::domain::campaign::retry::Verdict;
 use crate::domain::campaign::{
     Campaigns, Decision, Due, Enqueued, FragmentRuns, Held, Order, Pending, Preview, Recheck,
     webhook_id,
@@ -18,7 +19,7 @@ use crate::engine::state::acted::{Acted, Answer};
 use crate::engine::state::campaigns::outbox::{Delivery, EndpointKey, NewDelivery};
 use crate::engine::state::campaigns::question::{Because, Question, Recent, Told};
 use crate::engine::state::campaigns::runs::{Disabled, RunRow};
-use crate::outbound::retry::Verdict;
+use crate::engine::state::numbers::delivery_number;
 use crate::records::{ActRecord, Attempt, FragmentKey, RecordError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -264,7 +265,9 @@ impl Core {
                 self.campaigns.retell(&campaign, run, "waiting", Some(format!("until {due}")));
             }
             Decision::Enqueue(enqueued) => {
-                let number = (question.sequence << 16) | *place;
+                let number = delivery_number(question.sequence, *place).map_err(|why| {
+                    RecordError::Encoding { what: "a delivery's number", cause: why.to_string() }
+                })?;
                 *place += 1;
                 self.enqueue(question, campaigns, number, *enqueued)?;
             }
@@ -415,7 +418,7 @@ impl Core {
         }
     }
 
-    /// An event found its fragment after the fact: what is counted there is told anew.
+    /// An event found its fragment after the fact: what is counted there is told again.
     pub(in crate::engine) fn recount(&mut self, fragment: Option<FragmentIndex>) {
         let Some(fragment) = fragment else { return };
         if let Some(runs) = self.campaigns.runs.get_mut(&fragment) {
@@ -425,7 +428,7 @@ impl Core {
     }
 
     /// After a re-resolution: what campaigns left on a fragment that holds nothing any more goes to
-    /// the profile that it leads to, and what is counted is told anew.
+    /// the profile that it leads to, and what is counted is told again.
     pub(in crate::engine) fn relocate_runs(&mut self) {
         let all = std::mem::take(&mut self.campaigns.runs);
         self.campaigns.timers.clear();
@@ -444,7 +447,7 @@ impl Core {
         self.campaigns.set_timers();
     }
 
-    /// Removes what campaigns know of these fragments; answers how many deliveries were still to be
+    /// Removes what campaigns know of these fragments; returns how many deliveries were still to be
     /// sent.
     pub fn erase_campaigns(&mut self, fragments: &BTreeSet<FragmentIndex>) -> usize {
         let keys = fragments.iter().map(|one| self.fragment_key(*one)).collect();

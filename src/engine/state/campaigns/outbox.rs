@@ -8,12 +8,12 @@
 //! event in the journal. So outcomes do not depend on their order: a delivery that was delivered, or
 //! that died, is so whether it was cancelled before or after.
 
+use crate::domain::campaign::retry::{Verdict, wait_ms};
 use crate::domain::campaign::{Moment, Rendered};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::engine::state::campaigns::sorted_runs::Table;
 use crate::engine::state::campaigns::unsaved::Kept;
-use crate::outbound::retry::{Verdict, wait_ms};
 use crate::records::{Attempt, DeliveryState, FragmentKey, RecordError};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -286,8 +286,8 @@ impl Outbox {
         Some(one)
     }
 
-    /// Notes how an attempt went. Answers what it means, where there is such a delivery.
-    /// `webhook_id` and `waits` are asked where the next attempt hangs on them.
+    /// Notes how an attempt went. Returns what it means, where there is such a delivery.
+    /// `webhook_id` and `waits` are asked where the next attempt depends on them.
     ///
     /// # Errors
     /// When the attempt is larger than a row may be.
@@ -350,7 +350,7 @@ impl Outbox {
         }
     }
 
-    /// Sends a delivery that is over once more, with its attempts begun anew.
+    /// Sends a delivery that is over once more, with its attempts begun again.
     pub(in crate::engine) fn replay(&mut self, number: u64, at: Timestamp) -> bool {
         let over = self.all.get(number).copied().filter(|one| !one.is_pending());
         let Some(mut one) = over else { return false };
@@ -367,7 +367,7 @@ impl Outbox {
         all.map(|(number, _)| number).collect()
     }
 
-    /// Removes everything of these fragments, as if it had never been; answers how many were still
+    /// Removes everything of these fragments, as if it had never been; returns how many were still
     /// to be sent.
     pub fn erase(&mut self, fragments: &BTreeSet<FragmentKey>) -> usize {
         let gone = self.of(fragments).into_iter().filter_map(|number| self.remove(number));
@@ -468,7 +468,7 @@ impl Outbox {
             .map(|one| one.number())
     }
 
-    /// Begins to note what changes, for whoever sends; what happened before is not counted.
+    /// Begins to note what changes, for the sender; what happened before is not counted.
     pub(in crate::engine) fn listen(&mut self) {
         self.touched = Some(Vec::new());
         self.tally = Tally::default();

@@ -39,7 +39,7 @@ impl<V> Table<V> {
         Some(&run[place].1)
     }
 
-    /// Sets the value of a number; answers the one before.
+    /// Sets the value of a number; returns the one before.
     pub(in crate::engine) fn insert(&mut self, number: u64, value: V) -> Option<V> {
         let Some((name, run)) = self.runs.range_mut(..=number).next_back() else {
             self.begin(number, value);

@@ -29,7 +29,7 @@ fn key(table: u8, number: u64) -> Vec<u8> {
     key
 }
 
-/// Writes all of them anew: a change of these is rare. Rows that are no more go.
+/// Writes all of them again: a change of these is rare. Rows that are no more go.
 pub(in crate::engine) fn put(core: &mut Core, rows: &mut Vec<Row>) -> Result<(), RecordError> {
     let mut suppressed: BTreeMap<u8, Vec<[u8; 16]>> = BTreeMap::new();
     for hash in &core.suppressed {

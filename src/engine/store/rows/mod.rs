@@ -249,10 +249,15 @@ fn load_loose(store: &SnapshotStore, core: &mut Core) -> Result<(), LoadError> {
         let (less, aside): (Vec<Sequence>, Vec<(Sequence, u8)>) =
             records::decode("loose events", &row?.1)?;
         core.profile_less.extend(less);
-        let reason = |number: u8| {
-            Reason::ALL.get(usize::from(number)).copied().unwrap_or(Reason::MalformedBody)
-        };
-        core.quarantined.extend(aside.into_iter().map(|(at, number)| (at, reason(number))));
+        for (at, number) in aside {
+            let reason = Reason::of_number(number).ok_or_else(|| {
+                let most = Reason::ALL.len() - 1;
+                LoadError::Inconsistent(format!(
+                    "expected a reason of 0 to {most} for the event at sequence {at}, found {number}"
+                ))
+            })?;
+            core.quarantined.insert(at, reason);
+        }
     }
     Ok(())
 }
@@ -300,7 +305,7 @@ mod tests {
             core.touch_loose(number);
             core.changes.push(ChangeRow {
                 number: number + 1,
-                kind: 0,
+                kind: crate::domain::graph::ChangeKind::Merge,
                 profile: Some(1),
                 others: vec![2; 8],
                 event: None,
