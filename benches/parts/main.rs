@@ -16,6 +16,7 @@ mod snapshot;
 mod workload;
 
 use criterion::Criterion;
+use std::process::ExitCode;
 
 /// A part: every name that it measures under begins with its own and a slash.
 struct Part {
@@ -32,18 +33,24 @@ const PARTS: [Part; 5] = [
     Part { name: "campaign", about: "judging an event by 100 campaigns", measure: campaign::all },
 ];
 
-fn main() -> Result<(), String> {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
         println!("{}\nWhat else can be said is criterion's:\n", help());
     }
-    let chosen = chosen(&arguments)?;
+    let chosen = match chosen(&arguments) {
+        Ok(chosen) => chosen,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(2);
+        }
+    };
     let mut criterion = Criterion::default().configure_from_args();
     for part in chosen {
         (part.measure)(&mut criterion);
     }
     criterion.final_summary();
-    Ok(())
+    ExitCode::SUCCESS
 }
 
 /// The parts that are named; all where none is. Only their preparations are made, while criterion
