@@ -199,3 +199,35 @@ fn every_command_that_the_readme_shows_is_one() {
         assert!(parsed.is_ok(), "{line}\n{}", parsed.err().unwrap());
     }
 }
+
+/// What follows `[[bench]]` in Cargo.toml, and the parts of each that have a file of their own.
+#[test]
+fn every_bench_is_in_the_readme_and_every_one_there_is_a_bench() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest: toml::Table =
+        std::fs::read_to_string(root.join("Cargo.toml")).unwrap().parse().unwrap();
+    let mut benches: Vec<String> = Vec::new();
+    for bench in manifest["bench"].as_array().unwrap() {
+        let name = bench["name"].as_str().unwrap();
+        benches.push(name.to_owned());
+        let main = root.join("benches").join(name).join("main.rs");
+        let main = std::fs::read_to_string(main).unwrap_or_default();
+        // A part has flags of its own, or is one of criterion's.
+        for module in main.lines().filter_map(|line| line.strip_prefix("mod ")) {
+            let module = module.trim_end_matches(';');
+            if main.contains(&format!("{module}::Flags"))
+                || main.contains(&format!("{module}::all"))
+            {
+                benches.push(format!("{name} {module}"));
+            }
+        }
+    }
+    let lines = README.lines().filter_map(|line| line.strip_prefix("cargo bench --bench "));
+    let mut shown: Vec<String> = lines
+        .map(|line| line.split('#').next().unwrap().replace("-- ", "").trim().to_owned())
+        .collect();
+    shown.push("parts".to_owned()); // alone, it is all of its parts
+    benches.sort();
+    shown.sort();
+    assert_eq!(shown, benches);
+}

@@ -1,6 +1,6 @@
 //! The engine within a bench's own process, and the events that it is given.
 
-use super::workload;
+use crate::workload;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use selfsame::clock::Clock;

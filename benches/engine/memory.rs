@@ -1,7 +1,7 @@
 //! What a profile weighs in memory, active and passivated, and how long a start takes.
 //!
 //! ```text
-//! cargo bench --bench memory -- --profiles 1000000 --tail 100000
+//! cargo bench --bench engine -- memory --profiles 1000000 --tail 100000
 //! ```
 //!
 //! Every part runs in a process of its own, so that resident memory belongs to it alone. A profile
@@ -9,11 +9,9 @@
 //! profile; at most 200 bytes per passivated one beside the identifier index; at most 5 s from the
 //! start to ready with a snapshot of 1,000,000 profiles and a tail of 100,000 events.
 
-#[path = "load/resident.rs"]
-mod resident;
-
+use crate::resident;
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{Args, Subcommand};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use selfsame::clock::Clock;
@@ -29,17 +27,14 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Profiles in memory while all others are passivated.
 const FEW: usize = 1_000;
 /// Events under way at a time.
 const IN_FLIGHT: usize = 2_000;
 
-/// Measures memory and the start.
-#[derive(Debug, Parser)]
-struct Flags {
+/// The flags of `memory`.
+#[derive(Debug, Args)]
+pub struct Flags {
     /// Profiles.
     #[arg(long, global = true, default_value_t = 1_000_000)]
     profiles: u64,
@@ -71,29 +66,29 @@ enum Part {
     Start,
 }
 
-fn main() -> anyhow::Result<()> {
-    let flags = Flags::parse();
+/// Measures memory and the start.
+pub fn main(flags: &Flags) -> anyhow::Result<()> {
     let folder = flags.folder.clone().unwrap_or_else(std::env::temp_dir);
     let system = actix_rt::System::new();
     match flags.part {
         None => {}
-        Some(Part::Index) => return index(&flags),
-        Some(part) => return system.block_on(run(&flags, part, &folder)),
+        Some(Part::Index) => return index(flags),
+        Some(part) => return system.block_on(run(flags, part, &folder)),
     }
     let (own, rest) = (tempfile::tempdir_in(&folder)?, tempfile::tempdir_in(&folder)?);
     let profiles = flags.profiles;
-    let active = child(&flags, "active", own.path())? / profiles;
+    let active = child(flags, "active", own.path())? / profiles;
     drop(own);
     println!("active profile: {active} bytes resident (goal: at most 2,500)");
-    let index = child(&flags, "index", rest.path())? / profiles;
-    let passivated = child(&flags, "passivated", rest.path())? / profiles;
+    let index = child(flags, "index", rest.path())? / profiles;
+    let passivated = child(flags, "passivated", rest.path())? / profiles;
     println!(
         "passivated profile: {passivated} bytes resident, of which the index takes {index}: {} \
          beside it (goal: at most 200)",
         passivated.saturating_sub(index)
     );
-    child(&flags, "tail", rest.path())?;
-    let start = child(&flags, "start", rest.path())?;
+    child(flags, "tail", rest.path())?;
+    let start = child(flags, "start", rest.path())?;
     println!(
         "start with {profiles} profiles and {} events of tail: {start} ms (goal: at most 5,000)",
         flags.tail
@@ -103,7 +98,14 @@ fn main() -> anyhow::Result<()> {
 
 fn child(flags: &Flags, part: &str, folder: &Path) -> anyhow::Result<u64> {
     let out = Command::new(std::env::current_exe()?)
-        .args([part, "--profiles", &flags.profiles.to_string(), "--tail", &flags.tail.to_string()])
+        .args([
+            "memory",
+            part,
+            "--profiles",
+            &flags.profiles.to_string(),
+            "--tail",
+            &flags.tail.to_string(),
+        ])
         .arg("--folder")
         .arg(folder)
         .stderr(std::process::Stdio::inherit())

@@ -1,18 +1,16 @@
 //! The identity graph in memory: resolving events, and what an identifier weighs.
 //!
 //! ```text
-//! cargo bench --bench identity -- --profiles 1000000 --resolves 1000000
+//! cargo bench --bench engine -- identity --profiles 1000000 --resolves 1000000
 //! ```
 //!
 //! The goals: at least 1,000,000 events with three known identifiers per second, with a p99 of at
 //! most 5 µs; at most 120 bytes per identifier, edges and texts included. The graph says itself what
 //! its tables have reserved; what the process has grown by stands beside it.
 
-#[path = "load/resident.rs"]
-mod resident;
-
+use crate::resident;
 use anyhow::Context;
-use clap::Parser;
+use clap::Args;
 use hdrhistogram::Histogram;
 use selfsame::domain::event::{Event, Found, Payload, Standing, Timing};
 use selfsame::domain::graph::Graph;
@@ -23,12 +21,9 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Measures the identity graph.
-#[derive(Debug, Parser)]
-struct Flags {
+/// The flags of `identity`.
+#[derive(Debug, Args)]
+pub struct Flags {
     /// Profiles in the graph, of three identifiers each.
     #[arg(long, default_value_t = 1_000_000)]
     profiles: u64,
@@ -43,8 +38,8 @@ struct Flags {
     bench: bool,
 }
 
-fn main() -> anyhow::Result<()> {
-    let flags = Flags::parse();
+/// Measures the identity graph.
+pub fn main(flags: &Flags) -> anyhow::Result<()> {
     let before = resident::bytes()?;
     let mut graph = graph(THREE);
     for number in 0..flags.profiles {
@@ -64,7 +59,7 @@ fn main() -> anyhow::Result<()> {
         resident / identifiers as u64,
     );
     for _ in 0..flags.rounds {
-        resolve(&flags, &mut graph)?;
+        resolve(flags, &mut graph)?;
     }
     Ok(())
 }

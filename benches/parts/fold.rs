@@ -1,11 +1,9 @@
 //! What applying an event to a fragment and folding a profile cost, without actors.
 //!
-//! `cargo bench --bench fold`.
+//! `cargo bench --bench parts -- fold`.
 
-#[path = "load/workload.rs"]
-mod workload;
-
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use crate::workload;
+use criterion::{BatchSize, Criterion};
 use selfsame::domain::compiled::Compiled;
 use selfsame::domain::event::{Event, Payload};
 use selfsame::domain::facts::RequestFacts;
@@ -60,11 +58,17 @@ fn fragment(compiled: &Compiled, events: &[Event]) -> Fragment {
     fragment
 }
 
+/// Measures all of it.
+pub fn all(c: &mut Criterion) {
+    fragments(c);
+    profiles(c);
+}
+
 fn fragments(c: &mut Criterion) {
     let compiled = compiled();
     let events = events(&compiled, 100);
     let event = &events[99];
-    let mut group = c.benchmark_group("fragment");
+    let mut group = c.benchmark_group("fold/fragment");
     let settled = fragment(&compiled, &events);
     group.bench_function("apply", |b| {
         b.iter_batched_ref(
@@ -78,7 +82,7 @@ fn fragments(c: &mut Criterion) {
     group.bench_function("encode", |b| b.iter(|| encode_fragment(black_box(&settled))));
     group.bench_function("decode", |b| b.iter(|| decode_fragment(black_box(&row))));
     group.finish();
-    let mut group = c.benchmark_group("event record");
+    let mut group = c.benchmark_group("fold/event record");
     let record = encode_event(event).expect("it fits");
     group.bench_function("encode", |b| b.iter(|| encode_event(black_box(event))));
     group.bench_function("decode", |b| b.iter(|| decode_event(1, black_box(&record))));
@@ -87,7 +91,7 @@ fn fragments(c: &mut Criterion) {
 
 fn profiles(c: &mut Criterion) {
     let compiled = compiled();
-    let mut group = c.benchmark_group("profile fold");
+    let mut group = c.benchmark_group("fold/profile");
     for count in [1, 3, 100] {
         let all = events(&compiled, count * 10);
         let fragments: Vec<Fragment> =
@@ -98,6 +102,3 @@ fn profiles(c: &mut Criterion) {
     }
     group.finish();
 }
-
-criterion_group!(benches, fragments, profiles);
-criterion_main!(benches);

@@ -1,20 +1,17 @@
 //! Outgoing webhooks, from a durable event to the receiver.
 //!
 //! ```text
-//! cargo bench --bench delivery                       # everything
-//! cargo bench --bench delivery -- --only latency     # or saturated, ordered, restart, isolation
+//! cargo bench --bench engine -- delivery                     # everything
+//! cargo bench --bench engine -- delivery --only latency      # or saturated, ordered, restart, isolation
 //! ```
 //!
 //! The engine runs in process; the receiver is a thread per connection on loopback. The bare client
 //! is the engine's own (same library, same receiver, 32 calls at a time) without engine, journal or
 //! signature of time. Rounds of what is compared are interleaved; medians are shown.
 
-#![allow(clippy::unwrap_used, reason = "a poisoned lock ends the bench")]
-
-#[path = "delivery/sink.rs"]
 mod sink;
 
-use clap::{Parser, ValueEnum};
+use clap::{Args, ValueEnum};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use selfsame::clock::Clock;
@@ -36,12 +33,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Measures outgoing webhooks.
-#[derive(Debug, Parser)]
-struct Flags {
+/// The flags of `delivery`.
+#[derive(Debug, Args)]
+pub struct Flags {
     /// Only this part.
     #[arg(long)]
     only: Option<Part>,
@@ -77,9 +71,9 @@ enum Part {
     Isolation,
 }
 
-fn main() -> anyhow::Result<()> {
-    let flags = Flags::parse();
-    actix_rt::System::new().block_on(run(&flags))
+/// Measures outgoing webhooks.
+pub fn main(flags: &Flags) -> anyhow::Result<()> {
+    actix_rt::System::new().block_on(run(flags))
 }
 
 async fn run(flags: &Flags) -> anyhow::Result<()> {
@@ -425,7 +419,7 @@ async fn restart(flags: &Flags) -> anyhow::Result<()> {
         drop(engine);
         seen.hung.store(0, Ordering::SeqCst);
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("--start").arg(sink.to_string()).arg("--folder").arg(&data);
+        command.args(["delivery", "--start"]).arg(sink.to_string()).arg("--folder").arg(&data);
         let child = command.stdout(std::process::Stdio::piped()).spawn()?;
         let started = Instant::now();
         while seen.hung.load(Ordering::Relaxed) == 0 {

@@ -2,7 +2,7 @@
 //! meanwhile. The whole engine in process, without HTTP.
 //!
 //! ```text
-//! cargo bench --bench points -- --profiles 1000000 --events 200000 --rounds 5
+//! cargo bench --bench engine -- points --profiles 1000000 --events 200000 --rounds 5
 //! ```
 //!
 //! First events whose mail a point reads beside the same events without the point, in interleaved
@@ -11,31 +11,24 @@
 //! the p99 of events at most doubled. At last the point itself: everything is resolved again, while
 //! events come at the same rate; there the longest wait is of interest, which the switch makes.
 
-#[path = "load/in_process.rs"]
-mod in_process;
-#[path = "load/workload.rs"]
-mod workload;
-
+use crate::in_process::{ingest, median, start, submission};
+use crate::workload;
 use anyhow::Context;
-use clap::Parser;
+use clap::Args;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hdrhistogram::Histogram;
-use in_process::{ingest, median, start, submission};
 use selfsame::engine::{Engine, Preview, Resolution};
 use selfsame::records::ObjectKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Events that may wait for the journal.
 const QUEUE: usize = 8_192;
 
-/// Measures what identification points cost.
-#[derive(Debug, Parser)]
-struct Flags {
+/// The flags of `points`.
+#[derive(Debug, Args)]
+pub struct Flags {
     /// Profiles that a preview goes over.
     #[arg(long, default_value_t = 1_000_000)]
     profiles: u64,
@@ -62,13 +55,13 @@ struct Flags {
     bench: bool,
 }
 
-fn main() -> anyhow::Result<()> {
-    let flags = Flags::parse();
+/// Measures what identification points cost.
+pub fn main(flags: &Flags) -> anyhow::Result<()> {
     let parent = flags.folder.clone().unwrap_or_else(std::env::temp_dir);
     let folder = tempfile::tempdir_in(parent)?;
     actix_rt::System::new().block_on(async {
-        compare(&flags, folder.path()).await?;
-        preview(&flags, &folder.path().join("preview")).await
+        compare(flags, folder.path()).await?;
+        preview(flags, &folder.path().join("preview")).await
     })
 }
 

@@ -1,6 +1,8 @@
 //! What the snapshot costs: one large commit, small commits in between, a full scan at start.
+//!
+//! `cargo bench --bench parts -- snapshot`.
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput};
 use selfsame::snapshot::{Change, SnapshotStore, open};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -26,8 +28,14 @@ fn new_store() -> (TempDir, SnapshotStore) {
     (dir, store)
 }
 
+/// Measures all of it.
+pub fn all(c: &mut Criterion) {
+    commits(c);
+    scans(c);
+}
+
 fn commits(c: &mut Criterion) {
-    let mut group = c.benchmark_group("commit");
+    let mut group = c.benchmark_group("snapshot/commit");
     group.sample_size(10).measurement_time(Duration::from_secs(15));
     group.throughput(Throughput::Elements(200_000));
     group.bench_function("200,000 rows of 300 bytes, empty store", |b| {
@@ -65,7 +73,7 @@ fn scans(c: &mut Criterion) {
     let mebibytes = store.size_bytes().expect("the size is known") >> 20;
     println!("200,000 rows of 2 KiB take {mebibytes} MiB on disk");
     drop(store);
-    let mut group = c.benchmark_group("scan");
+    let mut group = c.benchmark_group("snapshot/scan");
     group.sample_size(10).throughput(Throughput::Elements(200_000));
     group.bench_function("200,000 rows of 2 KiB, opened anew", |b| {
         b.iter(|| {
@@ -75,6 +83,3 @@ fn scans(c: &mut Criterion) {
     });
     group.finish();
 }
-
-criterion_group!(benches, commits, scans);
-criterion_main!(benches);

@@ -1,7 +1,9 @@
 //! What a durable group costs, beside the least that it can cost: the same bytes, a checksum, one
 //! write and one `fdatasync`. The folder is made under `TMPDIR`; on a tmpfs the numbers say little.
+//!
+//! `cargo bench --bench parts -- journal`.
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput};
 use selfsame::journal::{JournalOptions, RawRecord, open};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -26,8 +28,14 @@ fn records(count: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// Measures all of it.
+pub fn all(c: &mut Criterion) {
+    durable_groups(c);
+    reading(c);
+}
+
 fn durable_groups(c: &mut Criterion) {
-    let mut group = c.benchmark_group("durable group");
+    let mut group = c.benchmark_group("journal/durable group");
     for count in [1, 10, 100, 1000] {
         let records = records(count);
         group.throughput(Throughput::Elements(count as u64));
@@ -69,20 +77,17 @@ fn reading(c: &mut Criterion) {
         journal.append(&raw).expect("the group is appended");
     }
     journal.sync().expect("the groups are synced");
-    let mut group = c.benchmark_group("reading");
+    let mut group = c.benchmark_group("journal/reading");
     group.sample_size(20).throughput(Throughput::Elements(100_000));
     group.bench_function("scan 100,000 records", |b| {
         b.iter(|| assert_eq!(reader.scan(0).filter(|found| found.is_ok()).count(), 100_000));
     });
     group.finish();
     let mut sequence = 1;
-    c.bench_function("read one record anywhere", |b| {
+    c.bench_function("journal/read one record anywhere", |b| {
         b.iter(|| {
             sequence = sequence * 48_271 % 99_991 + 1;
             reader.read(sequence).expect("the record is read").expect("the record is there")
         });
     });
 }
-
-criterion_group!(benches, durable_groups, reading);
-criterion_main!(benches);

@@ -1,19 +1,28 @@
-//! The whole engine in process, without HTTP: router, journal, identity, profiles, answers.
+//! The whole engine in process, without HTTP: router, journal, identity, profiles, answers. Parts of
+//! it are measured by name, with flags of their own.
 //!
 //! ```text
 //! cargo bench --bench engine -- --events 200000 --in-flight 1000 --rounds 5
+//! cargo bench --bench engine -- identity             # or merges, points, memory, delivery
+//! cargo bench --bench engine -- identity --help
 //! ```
 //!
 //! Beside it, the least that durability costs: the same records appended to a plain file with a
 //! CRC32C, and an `fdatasync` after every 100 of them. Rounds are interleaved; medians are shown.
 //! The goal: engine ÷ plain file at least 0.35.
 
-#[path = "load/in_process.rs"]
+#[allow(clippy::unwrap_used, reason = "a poisoned lock ends the bench")]
+mod delivery;
+mod identity;
 mod in_process;
-#[path = "load/workload.rs"]
+mod memory;
+mod merges;
+mod points;
+mod resident;
+#[path = "../load/workload.rs"]
 mod workload;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use in_process::{ingest, median, start, submission};
 use selfsame::domain::settings::Durability;
 use selfsame::engine::{Engine, Submission};
@@ -26,8 +35,35 @@ use std::time::{Duration, Instant};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Measures the engine beside a plain file.
+/// Measures the engine beside a plain file, or the part of it that is named.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+#[command(after_help = "With cargo: cargo bench --bench engine -- [PART] [FLAGS]\n\
+    Each part has flags of its own: cargo bench --bench engine -- PART --help")]
+struct Command {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// What is measured by its name.
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// The identity graph: resolve, bytes per identifier.
+    Identity(identity::Flags),
+    /// The identity graph where it is slow: worst merges, full components, random pairs.
+    Merges(merges::Flags),
+    /// Events with identification points beside without, preview, re-resolution.
+    Points(points::Flags),
+    /// Bytes per profile, time to start.
+    Memory(memory::Flags),
+    /// Outgoing webhooks: event to first byte, saturation, order, restart, isolation.
+    Delivery(delivery::Flags),
+}
+
+/// The flags of the engine as a whole.
+#[derive(Debug, Args)]
 struct Flags {
     /// Events of a round.
     #[arg(long, default_value_t = 200_000)]
@@ -56,12 +92,26 @@ struct Flags {
 }
 
 fn main() -> anyhow::Result<()> {
-    let flags = Flags::parse();
+    let Command { flags, part } = Command::parse();
+    match part {
+        None => beside_plain_file(&flags),
+        Some(Part::Identity(flags)) => identity::main(&flags),
+        Some(Part::Merges(flags)) => {
+            merges::main(&flags);
+            Ok(())
+        }
+        Some(Part::Points(flags)) => points::main(&flags),
+        Some(Part::Memory(flags)) => memory::main(&flags),
+        Some(Part::Delivery(flags)) => delivery::main(&flags),
+    }
+}
+
+fn beside_plain_file(flags: &Flags) -> anyhow::Result<()> {
     let folder = match &flags.folder {
         Some(parent) => tempfile::tempdir_in(parent),
         None => tempfile::tempdir(),
     }?;
-    actix_rt::System::new().block_on(run(&flags, folder.path()))
+    actix_rt::System::new().block_on(run(flags, folder.path()))
 }
 
 async fn run(flags: &Flags, folder: &Path) -> anyhow::Result<()> {

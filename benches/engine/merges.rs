@@ -2,15 +2,14 @@
 //! `limits.component` and violates a rule, and a million random pairs.
 //!
 //! ```text
-//! cargo bench --bench merges -- --component 1000 --pairs 1000000
+//! cargo bench --bench engine -- merges --component 1000 --pairs 1000000
 //! ```
 //!
 //! The goal: a raw component of 1,000 identifiers rebuilt in at most 2 ms. Times are medians.
 
-#[path = "merges/worst.rs"]
 mod worst;
 
-use clap::Parser;
+use clap::Args;
 use selfsame::domain::event::{Event, Found, Payload, Standing, Timing};
 use selfsame::domain::graph::{Graph, Page};
 use selfsame::domain::rules::Rules;
@@ -20,12 +19,9 @@ use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Measures the identity graph where it is slow.
-#[derive(Debug, Parser)]
-struct Flags {
+/// The flags of `merges`.
+#[derive(Debug, Args)]
+pub struct Flags {
     /// Identifiers of the worst components.
     #[arg(long, default_value_t = 1_000)]
     component: u64,
@@ -46,16 +42,16 @@ struct Flags {
     bench: bool,
 }
 
-fn main() {
-    let flags = Flags::parse();
+/// Measures the identity graph where it is slow.
+pub fn main(flags: &Flags) {
     worst::events(flags.shared);
     if flags.worst {
         return;
     }
     for shape in SHAPES {
-        worst(&flags, shape);
+        worst(flags, shape);
     }
-    near_the_limit(&flags);
+    near_the_limit(flags);
     // Half as many pairs as identifiers make the largest component there is without a giant one.
     random_pairs(flags.pairs, flags.pairs * 4);
     random_pairs(flags.pairs, flags.pairs * 2);
