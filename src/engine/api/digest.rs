@@ -18,7 +18,6 @@ use crate::engine::receipt::Refusal;
 use crate::engine::state::Core;
 use crate::engine::state::views::Viewed;
 use crate::engine::store::fragments::RowError;
-use actix::Context;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use tokio::sync::oneshot;
@@ -132,7 +131,7 @@ impl Engine {
     async fn go_over(&self, sums: &mut Sums) -> Result<Option<Head>, Refusal> {
         let mut from = 0;
         loop {
-            let part = self.ask(move |identity, context| identity.part_of_all(from, PART, context));
+            let part = self.ask(move |identity, _| identity.part_of_all(from, PART));
             let Some(part) = part.await? else { return Ok(None) };
             let is_last = part.is_last;
             self.add(sums, part).await?;
@@ -143,7 +142,7 @@ impl Engine {
         }
         for go in 0u32.. {
             let most = LAST.saturating_mul(1usize.checked_shl(go / PATIENCE).unwrap_or(usize::MAX));
-            let part = self.ask(move |identity, context| identity.part_of_changed(most, context));
+            let part = self.ask(move |identity, _| identity.part_of_changed(most));
             let Some(mut part) = part.await? else { return Ok(None) };
             let head = part.head.take();
             self.add(sums, part).await?;
@@ -212,29 +211,24 @@ impl IdentityActor {
     }
 
     /// The profiles among the fragments from this one on.
-    fn part_of_all(
-        &mut self,
-        from: usize,
-        most: usize,
-        context: &mut Context<Self>,
-    ) -> Option<Part> {
+    fn part_of_all(&mut self, from: usize, most: usize) -> Option<Part> {
         let graph = &self.core.graph;
         if !graph.is_watched() {
             return None;
         }
         let leads = graph.leads_within(from, most);
         let is_last = from + most >= graph.fragment_count();
-        let profiles = leads.into_iter().map(|lead| (lead, self.coming(lead, context))).collect();
+        let profiles = leads.into_iter().map(|lead| (lead, self.coming(lead))).collect();
         Some(Part { gone: Vec::new(), profiles, is_last, head: None })
     }
 
     /// Some of the profiles that changed; if these are all, they are looked at here and now.
-    fn part_of_changed(&mut self, most: usize, context: &mut Context<Self>) -> Option<Part> {
+    fn part_of_changed(&mut self, most: usize) -> Option<Part> {
         if !self.core.graph.is_watched() {
             return None;
         }
         let touched = self.core.graph.take_touched(most);
-        let coming = touched.leads.into_iter().map(|lead| (lead, self.coming(lead, context)));
+        let coming = touched.leads.into_iter().map(|lead| (lead, self.coming(lead)));
         let mut profiles: Vec<(FragmentIndex, Coming)> = coming.collect();
         if touched.is_all {
             for (_, coming) in &mut profiles {
@@ -247,14 +241,14 @@ impl IdentityActor {
         Some(Part { gone: touched.gone, profiles, is_last: touched.is_all, head })
     }
 
-    fn coming(&mut self, lead: FragmentIndex, context: &mut Context<Self>) -> Coming {
+    fn coming(&mut self, lead: FragmentIndex) -> Coming {
         let cluster = self.core.graph.view(lead, false);
         if !self.profiles.is_active(lead) {
             return Coming::Resting(cluster);
         }
         let (reply, answer) = oneshot::channel();
         let set_values = self.core.graph.rules().limits.set_values;
-        self.tell_awake(lead, Op::View(cluster, set_values, reply), context);
+        self.tell_awake(lead, Op::View(cluster, set_values, reply));
         Coming::Active(answer)
     }
 
@@ -312,8 +306,7 @@ mod tests {
         let mut from = 0;
         loop {
             let most = 1 + dice.roll(8) as usize;
-            let part =
-                engine.ask(move |identity, context| identity.part_of_all(from, most, context));
+            let part = engine.ask(move |identity, _| identity.part_of_all(from, most));
             let part = part.await.unwrap()?;
             let is_last = part.is_last;
             // What happens before a part is read, and between two of them.
@@ -327,7 +320,7 @@ mod tests {
         }
         for go in 0.. {
             let most = 1 + dice.roll(3) as usize + go / 20;
-            let part = engine.ask(move |identity, context| identity.part_of_changed(most, context));
+            let part = engine.ask(move |identity, _| identity.part_of_changed(most));
             let mut part = part.await.unwrap()?;
             let head = part.head.take();
             if head.is_none() && go < 10 {

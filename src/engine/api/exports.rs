@@ -107,7 +107,7 @@ impl Export {
         let ids: Vec<String> =
             self.profile.fragments.iter().map(|fragment| fragment.id.clone()).collect();
         let epoch = self.epoch;
-        let asked = self.engine.ask(move |identity, context| {
+        let asked = self.engine.ask(move |identity, _| {
             let is_same = identity.shared.rest.epoch() == epoch;
             let mut holders: BTreeMap<FragmentIndex, Vec<FragmentIndex>> = BTreeMap::new();
             for (fragment, lead) in
@@ -121,7 +121,7 @@ impl Export {
                 // After a re-resolution other fragments may hold what these held.
                 let only = is_same.then_some(only);
                 let timeline = Op::Timeline { before, limit: SEQUENCES, only, reply };
-                identity.tell_awake(lead, timeline, context);
+                identity.tell_awake(lead, timeline);
                 answers.push(answer);
             }
             answers

@@ -69,11 +69,11 @@ impl Engine {
     /// When the engine is stopping.
     pub async fn profile(&self, by: ProfileRef, all: bool) -> Result<Option<ProfileView>, Refusal> {
         let (reply, answer) = oneshot::channel();
-        let found = self.ask(move |identity, context| {
+        let found = self.ask(move |identity, _| {
             let lead = identity.core.lead_of(&by)?;
             let cluster = identity.core.graph.view(lead, all);
             let set_values = identity.core.graph.rules().limits.set_values;
-            identity.tell_awake(lead, Op::View(cluster, set_values, reply), context);
+            identity.tell_awake(lead, Op::View(cluster, set_values, reply));
             Some(())
         });
         if found.await?.is_none() {
@@ -94,10 +94,10 @@ impl Engine {
     ) -> Result<Option<Paged<EventView>>, Refusal> {
         let (reply, answer) = oneshot::channel();
         let (before, limit) = (page.before.unwrap_or(Sequence::MAX), page.limit + 1);
-        let profile = self.ask(move |identity, context| {
+        let profile = self.ask(move |identity, _| {
             let lead = identity.core.profile_of_id(&id)?;
             let timeline = Op::Timeline { before, limit, only: None, reply };
-            identity.tell_awake(lead, timeline, context);
+            identity.tell_awake(lead, timeline);
             Some(identity.core.fragment_id(lead))
         });
         let Some(profile) = profile.await? else { return Ok(None) };

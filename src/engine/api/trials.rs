@@ -128,7 +128,7 @@ struct Past {
 impl Engine {
     async fn subject(&self, lead: FragmentIndex) -> Result<Option<Subject>, Refusal> {
         let (reply, answer) = oneshot::channel();
-        let found = self.ask(move |identity, context| {
+        let found = self.ask(move |identity, _| {
             let now = identity.shared.clock.now();
             let core = &identity.core;
             let lead = core.graph.living_lead(lead)?;
@@ -136,7 +136,7 @@ impl Engine {
             let rules = Arc::clone(core.graph.rules());
             let born = core.graph.birth(lead).made_at;
             let set_values = rules.limits.set_values;
-            identity.tell_awake(lead, Op::Tell(question, set_values, Some(reply)), context);
+            identity.tell_awake(lead, Op::Tell(question, set_values, Some(reply)));
             Some((born, rules))
         });
         let Some((born, rules)) = found.await? else { return Ok(None) };
@@ -276,9 +276,9 @@ impl Engine {
     ) -> Result<Past, ObjectRefusal> {
         let (reply, answer) = oneshot::channel();
         let limit = most.saturating_add(1);
-        let profile = self.ask(move |identity, context| {
+        let profile = self.ask(move |identity, _| {
             let lead = identity.core.graph.living_lead(lead)?;
-            identity.tell_awake(lead, Op::Timeline { before, limit, only: None, reply }, context);
+            identity.tell_awake(lead, Op::Timeline { before, limit, only: None, reply });
             Some(identity.core.fragment_id(lead).to_string())
         });
         let profile = profile.await?.ok_or(ObjectRefusal::NotFound)?;

@@ -171,12 +171,7 @@ impl IdentityActor {
     /// Moves fragments between profiles. Each giver is told before any taker waits, so a taker only
     /// ever waits for steps before its own and nobody waits in a ring.
     /// `unborn` are fragments that no row or actor has yet.
-    pub(in crate::engine) fn regroup(
-        &mut self,
-        moves: &[Move],
-        unborn: &[FragmentIndex],
-        context: &mut Context<Self>,
-    ) {
+    pub(in crate::engine) fn regroup(&mut self, moves: &[Move], unborn: &[FragmentIndex]) {
         self.rejudge_turns(moves);
         self.gatherings.witness_moves(moves);
         self.step += 1;
@@ -200,11 +195,10 @@ impl IdentityActor {
         for taker in &takers {
             let mut own = self.at_rest(*taker, unborn);
             own.retain(|fragment| !moving.contains(fragment));
-            self.profiles.active(*taker, &self.core, own, context.address().recipient());
+            self.profiles.active(*taker, &self.core, own);
         }
         for ((from, to), fragments) in given {
-            let target =
-                self.profiles.active(to, &self.core, Vec::new(), context.address().recipient());
+            let target = self.profiles.active(to, &self.core, Vec::new());
             match self.profiles.find(from).filter(|_| awake.contains(&from)) {
                 Some(giver) => {
                     // BOUND: as the moves of one record.
@@ -238,15 +232,9 @@ impl IdentityActor {
     }
 
     /// Sends a profile something, waking it first.
-    pub(in crate::engine) fn tell_awake(
-        &mut self,
-        lead: FragmentIndex,
-        op: Op,
-        context: &mut Context<Self>,
-    ) {
+    pub(in crate::engine) fn tell_awake(&mut self, lead: FragmentIndex, op: Op) {
         let at_rest = self.at_rest(lead, &[]);
-        let profile =
-            self.profiles.active(lead, &self.core, at_rest, context.address().recipient());
+        let profile = self.profiles.active(lead, &self.core, at_rest);
         // BOUND: one for each record or question that is taken.
         profile.do_send(op);
     }

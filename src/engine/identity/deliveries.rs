@@ -78,11 +78,7 @@ impl IdentityActor {
     }
 
     /// Asks a profile; its answer comes behind all that it was told before.
-    pub(in crate::engine) fn put_question(
-        &mut self,
-        mut question: Question,
-        context: &mut Context<Self>,
-    ) {
+    pub(in crate::engine) fn put_question(&mut self, mut question: Question) {
         question.era = self.shared.era();
         if let Some((endpoint, number)) = question.delivery() {
             self.sending.asked_deliveries.insert(number, endpoint);
@@ -91,17 +87,13 @@ impl IdentityActor {
         self.sending.asked += 1;
         self.sending.deciding += usize::from(question.decides());
         let set_values = self.core.graph.rules().limits.set_values;
-        self.tell_awake(question.lead, Op::Tell(Box::new(question), set_values, None), context);
+        self.tell_awake(question.lead, Op::Tell(Box::new(question), set_values, None));
     }
 
     /// Asks what a timer asks, with the event that its run began with.
-    pub(in crate::engine) fn put_timer(
-        &mut self,
-        mut question: Question,
-        context: &mut Context<Self>,
-    ) {
+    pub(in crate::engine) fn put_timer(&mut self, mut question: Question) {
         question.read_event(&mut self.shared.events());
-        self.put_question(question, context);
+        self.put_question(question);
     }
 
     /// Fires timers, has sent what is due, and sees to it that it is called again in time.
@@ -146,7 +138,7 @@ impl IdentityActor {
                     break;
                 };
                 // It reads what may be anything, and only reads.
-                let tried = walled(|| self.try_one(endpoint, number, just, now, context));
+                let tried = walled(|| self.try_one(endpoint, number, just, now));
                 if tried == Err(Panicked) {
                     self.give_up((endpoint, number), now);
                 }
@@ -162,7 +154,6 @@ impl IdentityActor {
         number: u64,
         just: Option<(&Question, &Told)>,
         now: Timestamp,
-        context: &mut Context<Self>,
     ) {
         if let Some((question, told)) = just.filter(|(one, _)| one.sequence == enqueued_by(number))
         {
@@ -180,7 +171,7 @@ impl IdentityActor {
                 if self.core.audience_reads_event(number) {
                     question.read_event(&mut self.shared.events());
                 }
-                self.put_question(question, context);
+                self.put_question(question);
             }
             None => {
                 self.sending.schedule.ended(endpoint, None, now);

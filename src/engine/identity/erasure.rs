@@ -46,12 +46,11 @@ impl IdentityActor {
     pub(in crate::engine) fn events_of(
         &mut self,
         profile: FragmentKey,
-        context: &mut Context<Self>,
     ) -> Option<oneshot::Receiver<Vec<Sequence>>> {
         let lead = self.core.graph.lead(self.core.fragment(profile)?);
         let (reply, answer) = oneshot::channel();
         let all = Op::Timeline { before: Sequence::MAX, limit: usize::MAX, only: None, reply };
-        self.tell_awake(lead, all, context);
+        self.tell_awake(lead, all);
         self.profiles.stop(lead);
         Some(answer)
     }

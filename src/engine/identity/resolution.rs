@@ -272,10 +272,10 @@ impl IdentityActor {
         context: &mut Context<Self>,
     ) -> Answer {
         if act.is_of_campaigns() {
-            return self.campaign_act(sequence, act, context);
+            return self.campaign_act(sequence, act);
         }
         let events = match &act {
-            ActRecord::Erase { profile, .. } => self.events_of(*profile, context),
+            ActRecord::Erase { profile, .. } => self.events_of(*profile),
             _ => None,
         };
         if let ActRecord::Erased { erasure, hashes, suppress, .. } = &act {
@@ -298,10 +298,10 @@ impl IdentityActor {
             }
         }
         if !acted.moves.is_empty() {
-            self.regroup(&acted.moves, &acted.born, context);
+            self.regroup(&acted.moves, &acted.born);
         }
         for (at, event, placement) in acted.placed {
-            self.placed_late((sequence, at), event, placement, &acted.born, context);
+            self.placed_late((sequence, at), event, placement, &acted.born);
         }
         if let Answer::Erasing(erasure) = acted.answer {
             let gone = self.core.pending.get(&erasure).map_or(&[][..], |one| &one.fragments);
@@ -326,12 +326,7 @@ impl IdentityActor {
 
     /// An act about campaigns, of which there are as many as attempts. What it lets go out is looked
     /// for once, behind the whole group.
-    fn campaign_act(
-        &mut self,
-        sequence: Sequence,
-        act: ActRecord,
-        context: &mut Context<Self>,
-    ) -> Answer {
+    fn campaign_act(&mut self, sequence: Sequence, act: ActRecord) -> Answer {
         let fired = match &act {
             ActRecord::TimerFired { campaign, fragment, run, .. } => {
                 Some((*fragment, campaign.as_str().into(), *run))
@@ -340,7 +335,7 @@ impl IdentityActor {
         };
         let acted = self.core.act(sequence, act);
         match (acted.asks, fired) {
-            (Some(question), _) => self.put_timer(*question, context),
+            (Some(question), _) => self.put_timer(*question),
             (None, Some(timer)) => drop(self.sending.fired.remove(&timer)),
             (None, None) => {}
         }
@@ -355,13 +350,11 @@ impl IdentityActor {
         event: Box<Event>,
         placement: crate::engine::state::Placement,
         unborn: &[FragmentIndex],
-        context: &mut Context<Self>,
     ) {
         self.shared.take_up(sequence);
         if let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) {
             let at_rest = self.at_rest(lead, unborn);
-            let profile =
-                self.profiles.active(lead, &self.core, at_rest, context.address().recipient());
+            let profile = self.profiles.active(lead, &self.core, at_rest);
             let apply = Apply {
                 record,
                 sequence,

@@ -39,6 +39,8 @@ pub(in crate::engine) struct Profiles {
     left: Vec<(FragmentIndex, Addr<ProfileActor>)>,
     arbiters: Vec<ArbiterHandle>,
     shared: Arc<Shared>,
+    /// Who hears what actors report.
+    identity: Recipient<Report>,
 }
 
 impl Profiles {
@@ -46,6 +48,7 @@ impl Profiles {
         arbiters: Vec<ArbiterHandle>,
         active_max: usize,
         shared: Arc<Shared>,
+        identity: Recipient<Report>,
     ) -> Self {
         Self {
             active: HashMap::new(),
@@ -56,6 +59,7 @@ impl Profiles {
             left: Vec::new(),
             arbiters,
             shared,
+            identity,
         }
     }
 
@@ -82,13 +86,12 @@ impl Profiles {
         lead: FragmentIndex,
         core: &Core,
         at_rest: Vec<FragmentIndex>,
-        identity: Recipient<Report>,
     ) -> Addr<ProfileActor> {
         if let Some(address) = self.find(lead) {
             return address;
         }
         let id = core.fragment_id(lead);
-        let shared = Arc::clone(&self.shared);
+        let (shared, identity) = (Arc::clone(&self.shared), self.identity.clone());
         let epoch = shared.rest.epoch();
         let arbiter = &self.arbiters[id.as_u128() as usize % self.arbiters.len()];
         let address = ProfileActor::start_in_arbiter(arbiter, move |_| {

@@ -31,8 +31,7 @@ use crate::outbound::client::Limits;
 use crate::outbound::resolve::SystemResolver;
 use crate::records::{DedupeRow, Genesis, RecordError, kind};
 use crate::{journal, records};
-use actix::Recipient;
-use actix::{Actor, Arbiter, ArbiterHandle};
+use actix::{Actor, Arbiter, ArbiterHandle, AsyncContext, Recipient};
 use crossbeam_channel::Receiver;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -174,14 +173,16 @@ impl Prepared {
         let next = journal.next_sequence();
         let (arbiters, homes) = threads_of_actors(&shared, options.arbiters.max(1));
         let sending = Sending::new(Arc::new(client), homes.outgoing);
-        let profiles = Profiles::new(homes.profiles, options.active_profiles, Arc::clone(&shared));
         let (to_snapshots, snapshot_jobs) = crossbeam_channel::unbounded();
         let cadence =
             Cadence { every: options.snapshot_every, every_events: options.snapshot_every_events };
         let identity = {
             let (shared, published, stream) =
                 (Arc::clone(&shared), Arc::clone(&published), stream.clone());
-            IdentityActor::start_in_arbiter(&homes.identity, move |_| {
+            let (arbiters, most) = (homes.profiles, options.active_profiles);
+            IdentityActor::start_in_arbiter(&homes.identity, move |context| {
+                let reports = context.address().recipient();
+                let profiles = Profiles::new(arbiters, most, Arc::clone(&shared), reports);
                 IdentityActor::new(
                     core,
                     profiles,

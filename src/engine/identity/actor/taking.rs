@@ -12,7 +12,7 @@ use crate::engine::profile::message::{Apply, Op};
 use crate::engine::receipt::Receipt;
 use crate::engine::state::acted::Answer;
 use crate::records::ActRecord;
-use actix::{AsyncContext, Context};
+use actix::Context;
 use std::sync::Arc;
 
 impl IdentityActor {
@@ -30,14 +30,14 @@ impl IdentityActor {
                 let event_id = Some(self.core.event_id(sequence, event.received_at));
                 let receipt = Receipt { event_id, status: Status::Stored, profile_id: None };
                 self.mending.unanswered = Some((receipt, reply));
-                let taken = walled(|| self.event(sequence, event, content, context));
+                let taken = walled(|| self.event(sequence, event, content));
                 if taken == Err(Panicked) {
                     self.pass_over_event(sequence, context);
                 }
             }
             Then::Duplicate { first, event, reply } => {
                 // It only looks: the sender of one that panics hears that, and nothing else is lost.
-                let _looked = walled(|| self.duplicate(first, &event, reply, context));
+                let _looked = walled(|| self.duplicate(first, &event, reply));
             }
             Then::Act { act, reply } => {
                 let rereads: Vec<Sequence> = match &act {
@@ -84,18 +84,12 @@ impl IdentityActor {
         answer
     }
 
-    fn event(
-        &mut self,
-        sequence: Sequence,
-        event: Box<Event>,
-        content: u128,
-        context: &mut Context<Self>,
-    ) {
+    fn event(&mut self, sequence: Sequence, event: Box<Event>, content: u128) {
         let placement = self.core.event(sequence, &event);
         self.count_changes();
         self.tell_stream(sequence, &event, placement.profile);
         if !placement.moves.is_empty() {
-            self.regroup(&placement.moves, placement.unborn().as_slice(), context);
+            self.regroup(&placement.moves, placement.unborn().as_slice());
         }
         let (Some(fragment), Some(lead)) = (placement.fragment, placement.profile) else {
             let status = match (placement.aside, event.standing) {
@@ -121,33 +115,21 @@ impl IdentityActor {
             told: self.mending.unanswered.take(),
         };
         let at_rest = self.at_rest(lead, placement.unborn().as_slice());
-        let profile =
-            self.profiles.active(lead, &self.core, at_rest, context.address().recipient());
+        let profile = self.profiles.active(lead, &self.core, at_rest);
         // BOUND: as the events in flight, which the router counts.
         profile.do_send(Op::Apply(Box::new(apply)));
         if let Some(question) = question {
-            self.put_question(question, context);
+            self.put_question(question);
         }
     }
 
     /// A duplicate is answered behind its first one: by the profile that holds it.
-    fn duplicate(
-        &mut self,
-        first: Placed,
-        event: &Event,
-        reply: Reply,
-        context: &mut Context<Self>,
-    ) {
+    fn duplicate(&mut self, first: Placed, event: &Event, reply: Reply) {
         let receipt = duplicate(&self.shared, first);
         match self.core.locate(first.sequence, event) {
             Some(lead) if self.profiles.is_active(lead) => {
                 let id = self.core.fragment_id(lead);
-                let profile = self.profiles.active(
-                    lead,
-                    &self.core,
-                    Vec::new(),
-                    context.address().recipient(),
-                );
+                let profile = self.profiles.active(lead, &self.core, Vec::new());
                 // BOUND: as the events in flight.
                 profile.do_send(Op::Answer(reply, Receipt { profile_id: Some(id), ..receipt }));
             }
