@@ -12,8 +12,7 @@ use crate::journal::JournalError;
 use crate::journal::folder::FolderError;
 use crate::outbound::guard::Guard;
 use crate::records::RecordError;
-use crate::secrets::Secrets;
-use crate::secrets::StoreError;
+use crate::secrets::{Secrets, StoreError};
 use crate::snapshot::SnapshotError;
 use crate::telemetry::metrics::Metrics;
 use std::path::PathBuf;
@@ -166,6 +165,10 @@ impl EngineError {
 
     /// Whether the journal's beginning is gone, and nothing holds the state that it made.
     pub fn is_beginning_lost(&self) -> bool {
-        matches!(self, Self::Start(StartError::BeginningLost { .. }))
+        matches!(
+            self,
+            Self::Start(StartError::BeginningLost(_))
+                | Self::Retention(RetentionError::BeginningLost(_))
+        )
     }
 }

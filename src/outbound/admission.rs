@@ -4,8 +4,7 @@
 
 use super::breaker::Breaker;
 use crate::domain::campaign::{Calling, Webhook};
-use crate::domain::rate::Bucket;
-use crate::domain::rate::RateLimit;
+use crate::domain::rate::{Bucket, RateLimit};
 use crate::domain::time::Timestamp;
 
 /// What holds the calls of an endpoint back, as its webhook says.

@@ -9,11 +9,10 @@ mod dial;
 
 use self::dial::Dialler;
 use super::guard::Guard;
-use crate::outbound::resolve::EARLY;
-use crate::outbound::resolve::{CallError, Resolver};
+use crate::outbound::error::{CallError, EARLY};
+use crate::outbound::resolve::Resolver;
 use bytes::Bytes;
-use http_body_util::BodyExt;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};

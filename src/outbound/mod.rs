@@ -8,6 +8,7 @@ pub mod admission;
 pub mod attempt;
 pub mod breaker;
 pub mod client;
+pub mod error;
 pub mod guard;
 pub mod resolve;
 pub mod sign;

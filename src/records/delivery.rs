@@ -5,6 +5,9 @@ use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// Bits of a delivery's number for its place among those of one record, whose sequence is before them.
+pub const DELIVERY_BITS: u32 = 16;
+
 /// How a delivery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum DeliveryState {
@@ -116,7 +119,7 @@ pub fn encode_deliveries(page: &DeliveryPage) -> Result<Vec<u8>, RecordError> {
             number: row.number.wrapping_sub(number),
             endpoint: row.endpoint,
             fragment: row.fragment,
-            run: (row.number >> 16).wrapping_sub(row.run),
+            run: (row.number >> DELIVERY_BITS).wrapping_sub(row.run),
             began_at: row.began_at.0.wrapping_sub(began_at),
             enqueued_at: row.enqueued_at.0.wrapping_sub(row.began_at.0),
             next_attempt_at: row.next_attempt_at.0.wrapping_sub(row.enqueued_at.0),

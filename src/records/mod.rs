@@ -13,7 +13,7 @@ mod state;
 
 pub use acts::{ActRecord, Attempt, FragmentKey, Genesis, ObjectKind, Revised};
 pub use delivery::{
-    DeliveryPage, DeliveryRow, DeliveryState, decode_deliveries, encode_deliveries,
+    DELIVERY_BITS, DeliveryPage, DeliveryRow, DeliveryState, decode_deliveries, encode_deliveries,
 };
 pub use event::{decode_event, encode_event};
 pub use runs::{decode_runs, encode_runs};

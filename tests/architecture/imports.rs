@@ -37,9 +37,6 @@ const ENGINE: &[&str] = &[
 /// The rooms of the graph, likewise.
 const GRAPH: &[&str] = &["ids", "effects", "tables", "resolve", "change", "read"];
 
-/// What of that is upward all the same, each with its reason in `ARCHITECTURE.md`.
-const UPWARD: &[(&str, &str)] = &[];
-
 fn module_of(file: &str) -> Vec<String> {
     let inner = file.trim_start_matches("src/").trim_end_matches(".rs");
     let mut parts: Vec<String> = inner.split('/').map(str::to_owned).collect();
@@ -267,7 +264,7 @@ fn upward(imports: &Imports, folder: &str, rooms: &[&str]) -> Vec<String> {
                 (None, _) => false,
                 (_, None) => true,
             };
-            if is_up && !UPWARD.contains(&(from.as_str(), to.as_str())) {
+            if is_up {
                 wrong.push(format!(
                     "{from} -> {to}: {}",
                     names.iter().cloned().collect::<Vec<_>>().join(", ")

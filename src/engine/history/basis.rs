@@ -1,7 +1,6 @@
 //! What a draft of the state starts from.
 
-use crate::domain::graph::Ancestry;
-use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::{Ancestry, FragmentIndex};
 use crate::domain::id::Sequence;
 use crate::engine::fault::Faults;
 use crate::engine::state::Core;

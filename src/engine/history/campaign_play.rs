@@ -8,7 +8,6 @@
 use crate::domain::campaign::{Decision, Ended, Preview};
 use crate::domain::event::Event;
 use crate::domain::fragment::Fragment;
-use crate::domain::graph::Ancestry;
 use crate::domain::graph::FragmentIndex;
 use crate::domain::id::Sequence;
 use crate::domain::problem::SettingsProblem;
@@ -88,21 +87,7 @@ impl Core {
     /// What a draft starts from in which a campaign is played. Fragments are not taken over, so the
     /// draft has ids of its own.
     pub(in crate::engine) fn stage(&self, effective: Arc<Effective>) -> Basis {
-        Basis {
-            genesis: self.genesis,
-            effective,
-            ancestry: Ancestry::default(),
-            links: self.links.clone(),
-            cuts: self.cuts.clone(),
-            generation: crate::engine::state::numbers::next_generation(self.counters.generation),
-            applied: self.applied,
-            hidden: self.hidden.clone(),
-            erasures: self.erasures.len(),
-            suppressed: self.suppressed.clone(),
-            revised: self.revised.clone(),
-            passed: self.passed.unsaid(),
-            faults: self.faults.clone(),
-        }
+        Basis { effective, ..Basis::without_fragments(self) }
     }
 }
 

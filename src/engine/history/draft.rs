@@ -8,8 +8,7 @@
 
 use crate::domain::event::{Event, Standing};
 use crate::domain::fragment::{Fragment, content_hash};
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::{Ancestry, Link, Move};
+use crate::domain::graph::{Ancestry, FragmentIndex, Link, Move};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::engine::fault::{Panicked, Stage, walled};

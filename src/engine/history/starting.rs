@@ -1,11 +1,11 @@
 //! The state that a replay starts from.
 
-use crate::domain::id::Sequence;
 use crate::domain::problem::SettingsProblem;
 use crate::domain::settings::Settings;
 use crate::engine::state::Core;
 use crate::engine::state::configuration::Effective;
 use crate::engine::store::fragments::Rest;
+use crate::engine::store::retention::BeginningLost;
 use crate::engine::store::rows;
 use crate::engine::store::rows::error::LoadError;
 use crate::journal::JournalReader;
@@ -20,14 +20,9 @@ pub enum StartError {
     /// The configuration does not hold together.
     #[error("the configuration does not hold together: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Settings(Vec<SettingsProblem>),
-    /// The journal begins after its beginning, and nothing holds what went before.
-    #[error(
-        "the journal begins at sequence {first}, and no snapshot or checkpoint holds what went before; restore one of them"
-    )]
-    BeginningLost {
-        /// The first sequence that is left.
-        first: Sequence,
-    },
+    /// Nothing holds what went before the journal.
+    #[error(transparent)]
+    BeginningLost(#[from] BeginningLost),
 }
 
 /// The state of the snapshot, or an empty one at the journal's beginning.
@@ -41,7 +36,7 @@ pub(in crate::engine) fn starting_point(
         return Ok((loaded.core, loaded.dedupe));
     }
     let Some(genesis) = genesis else {
-        return Err(StartError::BeginningLost { first: reader.first_sequence() });
+        return Err(BeginningLost { first: reader.first_sequence() }.into());
     };
     Ok((empty(genesis)?, Vec::new()))
 }

@@ -1,8 +1,7 @@
 //! What an act results in.
 
 use crate::domain::event::Event;
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Move;
+use crate::domain::graph::{FragmentIndex, Move};
 use crate::domain::id::Sequence;
 use crate::domain::time::Timestamp;
 use crate::engine::state::Placement;

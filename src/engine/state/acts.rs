@@ -1,9 +1,7 @@
 //! What acts and configurations do to the core: the same live and in replay.
 
 use crate::domain::event::Reason;
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::NodeIndex;
-use crate::domain::graph::{Change, Cut, Effects, Link, Move, Pair};
+use crate::domain::graph::{Change, Cut, Effects, FragmentIndex, Link, Move, NodeIndex, Pair};
 use crate::domain::id::{Identifier, Sequence};
 use crate::domain::problem::SettingsProblem;
 use crate::domain::rules::Rules;

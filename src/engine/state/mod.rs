@@ -18,11 +18,7 @@ pub(in crate::engine) mod views;
 
 use crate::domain::event::{Event, Reason, Standing};
 use crate::domain::fragment::content_hash;
-use crate::domain::graph::Birth;
-use crate::domain::graph::Change;
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::Move;
+use crate::domain::graph::{Birth, Change, FragmentIndex, Graph, Move};
 use crate::domain::id::{IdKind, IdParts, Sequence};
 use crate::domain::settings::Settings;
 use crate::domain::time::Timestamp;

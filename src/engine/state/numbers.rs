@@ -3,11 +3,10 @@
 //! run into the other, and the number into another record's, so such a number is not made.
 
 use crate::domain::id::Sequence;
+use crate::records::DELIVERY_BITS;
 
 /// Bits for the place of a link within its act.
 const LINK_BITS: u32 = 20;
-/// Bits for the place of a delivery among those of one record.
-const DELIVERY_BITS: u32 = 16;
 
 /// The most links of one act: their places begin at 1, and 0 is for an act that lays a single one.
 pub(in crate::engine) const LINKS_OF_ACT: usize = (1 << LINK_BITS) - 1;

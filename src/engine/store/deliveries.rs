@@ -4,8 +4,7 @@ use crate::domain::campaign::Rendered;
 use crate::engine::state::campaigns::unsaved::{Kept, attempt_key};
 use crate::engine::store::fragments::{Rest, RowError};
 use crate::records;
-use crate::records::Attempt;
-use crate::records::keys;
+use crate::records::{Attempt, keys};
 use bytes::Bytes;
 
 impl Kept {

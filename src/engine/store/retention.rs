@@ -9,8 +9,7 @@ use crate::domain::time::Timestamp;
 use crate::journal::checkpoint::CheckpointError;
 use crate::journal::disk::Disk;
 use crate::journal::{FIRST_SEQUENCE, JournalReader, SegmentInfo, checkpoint};
-use crate::records::keys;
-use crate::records::{decode_event, kind};
+use crate::records::{decode_event, keys, kind};
 use crate::snapshot::{SnapshotError, SnapshotStore};
 use std::path::{Path, PathBuf};
 
@@ -26,14 +25,19 @@ pub enum RetentionError {
     /// The snapshot cannot be read or written.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
-    /// The journal begins after its beginning, and no checkpoint holds what went before.
-    #[error(
-        "the journal begins at sequence {first}, and no snapshot or checkpoint holds what went before; restore one of them"
-    )]
-    BeginningLost {
-        /// The first sequence that is left.
-        first: Sequence,
-    },
+    /// No checkpoint holds what went before the journal.
+    #[error(transparent)]
+    BeginningLost(#[from] BeginningLost),
+}
+
+/// The journal begins after its beginning, and nothing holds what went before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the journal begins at sequence {first}, and no snapshot or checkpoint holds what went before; restore one of them"
+)]
+pub struct BeginningLost {
+    /// The first sequence that is left.
+    pub first: Sequence,
 }
 
 /// How much of the journal is kept.
@@ -126,7 +130,7 @@ pub(in crate::engine) fn check_beginning(
     let held = checkpoint::read(&checkpoint_path(data))?;
     match held {
         Some(rows) if rows.sequence() + 1 >= first => Ok(()),
-        _ => Err(RetentionError::BeginningLost { first }),
+        _ => Err(BeginningLost { first }.into()),
     }
 }
 

@@ -3,8 +3,9 @@
 //!
 //! The address that was judged is dialled itself, so DNS cannot answer differently in between.
 
+use crate::outbound::error::CallError;
 use crate::outbound::guard::{Guard, literal};
-use crate::outbound::resolve::{CallError, Resolver};
+use crate::outbound::resolve::Resolver;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use hyper::Uri;
 use hyper_util::rt::TokioIo;

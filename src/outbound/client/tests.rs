@@ -5,8 +5,7 @@ use crate::domain::campaign::retry::Verdict;
 use crate::outbound::resolve::Resolving;
 use crate::rehearse::wire::{read_request, write_answer};
 use std::io::{BufReader, Read, Write};
-use std::net::IpAddr;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener as Listener, TcpStream as Stream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as Listener, TcpStream as Stream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 

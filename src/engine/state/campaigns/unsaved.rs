@@ -4,8 +4,7 @@
 use crate::domain::campaign::Rendered;
 use crate::engine::state::row::Row;
 use crate::records;
-use crate::records::keys;
-use crate::records::{Attempt, RecordError};
+use crate::records::{Attempt, RecordError, keys};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

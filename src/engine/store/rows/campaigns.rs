@@ -7,8 +7,7 @@ use crate::engine::state::campaigns::runs::{CampaignState, Disabled, RunRow};
 use crate::engine::state::row::Row;
 use crate::engine::store::rows::error::LoadError;
 use crate::records;
-use crate::records::RecordError;
-use crate::records::keys;
+use crate::records::{RecordError, keys};
 use crate::snapshot::SnapshotStore;
 
 /// The rows that changed since the last call.

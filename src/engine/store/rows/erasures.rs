@@ -6,8 +6,7 @@ use crate::engine::state::row::Row;
 use crate::engine::state::{BUCKET, Core};
 use crate::engine::store::rows::error::LoadError;
 use crate::records;
-use crate::records::keys;
-use crate::records::{ErasureRow, PendingErasure, RecordError};
+use crate::records::{ErasureRow, PendingErasure, RecordError, keys};
 use crate::snapshot::SnapshotStore;
 use std::collections::{BTreeMap, BTreeSet};
 

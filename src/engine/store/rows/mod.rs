@@ -7,9 +7,7 @@ pub(in crate::engine) mod error;
 mod outbox;
 
 use crate::domain::event::Reason;
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::Page;
+use crate::domain::graph::{FragmentIndex, Graph, Page};
 use crate::domain::id::Sequence;
 use crate::domain::rules::Rules;
 use crate::domain::settings::Settings;

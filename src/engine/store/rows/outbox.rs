@@ -5,8 +5,7 @@ use crate::engine::state::campaigns::outbox::{Delivery, EndpointNumber, Outbox, 
 use crate::engine::state::row::Row;
 use crate::engine::store::rows::error::LoadError;
 use crate::records;
-use crate::records::keys;
-use crate::records::{DeliveryPage, DeliveryRow, RecordError};
+use crate::records::{DeliveryPage, DeliveryRow, RecordError, keys};
 use crate::snapshot::SnapshotError;
 use std::collections::BTreeMap;
 
