@@ -17,11 +17,9 @@ pub use bench::bench;
 pub use inspect::inspect;
 pub use serve::serve;
 
-use crate::cli;
 use crate::config::{Config, ConfigError};
-use crate::rehearse;
 use crate::rehearse::sink;
-use crate::telemetry;
+use crate::{cli, rehearse, telemetry};
 use anyhow::anyhow;
 use std::process::ExitCode;
 

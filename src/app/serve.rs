@@ -7,18 +7,14 @@
 
 use super::signals::Asked;
 use super::{Failure, exit, files, protocol, rights, welcome};
-use crate::cli;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{self, Engine, Readiness};
-use crate::http;
-use crate::http::Faces;
-use crate::http::Http;
-use crate::http::Parts;
+use crate::http::{Faces, Http, Parts};
 use crate::secrets::Secrets;
-use crate::telemetry;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
+use crate::{cli, http, telemetry};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::web;
 use anyhow::{Context, anyhow};

@@ -3,8 +3,7 @@
 //! A thread of its own listens, so that nothing that keeps the others busy (a recovery, a drain, a
 //! disk that does not answer) keeps it from hearing.
 
-use std::io;
-use std::thread;
+use std::{io, thread};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 

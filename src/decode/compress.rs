@@ -1,8 +1,7 @@
 //! Undoing `Content-Encoding` under a hard cap: whatever a body claims to become, no more than the
 //! limit is ever held of it.
 
-use crate::decode::piece::DecodeRefusal;
-use crate::decode::piece::malformed;
+use crate::decode::piece::{DecodeRefusal, malformed};
 use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
 use std::io::Read;

@@ -2,9 +2,7 @@
 
 use crate::decode::charset::{self, characters, part};
 use crate::decode::form::{Fields, Form};
-use crate::decode::piece::DecodeLimits;
-use crate::decode::piece::DecodeRefusal;
-use crate::decode::piece::malformed;
+use crate::decode::piece::{DecodeLimits, DecodeRefusal, malformed};
 use crate::domain::event::Reason;
 use crate::domain::json;
 use bytes::Bytes;

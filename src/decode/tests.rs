@@ -1,8 +1,7 @@
 //! Whole requests, by media type, and what no body may do.
 
 use super::*;
-use crate::domain::path::Path;
-use crate::domain::path::Step;
+use crate::domain::path::{Path, Step};
 use crate::domain::settings::FieldDecoding;
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -6,8 +6,7 @@
 
 use crate::domain::event::Standing;
 use crate::domain::fragment::Fragment;
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::NONE;
+use crate::domain::graph::{FragmentIndex, NONE};
 use crate::domain::id::{IdKind, Sequence};
 use crate::domain::view::{DigestView, EventView, ProfileView};
 use crate::engine::api::digest::digest_view;
@@ -19,8 +18,7 @@ use crate::engine::state::Core;
 use crate::engine::state::aside::Aside;
 use crate::engine::state::query::ProfileRef;
 use crate::engine::state::views::Viewed;
-use crate::engine::store::events::EventError;
-use crate::engine::store::events::Events;
+use crate::engine::store::events::{EventError, Events};
 use crate::engine::store::fragments::{Rest, RowError};
 use crate::journal;
 use crate::journal::JournalReader;

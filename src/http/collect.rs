@@ -4,12 +4,9 @@
 //! sizes, rate, body, decoding. Then the engine decides, and the answer means *durable*.
 
 use crate::code::Code;
-use crate::decode::DecodeRefusal;
-use crate::decode::Decoded;
-use crate::decode::Piece;
-use crate::decode::RawRequest;
-use crate::decode::Shape;
-use crate::decode::{Batch, charset, decode, kept, query_pairs};
+use crate::decode::{
+    Batch, DecodeRefusal, Decoded, Piece, RawRequest, Shape, charset, decode, kept, query_pairs,
+};
 use crate::domain::event::{Event, Reason, Timing};
 use crate::domain::facts::RequestFacts;
 use crate::domain::names::NAME_CHARS;

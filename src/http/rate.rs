@@ -1,8 +1,7 @@
 //! How much a source may send: one token bucket per source, of one second's (minute's, hour's)
 //! worth, filled continuously.
 
-use crate::domain::rate::Bucket;
-use crate::domain::rate::RateLimit;
+use crate::domain::rate::{Bucket, RateLimit};
 use crate::domain::time::Timestamp;
 use dashmap::DashMap;
 

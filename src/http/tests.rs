@@ -3,16 +3,14 @@
 use super::*;
 use crate::clock::Clock;
 use crate::config::{Config, Inputs};
-use crate::engine::Engine;
-use crate::engine::Options;
+use crate::engine::{Engine, Options};
 use crate::secrets::Secret;
 use crate::telemetry::metrics::Metrics;
-use actix_web::App;
 use actix_web::body::to_bytes;
 use actix_web::dev::ServiceResponse;
 use actix_web::http::Method;
 use actix_web::test::{TestRequest, call_service, init_service};
-use actix_web::web;
+use actix_web::{App, web};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;

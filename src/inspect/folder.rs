@@ -10,10 +10,9 @@ use crate::engine::{EngineError, Fault};
 use crate::journal::{self, JournalError, JournalReader, RecoveryReport};
 use crate::snapshot::{self, SnapshotError, SnapshotStore};
 use crate::telemetry::progress::Progress;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 use tempfile::TempDir;
 
 /// How long sled may take to open a copy.

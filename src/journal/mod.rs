@@ -33,17 +33,12 @@ mod rewrite;
 mod tests;
 mod writer;
 
-pub use bounds::GROUP_BYTES_MAX;
-pub use bounds::GROUP_RECORDS_MAX;
-pub use bounds::RECORD_BYTES_MAX;
+pub use bounds::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX, RECORD_BYTES_MAX};
 pub use error::{Damage, JournalError};
 pub use index::SegmentInfo;
 pub use options::JournalOptions;
 pub use reader::{JournalReader, Scan, ScanBack};
-pub use recovery::Progress;
-pub use recovery::RecoveryReport;
-pub use recovery::inspect;
-pub use recovery::open;
+pub use recovery::{Progress, RecoveryReport, inspect, open};
 pub use rewrite::{ReplacementRecord, RewriteReport};
 pub use writer::{GroupRef, Journal};
 

@@ -31,12 +31,11 @@ pub use report::{FileResult, Report, Summary};
 pub use scenario::{Scenario, ScenarioErrors};
 
 use progress::Progress;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::Instant;
+use std::{io, thread};
 
 /// How scenarios are run.
 #[derive(Clone, Debug)]

@@ -12,10 +12,9 @@ use super::scenario::{Action, Call, Expect, Restart, Scenario, Send, Step};
 use super::shuffle::orders;
 use super::variables::{RECEIVER, UnknownVariable, Variables};
 use serde_json::{Value, json};
-use std::io;
 use std::path::Path;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{io, thread};
 use thiserror::Error;
 
 /// How often a `within` asks again.

@@ -1,7 +1,6 @@
 //! A value that nobody sees by accident.
 
-use secrecy::ExposeSecret;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::fmt;
 

@@ -12,11 +12,10 @@
 //! * Behind the last row of a range with an end, its iterators read every leaf up to the end of the
 //!   tree. So: ranges are left open, and the reader stops.
 
-use super::FORMAT_VERSION;
 use super::error::SnapshotError;
-use super::place;
 use super::row::{seal, unseal};
 use super::watchdog::{Failure, guarded};
+use super::{FORMAT_VERSION, place};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};

@@ -1,12 +1,11 @@
 //! Calls that may hang or panic, made in a thread of their own.
 
 use super::error::SnapshotError;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 /// How a call into sled went wrong.
 pub(super) enum Failure {

@@ -4,8 +4,7 @@ use super::*;
 use crate::domain::compiled::Compiled;
 use crate::domain::event::Event;
 use crate::domain::facts::RequestFacts;
-use crate::domain::settings::FieldDecoding;
-use crate::domain::settings::Settings;
+use crate::domain::settings::{FieldDecoding, Settings};
 use crate::domain::time::Timestamp;
 
 const FORM: &str = "application/x-www-form-urlencoded";

@@ -1,9 +1,7 @@
 //! The request that a webhook makes of a profile and an event, and its id.
 
 use crate::domain::campaign::config::MissingConfig;
-use crate::domain::campaign::model::Method;
-use crate::domain::campaign::model::NamedField;
-use crate::domain::campaign::model::Webhook;
+use crate::domain::campaign::model::{Method, NamedField, Webhook};
 use crate::domain::campaign::{EventFacts, Person};
 use crate::domain::json::{quote, unquote};
 use base64::Engine;

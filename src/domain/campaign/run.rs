@@ -9,8 +9,9 @@ use crate::domain::campaign::compile::Campaigns;
 use crate::domain::campaign::condition::{Facts, values};
 use crate::domain::campaign::ended::Ended;
 use crate::domain::campaign::matching::Reach;
-use crate::domain::campaign::model::Standing;
-use crate::domain::campaign::model::{Audience, Campaign, Condition, EventFilter, Restart, Step};
+use crate::domain::campaign::model::{
+    Audience, Campaign, Condition, EventFilter, Restart, Standing, Step,
+};
 use crate::domain::campaign::request::{Rendered, Unsendable, webhook_id};
 use crate::domain::campaign::state::{CampaignState, FragmentRuns, Moment, Run};
 use crate::domain::campaign::{EventFacts, Person};

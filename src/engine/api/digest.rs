@@ -5,8 +5,7 @@
 //! the counts, so the digest is that of one sequence. There is one such walk at a time: each caller who asks
 //! while one is under way shares the next one with all others that wait.
 
-use crate::domain::graph::ClusterView;
-use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::{ClusterView, FragmentIndex};
 use crate::domain::id::Sequence;
 use crate::domain::profile::Folded;
 use crate::domain::view::DigestView;

@@ -1,13 +1,9 @@
 //! What operators can do about identity, as the HTTP layer calls it.
 
-use crate::domain::compiled::Compiled;
-use crate::domain::compiled::reserved;
+use crate::domain::compiled::{Compiled, reserved};
 use crate::domain::event::{Event, Payload, Standing};
 use crate::domain::fragment::content_hash;
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Graph;
-use crate::domain::graph::NONE;
-use crate::domain::graph::{Explanation, Parting, Separation};
+use crate::domain::graph::{Explanation, FragmentIndex, Graph, NONE, Parting, Separation};
 use crate::domain::id::{IdKind, Identifier, Sequence};
 use crate::domain::settings::{PointConfig, Settings, TypeConfig};
 use crate::domain::source::Source;

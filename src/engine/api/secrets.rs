@@ -3,10 +3,8 @@
 use crate::domain::confidential::is_name;
 use crate::engine::handle::Engine;
 use crate::engine::receipt::Refusal;
-use crate::secrets::Secret;
-use crate::secrets::StoreError;
-use crate::secrets::store::Held;
-use crate::secrets::store::Store;
+use crate::secrets::store::{Held, Store};
+use crate::secrets::{Secret, StoreError};
 
 /// Why a secret was not set or removed.
 #[derive(Debug, thiserror::Error)]

@@ -4,8 +4,7 @@ use crate::domain::campaign::{Counted, FragmentRuns, Preview, RuleReport, Standi
 use crate::domain::event::{Event, Found, Payload};
 use crate::domain::facts::RequestFacts;
 use crate::domain::fragment::Fragment;
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::{IdentifierStatus, Shown};
+use crate::domain::graph::{FragmentIndex, IdentifierStatus, Shown};
 use crate::domain::id::{IdKind, Sequence};
 use crate::domain::profile::Folded;
 use crate::domain::rules::Rules;

@@ -8,8 +8,7 @@
 mod taking;
 
 use crate::domain::event::Event;
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Move;
+use crate::domain::graph::{FragmentIndex, Move};
 use crate::domain::id::Sequence;
 use crate::engine::context::{Alive, Shared};
 use crate::engine::delivery::sending::Sending;

@@ -5,9 +5,7 @@
 //! served. What they change of parts that were taken is witnessed and taken again, until nothing is
 //! left: the last part makes the whole what it is at that moment.
 
-use crate::domain::graph::Ancestry;
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::NONE;
+use crate::domain::graph::{Ancestry, FragmentIndex, NONE};
 use crate::engine::history::basis::{Basis, Changed, Gathered, lock};
 use crate::engine::identity::actor::{Ask, IdentityActor};
 use actix::Addr;

@@ -1,7 +1,6 @@
 //! What the identity actor keeps of work that takes several turns: a rebuild, a draft, a gathering.
 
-use crate::domain::graph::FragmentIndex;
-use crate::domain::graph::Move;
+use crate::domain::graph::{FragmentIndex, Move};
 use crate::domain::id::Sequence;
 use crate::engine::history::basis::{Changed, lock};
 use crate::engine::history::draft::Draft;

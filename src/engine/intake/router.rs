@@ -14,8 +14,7 @@ use crate::engine::intake::entry::{Append, AppendAll, Entry, Incoming, Ingest, T
 use crate::engine::intake::reply::Ticket;
 use crate::engine::intake::seen_ids::Window;
 use crate::engine::receipt::{Receipt, Refusal};
-use crate::records::ActRecord;
-use crate::records::DedupeRow;
+use crate::records::{ActRecord, DedupeRow};
 use actix::{Actor, Context, Handler, Message};
 use bytes::Bytes;
 use crossbeam_channel::Sender;

@@ -2,8 +2,7 @@
 
 use crate::domain::event::Event;
 use crate::domain::fragment::Fragment;
-use crate::domain::graph::ClusterView;
-use crate::domain::graph::FragmentIndex;
+use crate::domain::graph::{ClusterView, FragmentIndex};
 use crate::domain::id::Sequence;
 use crate::domain::rules::Rules;
 use crate::engine::intake::reply::Reply;

@@ -2,8 +2,7 @@
 
 use crate::engine::tests::*;
 use crate::records::ActRecord;
-use crate::secrets::Secret;
-use crate::secrets::Secrets;
+use crate::secrets::{Secret, Secrets};
 use std::collections::BTreeMap;
 
 /// A campaign that no program of today takes by API.

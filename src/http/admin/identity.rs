@@ -1,15 +1,10 @@
 //! `/identity` and what operators do to profiles: rules, links, unmerges, explanations, previews.
 
-use crate::decode::DecodeLimits;
-use crate::decode::Decoded;
-use crate::decode::Piece;
-use crate::decode::Shape;
-use crate::decode::decode_stored;
+use crate::decode::{DecodeLimits, Decoded, Piece, Shape, decode_stored};
 use crate::domain::blocked::GARBAGE;
 use crate::domain::event::Payload;
 use crate::domain::id::Identifier;
-use crate::domain::names::is_id;
-use crate::domain::names::is_trait_name;
+use crate::domain::names::{is_id, is_trait_name};
 use crate::domain::settings::{TraitConfig, TypeConfig};
 use crate::engine::{Again, Explained, ObjectKind, Part, Preview, ProfileRef, Redecode, Unmerged};
 use crate::http::admin::events::EventQuery;

@@ -1,11 +1,6 @@
 //! `POST /sources/{id}/test`: what would be read out of a request; nothing is stored.
 
-use crate::decode::Decoded;
-use crate::decode::Piece;
-use crate::decode::RawRequest;
-use crate::decode::Shape;
-use crate::decode::decode;
-use crate::decode::query_pairs;
+use crate::decode::{Decoded, Piece, RawRequest, Shape, decode, query_pairs};
 use crate::domain::event::{Event, Found, Payload, Standing, Timing};
 use crate::domain::facts::RequestFacts;
 use crate::domain::id::Identifier;

@@ -6,8 +6,7 @@ use crate::domain::graph::tables::row::Node;
 use crate::domain::id::Sequence;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
-use std::hash::BuildHasher;
-use std::hash::Hasher;
+use std::hash::{BuildHasher, Hasher};
 use std::hint::black_box;
 
 impl Graph {
