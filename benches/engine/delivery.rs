@@ -11,6 +11,7 @@
 
 mod sink;
 
+use crate::in_process;
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -141,35 +142,12 @@ fn options(data: &Path, campaigns: &Value) -> anyhow::Result<Options> {
         "campaigns": campaigns,
     }))?;
     let loopback: Network = serde_json::from_value(json!("127.0.0.0/8"))?;
-    Ok(Options {
-        data: data.to_owned(),
-        settings,
-        clock: Clock::system(),
-        queue: 20_000,
-        queue_bytes: 1 << 30,
-        active_profiles: 200_000,
-        unsaved_bytes: 128 << 20,
-        page_bytes: 4 << 20,
-        snapshot_every: Duration::from_secs(3_600),
-        snapshot_every_events: u64::MAX,
-        segment_bytes: 64 << 20,
-        free_bytes_min: 0,
-        retain: Default::default(),
-        arbiters: selfsame::engine::arbiters_for(2),
-        metrics: Default::default(),
-        panic_on: Vec::new(),
-        accept_journal_loss: false,
-        guard: Guard::new(&[loopback]),
-        secrets: Default::default(),
-    })
+    let guard = Guard::new(&[loopback]);
+    Ok(Options { guard, ..in_process::options(data.to_owned(), settings) })
 }
 
 async fn open(data: &Path, campaigns: &Value) -> anyhow::Result<Engine> {
-    let engine = Engine::start(options(data, campaigns)?);
-    tokio::select! {
-        () = engine.ready() => Ok(engine),
-        why = engine.failed() => anyhow::bail!(why),
-    }
+    in_process::open(options(data, campaigns)?).await
 }
 
 fn submission(engine: &Engine, kind: &str, user: u64, number: u64) -> anyhow::Result<Submission> {

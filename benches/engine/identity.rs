@@ -8,15 +8,15 @@
 //! most 5 µs; at most 120 bytes per identifier, edges and texts included. The graph says itself what
 //! its tables have reserved; what the process has grown by stands beside it.
 
+use crate::graph_event::{event, found};
 use crate::resident;
 use anyhow::Context;
 use clap::Args;
 use hdrhistogram::Histogram;
-use selfsame::domain::event::{Event, Found, Payload, Standing, Timing};
+use selfsame::domain::event::Event;
 use selfsame::domain::graph::Graph;
 use selfsame::domain::rules::Rules;
 use selfsame::domain::settings::Settings;
-use selfsame::domain::time::Timestamp;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,33 +64,11 @@ pub fn main(flags: &Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn found(kind: &str, value: String) -> Found {
-    Found { kind: kind.into(), value: value.into(), raw: None, point: "p".into() }
-}
-
-fn event(external: Option<Found>, identifiers: SmallVec<[Found; 2]>, at: u64) -> Event {
-    Event {
-        received_at: Timestamp(1_800_000_000_000),
-        occurred_at: Timestamp(1_700_000_000_000 + at as i64),
-        timing: Timing::Said,
-        source: "shop".into(),
-        kind: "order".into(),
-        session: None,
-        dedupe: None,
-        external,
-        identifiers,
-        traits: SmallVec::new(),
-        standing: Standing::Open,
-        payload: Payload::Json("{}".into()),
-        raw: None,
-    }
-}
-
 /// An event that shows all three identifiers of a profile.
 fn of_profile(number: u64, at: u64) -> Event {
     let mail = found("email", format!("user{number}@example.com"));
     let phone = found("phone", format!("+4930{number:08}"));
-    event(Some(found("shop", number.to_string())), SmallVec::from_buf([mail, phone]), at)
+    event(Some(found("shop", number.to_string())), SmallVec::from_buf([mail, phone]), at as i64)
 }
 
 fn graph(json: &str) -> Graph {

@@ -7,11 +7,12 @@ use selfsame::clock::Clock;
 use selfsame::config::{Config, Inputs};
 use selfsame::domain::event::Payload;
 use selfsame::domain::facts::RequestFacts;
+use selfsame::domain::settings::Settings;
 use selfsame::engine::{Engine, Options, Submission};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Starts an engine with a configuration; answers once it is ready.
+/// Starts an engine with a configuration, and waits until it is ready.
 pub async fn start(
     folder: &Path,
     config: &str,
@@ -22,11 +23,17 @@ pub async fn start(
     std::fs::create_dir_all(&config_folder)?;
     std::fs::write(config_folder.join("bench.toml"), config)?;
     let config = Config::load(&Inputs { folder: Some(config_folder), ..Inputs::default() })?;
-    let engine = Engine::start(Options {
-        data: folder.join("data"),
-        settings: config.settings,
+    let settings = config.settings;
+    open(Options { queue, arbiters, ..options(folder.join("data"), settings) }).await
+}
+
+/// How the engine of a bench runs: nothing is saved but at its end, and nothing is refused.
+pub fn options(data: PathBuf, settings: Settings) -> Options {
+    Options {
+        data,
+        settings,
         clock: Clock::system(),
-        queue,
+        queue: 20_000,
         queue_bytes: 1 << 30,
         active_profiles: 200_000,
         unsaved_bytes: 128 << 20,
@@ -36,13 +43,18 @@ pub async fn start(
         segment_bytes: 64 << 20,
         free_bytes_min: 0,
         retain: Default::default(),
-        arbiters,
+        arbiters: 1,
         metrics: Default::default(),
         panic_on: Vec::new(),
         accept_journal_loss: false,
         guard: Default::default(),
         secrets: Default::default(),
-    });
+    }
+}
+
+/// Starts an engine, and waits until it is ready.
+pub async fn open(options: Options) -> anyhow::Result<Engine> {
+    let engine = Engine::start(options);
     tokio::select! {
         () = engine.ready() => Ok(engine),
         why = engine.failed() => anyhow::bail!(why),

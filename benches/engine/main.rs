@@ -13,6 +13,7 @@
 
 #[allow(clippy::unwrap_used, reason = "a poisoned lock ends the bench")]
 mod delivery;
+mod graph_event;
 mod identity;
 mod in_process;
 mod memory;

@@ -9,7 +9,7 @@
 //! profile; at most 200 bytes per passivated one beside the identifier index; at most 5 s from the
 //! start to ready with a snapshot of 1,000,000 profiles and a tail of 100,000 events.
 
-use crate::resident;
+use crate::{in_process, resident};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use futures_util::StreamExt;
@@ -118,11 +118,7 @@ async fn run(flags: &Flags, part: Part, folder: &Path) -> anyhow::Result<()> {
     let active_profiles = if matches!(part, Part::Active) { usize::MAX } else { FEW };
     let before = resident::bytes()?;
     let started = Instant::now();
-    let engine = Engine::start(options(folder, active_profiles));
-    tokio::select! {
-        () = engine.ready() => {}
-        why = engine.failed() => anyhow::bail!(why),
-    }
+    let engine = in_process::open(options(folder, active_profiles)?).await?;
     let took = started.elapsed();
     match part {
         Part::Active | Part::Passivated => {
@@ -163,28 +159,9 @@ fn settings() -> anyhow::Result<Settings> {
     Ok(serde_json::from_str(r#"{"sources":{"shop":{"profile_id":"u"}}}"#)?)
 }
 
-fn options(folder: &Path, active_profiles: usize) -> Options {
-    Options {
-        data: folder.join("data"),
-        settings: settings().unwrap_or_default(),
-        clock: Clock::system(),
-        queue: 2 * IN_FLIGHT,
-        queue_bytes: 1 << 30,
-        active_profiles,
-        unsaved_bytes: 128 << 20,
-        page_bytes: 4 << 20,
-        snapshot_every: Duration::from_secs(3_600),
-        snapshot_every_events: u64::MAX,
-        segment_bytes: 64 << 20,
-        free_bytes_min: 0,
-        retain: Default::default(),
-        arbiters: 1,
-        metrics: Default::default(),
-        panic_on: Vec::new(),
-        accept_journal_loss: false,
-        guard: Default::default(),
-        secrets: Default::default(),
-    }
+fn options(folder: &Path, active_profiles: usize) -> anyhow::Result<Options> {
+    let (data, settings) = (folder.join("data"), settings()?);
+    Ok(Options { queue: 2 * IN_FLIGHT, active_profiles, ..in_process::options(data, settings) })
 }
 
 fn event(number: u64) -> Event {

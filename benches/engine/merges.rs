@@ -9,12 +9,12 @@
 
 mod worst;
 
+use crate::graph_event::{event, found};
 use clap::Args;
-use selfsame::domain::event::{Event, Found, Payload, Standing, Timing};
+use selfsame::domain::event::{Event, Found};
 use selfsame::domain::graph::{Graph, Page};
 use selfsame::domain::rules::Rules;
 use selfsame::domain::settings::Settings;
-use selfsame::domain::time::Timestamp;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -89,28 +89,6 @@ impl World {
         let events: Vec<Event> =
             pairs.iter().zip(1..).map(|((from, to), at)| pair(*from, *to, at)).collect();
         events.iter().map(|event| self.show(event)).sum()
-    }
-}
-
-fn found(kind: &str, value: String) -> Found {
-    Found { kind: kind.into(), value: value.into(), raw: None, point: "p".into() }
-}
-
-fn event(external: Option<Found>, identifiers: SmallVec<[Found; 2]>, at: i64) -> Event {
-    Event {
-        received_at: Timestamp(1_800_000_000_000),
-        occurred_at: Timestamp(1_700_000_000_000 + at),
-        timing: Timing::Said,
-        source: "shop".into(),
-        kind: "order".into(),
-        session: None,
-        dedupe: None,
-        external,
-        identifiers,
-        traits: SmallVec::new(),
-        standing: Standing::Open,
-        payload: Payload::Json("{}".into()),
-        raw: None,
     }
 }
 
