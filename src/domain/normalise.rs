@@ -507,6 +507,29 @@ mod tests {
 
     proptest! {
         #[test]
+        fn an_address_survives_what_it_is_wrapped_in(
+            mail in "[a-z0-9]{1,8}(\\.[a-z0-9]{1,5})?@[a-z]{1,8}\\.(com|org|de)",
+            name in "[A-Za-zÀ-ÿ][A-Za-zÀ-ÿ .'-]{0,11}",
+        ) {
+            let meant = read(Normaliser::Email, None, &mail);
+            prop_assert!(meant.is_some(), "{mail}");
+            for wrapped in [
+                format!("{name} <{mail}>"),
+                format!("\"{name}, {name}\" <{mail}>"),
+                format!("<{mail}>"),
+                format!("mailto:{mail}"),
+                format!("MAILTO:{mail}?subject=x"),
+                format!(" \t{mail}\n"),
+                format!("\u{200B}{mail}\u{FEFF}"),
+                format!("\u{202A}{mail}\u{202C}"),
+                format!("'{mail}'"),
+                mail.to_uppercase(),
+            ] {
+                prop_assert_eq!(read(Normaliser::Email, None, &wrapped), meant.clone(), "{}", wrapped);
+            }
+        }
+
+        #[test]
         fn a_canonical_form_is_its_own(raw in "\\PC{0,12}|[a-zA-Zßéİ.+]{1,6}@[a-zA-Zü]{1,5}\\.[a-z]{2}|[\"'<(]{0,2}[a-z,%40 ]{0,6}[<(\"]?(mailto:)?[a-z.+]{1,6}(@|%40)[a-z]{1,5}\\.[a-z]{2}[>)\"',;]{0,2}|\\+?[0-9 ()-]{5,16}") {
             for normaliser in [Normaliser::Email, Normaliser::Phone, Normaliser::Lowercase, Normaliser::Trim, Normaliser::None] {
                 for region in [None, Some("GB"), Some("US")] {
